@@ -1,0 +1,36 @@
+# Two commands do everything on a machine that has Python 3.11 or later and make:
+#   make run    start the exchange, trade a day, settle it, go on serving
+#   make test   check and test everything
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.PHONY: run test check kernels clean
+
+run: $(READY)
+	$(BIN)/carbonex demo
+
+test: check kernels
+	$(BIN)/pytest
+
+# Format, lint, types, import directions.
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The kernels' tests with the compiler off, and with every index checked.
+kernels: $(READY)
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbonex needs Python 3.11 or later; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) var

@@ -1,0 +1,1 @@
+"""What decides: commands come in, are journalled, applied, and answered with events."""

@@ -1,0 +1,101 @@
+"""What is traded: an instrument, its unit, its prices of the day. Decimals on the wire, ticks inside."""
+
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+
+import msgspec
+import numpy as np
+
+from exchange.reasons import Reason, Refused
+
+INSTRUMENT = np.dtype(
+    (
+        np.record,
+        [
+            ("last_ticks", "i8"),  # price of the last trade; before the first of the day the previous close
+            ("band_low_ticks", "i8"),
+            ("band_high_ticks", "i8"),
+            ("fen_per_tick", "i8"),
+            ("buyer_fee_ppm", "i8"),
+            ("seller_fee_ppm", "i8"),
+            ("lot", "i8"),  # t
+            ("asset", "i8"),  # unit number
+            ("phase", "u1"),  # exchange.sessions.Phase
+            ("execution_price", "u1"),  # matching.pricing.ExecutionPrice
+            ("resale_at_once", "u1"),
+            ("proceeds_at_once", "u1"),
+        ],
+    )
+)
+UNLIMITED_TICKS = 1 << 62
+
+
+class Instrument(msgspec.Struct):
+    """A listing: `number` is its row in the market's arrays; prices in ticks of `tick` CNY per t."""
+
+    number: int
+    symbol: str
+    unit: int
+    tick: Decimal
+    close_ticks: int  # of the last closed day; 0: none yet
+
+    def ticks(self, price: str) -> int:
+        """A decimal price in ticks. Refused if it lies off the tick."""
+        try:
+            ticks = Decimal(price) / self.tick
+            whole = int(ticks)
+        except (InvalidOperation, ValueError, OverflowError) as error:
+            raise Refused(Reason.PRICE_OFF_TICK, f"{price!r} is not a price") from error
+        if whole != ticks:
+            raise Refused(Reason.PRICE_OFF_TICK, f"{price} is not a multiple of the tick {self.tick}")
+        return whole
+
+    def price(self, ticks: int) -> str:
+        """Ticks as a decimal price."""
+        return str(ticks * self.tick)
+
+
+class Instruments:
+    """All listings, by number and by symbol."""
+
+    def __init__(self) -> None:
+        self.by_number: list[Instrument | None] = [None]
+        self.by_symbol: dict[str, Instrument] = {}
+
+    def list(self, symbol: str, unit: int, tick: Decimal) -> Instrument:
+        """List an instrument. KeyError if the symbol is taken."""
+        if symbol in self.by_symbol:
+            raise KeyError(symbol)
+        instrument = Instrument(len(self.by_number), symbol, unit, tick, 0)
+        self.by_number.append(instrument)
+        self.by_symbol[symbol] = instrument
+        return instrument
+
+    def __len__(self) -> int:
+        return len(self.by_symbol)
+
+    def __getitem__(self, number: int) -> Instrument:
+        instrument = self.by_number[number]
+        if instrument is None:
+            raise IndexError("instrument 0 is nobody")
+        return instrument
+
+    def __iter__(self) -> Iterator[Instrument]:
+        return iter(self.by_symbol.values())
+
+
+def money(fen: int) -> str:
+    """Fen as a decimal amount of the currency."""
+    return f"{Decimal(fen) / 100:.2f}"
+
+
+def fen(amount: str) -> int:
+    """A decimal amount of the currency in fen. Refused if it is finer than a fen."""
+    try:
+        value = Decimal(amount) * 100
+        whole = int(value)
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise Refused(Reason.AMOUNT_OFF_FEN, f"{amount!r} is not an amount") from error
+    if whole != value:
+        raise Refused(Reason.AMOUNT_OFF_FEN, f"{amount} is finer than 0.01")
+    return whole

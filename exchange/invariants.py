@@ -1,0 +1,119 @@
+"""What is always true across the packages. `carbonex check` asks it of any journal, tests after every step.
+
+Each check is a named function that raises AssertionError with what it found; :func:`check` runs them all.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from exchange.state import Exchange
+from exchange.trading import backing
+from matching import ladder as book_of
+from matching.orders import Side
+from registry import holdings
+from settlement.clearing import Obligations, obligations
+from settlement.statements import CASH
+
+
+def cash_is_conserved(exchange: Exchange) -> None:
+    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out."""
+    held = int(holdings.settled(exchange.path.desk.balances)[:, CASH].sum())
+    paid_in, paid_out = exchange.cash_deposited, exchange.cash_withdrawn
+    assert paid_in == held + paid_out, f"{paid_in} fen paid in, {held} held, {paid_out} paid out"
+
+
+def units_are_conserved(exchange: Exchange) -> None:
+    """Units issued = units held, per unit."""
+    held = holdings.settled(exchange.path.desk.balances).sum(axis=0)
+    for unit in exchange.units:
+        assert unit.issued == held[unit.number], f"{unit.code}: {unit.issued} issued, {held[unit.number]} held"
+
+
+def title_equals_holdings(exchange: Exchange) -> None:
+    """Each account's serial blocks add up to its settled holding."""
+    settled = holdings.settled(exchange.path.desk.balances)
+    titles = np.zeros_like(settled)
+    for block in exchange.serials:
+        titles[block.holder, block.unit] += block.quantity
+    wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
+    assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
+
+
+def serial_numbers_are_disjoint(exchange: Exchange) -> None:
+    """Every serial number issued is in exactly one block."""
+    exchange.serials.check()
+
+
+def balances_are_not_negative(exchange: Exchange) -> None:
+    """No bucket of any balance is below zero."""
+    holdings.check(exchange.path.desk.balances)
+
+
+def reservations_are_backed(exchange: Exchange) -> None:
+    """What is reserved = what live orders need + what unsettled trades owe; nothing more, nothing less."""
+    desk = exchange.path.desk
+    needed = np.zeros(desk.balances.shape, np.int64)
+    for listed in exchange.instruments:
+        instrument = desk.instruments[listed.number]
+        for order in book_of.resting(desk.ladder, listed.number):
+            asset = CASH if order.side == Side.BUY else int(instrument.asset)
+            needed[order.owner, asset] += backing(
+                instrument, order.side, order.price_ticks, order.leaves, order.turnover
+            )
+    owed = _owed(exchange)
+    np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
+    np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
+    assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
+
+
+def claims_are_owed(exchange: Exchange) -> None:
+    """What counts as unsettled = what unsettled trades will bring."""
+    desk = exchange.path.desk
+    claims = np.zeros(desk.balances.shape, np.int64)
+    owed = _owed(exchange)
+    np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
+    np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
+    claims[int(desk.counters[0].house), CASH] += owed.fees
+    assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
+
+
+def books_are_sound(exchange: Exchange) -> None:
+    """Queues, bitmap, best prices and counts agree, and no book is crossed."""
+    book_of.check(exchange.path.desk.ladder)
+
+
+def prices_are_within_the_band(exchange: Exchange) -> None:
+    """Every resting order and every trade of the day lies inside its instrument's price band."""
+    desk = exchange.path.desk
+    trades = exchange.trades_today()
+    for listed in exchange.instruments:
+        row = desk.instruments[listed.number]
+        prices = trades["price_ticks"][trades["instrument"] == listed.number].tolist()
+        prices += [int(order.price_ticks) for order in book_of.resting(desk.ladder, listed.number)]
+        for price in prices:
+            assert row.band_low_ticks <= price <= row.band_high_ticks, f"{listed.symbol}: {price} ticks"
+
+
+def _owed(exchange: Exchange) -> Obligations:
+    rows = exchange.path.desk.instruments
+    return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
+
+
+CHECKS: tuple[Callable[[Exchange], None], ...] = (
+    cash_is_conserved,
+    units_are_conserved,
+    balances_are_not_negative,
+    reservations_are_backed,
+    claims_are_owed,
+    title_equals_holdings,
+    serial_numbers_are_disjoint,
+    books_are_sound,
+    prices_are_within_the_band,
+)
+
+
+def check(exchange: Exchange) -> None:
+    """Run every check; AssertionError at the first that fails."""
+    for one in CHECKS:
+        one(exchange)

@@ -1,0 +1,204 @@
+"""The journal: batches of commands in order, durable before they are applied. Storage, not meanings.
+
+One SQLite file in WAL mode with `synchronous=FULL`; one BLOB row a batch, written in a thread of its
+own. A block is
+
+    count (u4) | COMMAND rows | length of each detail (u4 each) | the details
+
+and carries `chain = SHA-256(chain of the block before | block)`, so that a block changed, lost,
+doubled or moved is noticed on reading. The format's version stands in SQLite's `user_version`.
+
+One process writes: a lock on `<journal>.lock` keeps a second one out. Reading needs no lock.
+"""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import struct
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+
+from exchange.rows import COMMAND, type_of_rows
+
+FORMAT_VERSION = 1
+_APPLICATION_ID = 0x63617262  # "carb"
+_GENESIS = bytes(32)
+_COUNT = struct.Struct("<I")
+
+
+class JournalError(Exception):
+    """A journal that can't be used; `code` is stable."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Stamped commands: their rows, and a detail for each (empty where it has none)."""
+
+    rows: type_of_rows
+    details: list[bytes]
+
+    def encode(self) -> bytes:
+        lengths = np.fromiter(map(len, self.details), np.uint32, len(self.details))
+        return b"".join((_COUNT.pack(self.rows.size), self.rows.tobytes(), lengths.tobytes(), *self.details))
+
+    @classmethod
+    def decode(cls, block: bytes) -> Self:
+        """The batch of a block. ValueError if the lengths do not add up."""
+        (count,) = _COUNT.unpack_from(block)
+        rows_end = _COUNT.size + count * COMMAND.itemsize
+        details_start = rows_end + 4 * count
+        if details_start > len(block):
+            raise ValueError("block is too short for its rows")
+        rows = np.frombuffer(block, COMMAND, count, _COUNT.size)
+        ends = details_start + np.cumsum(np.frombuffer(block, np.uint32, count, rows_end), dtype=np.int64)
+        if (int(ends[-1]) if count else details_start) != len(block):
+            raise ValueError("block is not as long as its details")
+        if details_start == len(block):
+            return cls(rows, [b""] * count)
+        starts = [details_start, *ends[:-1].tolist()]
+        return cls(rows, [block[start:end] for start, end in zip(starts, ends.tolist(), strict=True)])
+
+
+class Journal(Protocol):
+    """The few verbs that the engine asks of a journal."""
+
+    def append(self, block: bytes) -> "Future[None]": ...
+    def blocks(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+class MemoryJournal:
+    """A journal that forgets with the process: for research, benchmarks and tests."""
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+
+    def append(self, block: bytes) -> "Future[None]":
+        self._blocks.append(block)
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def blocks(self) -> Iterator[bytes]:
+        return iter(self._blocks)
+
+    def close(self) -> None:
+        pass
+
+
+class SqliteJournal:
+    """A journal in one file. JournalError if it is held, damaged, of another version or not writable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(path)
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._number = 0
+        self._chain = _GENESIS
+        try:
+            self._connection = self._thread.submit(self._open).result()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            connection = sqlite3.connect(self._path, isolation_level=None)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                connection.execute("BEGIN")
+                connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+                connection.execute(
+                    "CREATE TABLE block (number INTEGER PRIMARY KEY, chain BLOB NOT NULL, payload BLOB NOT NULL)"
+                )
+                connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise JournalError("journal_unwritable", f"{self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise JournalError("journal_corrupt", f"{self._path}: {error}") from error
+        return connection
+
+    def append(self, block: bytes) -> "Future[None]":
+        """Write a block durably; the future is done when it is on disk, or holds the JournalError."""
+        return self._thread.submit(self._write, block)
+
+    def _write(self, block: bytes) -> None:
+        chain = hashlib.sha256(self._chain + block).digest()
+        try:
+            self._connection.execute("INSERT INTO block VALUES (?, ?, ?)", (self._number + 1, chain, block))
+        except sqlite3.Error as error:
+            raise JournalError("journal_unwritable", f"{self._path}: {error}") from error
+        self._number += 1
+        self._chain = chain
+
+    def blocks(self) -> Iterator[bytes]:
+        """All blocks, verified; appending goes on behind the last one read."""
+        for number, chain, block in read_blocks(self._path):
+            self._number, self._chain = number, chain
+            yield block
+
+    def close(self) -> None:
+        """Close the file and let others write."""
+        if connection := getattr(self, "_connection", None):
+            self._thread.submit(connection.close).result()
+        self._thread.shutdown()
+        os.close(self._lock)
+
+
+def read_blocks(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
+    """(number, chain, block) of a journal file, verified one by one. JournalError at the first fault."""
+    if not path.is_file():
+        raise JournalError("journal_missing", f"{path} does not exist")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            _check_version(connection, path)
+            chain = _GENESIS
+            rows = connection.execute("SELECT number, chain, payload FROM block ORDER BY number")
+            for expected, (number, stored_chain, block) in enumerate(rows, 1):
+                chain = hashlib.sha256(chain + block).digest()
+                if number != expected or chain != stored_chain:
+                    raise JournalError("journal_corrupt", f"{path}: block {expected} is not what was written")
+                yield number, chain, block
+        finally:
+            connection.close()
+    except (sqlite3.Error, TypeError) as error:
+        raise JournalError("journal_corrupt", f"{path}: {error}") from error
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != _APPLICATION_ID:
+        raise JournalError("journal_foreign", f"{path} is not a carbonex journal")
+    if version != FORMAT_VERSION:
+        raise JournalError(
+            "journal_version", f"{path} has format {version}; this program reads and writes {FORMAT_VERSION}"
+        )
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip()
+        os.close(descriptor)
+        raise JournalError("journal_in_use", f"{path} is held by process {holder}") from error
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor

@@ -1,0 +1,143 @@
+"""A region's rules as data: one TOML file a rule set, read into the structures below.
+
+What differs between markets is here and nowhere in code: price rules, dated bands, dated fees, sessions,
+resale lag. A rule set travels inside the journal (the command that founds the exchange carries it
+whole), so a journal replays the same whatever becomes of the files.
+"""
+
+import tomllib
+from datetime import date, time
+from decimal import Decimal
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from matching.pricing import ExecutionPrice
+
+Share = Annotated[str, msgspec.Meta(pattern=r"^[01](\.\d{1,6})?$")]
+Money = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}(\.\d{1,4})?$")]
+
+
+class RuleSetError(ValueError):
+    """A rule set file that can't be used; says which and why."""
+
+
+class ClosingPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Closing-price rule in force from a date (see `matching.pricing`)."""
+
+    effective_from: date
+    rule: Literal["day_vwap", "last_5_vwap", "last_trade"]
+
+
+class PriceBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Daily price limits about the previous close, as shares of it; asymmetric where the rule is."""
+
+    effective_from: date
+    up: Share
+    down: Share
+
+
+class Fees(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Trading fees in force from a date, as shares of turnover."""
+
+    effective_from: date
+    buyer: Share
+    seller: Share
+
+
+class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rules of one market. Times are local to `timezone`; lists of dated rules may be empty."""
+
+    name: str
+    title: str
+    calendar: str
+    timezone: str
+    pre_open: str
+    sessions: list[tuple[str, str]]
+    settle_at: str
+    currency: str
+    tick: Money
+    lot: Annotated[int, msgspec.Meta(ge=1)]
+    execution_price: Literal["maker", "median_of_three"]
+    resale_lag_days: Annotated[int, msgspec.Meta(ge=0, le=1)]
+    proceeds_usable_same_day: bool
+    closing_prices: list[ClosingPrice]
+    opening_price: Money | None = None
+    price_bands: list[PriceBand] = []
+    fees: list[Fees] = []
+
+    @property
+    def execution_price_rule(self) -> ExecutionPrice:
+        return ExecutionPrice[self.execution_price.upper()]
+
+    @property
+    def tick_size(self) -> Decimal:
+        return Decimal(self.tick)
+
+    @property
+    def fen_per_tick(self) -> int:
+        """Fen (0.01 of the currency) in a tick of price times a tonne."""
+        return int(Decimal(self.tick) * 100)
+
+    def closing_rule(self, day: date) -> str:
+        rule = in_force(self.closing_prices, day)
+        return rule.rule if rule else "last_trade"
+
+    def band_ticks(self, day: date, previous_close_ticks: int) -> tuple[int, int] | None:
+        """Lowest and highest valid price in ticks, rounded half-up; None without a band."""
+        band = in_force(self.price_bands, day)
+        if band is None:
+            return None
+        low = half_up(previous_close_ticks * (1 - Decimal(band.down)))
+        return low, half_up(previous_close_ticks * (1 + Decimal(band.up)))
+
+    def fee_ppm(self, day: date) -> tuple[int, int]:
+        """Fee of buyer and seller in parts per million of turnover."""
+        fees = in_force(self.fees, day)
+        if fees is None:
+            return 0, 0
+        return int(Decimal(fees.buyer) * 1_000_000), int(Decimal(fees.seller) * 1_000_000)
+
+
+_Dated = TypeVar("_Dated", ClosingPrice, PriceBand, Fees)
+
+
+def in_force(rules: list[_Dated], day: date) -> _Dated | None:
+    """The latest rule that took effect on or before a day."""
+    started = [rule for rule in rules if rule.effective_from <= day]
+    return max(started, key=lambda rule: rule.effective_from, default=None)
+
+
+def half_up(value: Decimal) -> int:
+    """A positive decimal rounded to the nearest integer, halves upwards."""
+    return int(value + Decimal("0.5"))
+
+
+def load_rule_set(name_or_file: str) -> RuleSet:
+    """A rule set by name (hubei, generic) or from a TOML file. RuleSetError says what is wrong."""
+    try:
+        if name_or_file.endswith(".toml"):
+            text = Path(name_or_file).read_text(encoding="utf-8")
+        else:
+            text = resources.files("exchange.rulesets").joinpath(f"{name_or_file}.toml").read_text("utf-8")
+        rules = msgspec.convert(tomllib.loads(text), RuleSet)
+    except OSError as error:
+        raise RuleSetError(f"no rule set {name_or_file!r}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
+    _check(rules)
+    return rules
+
+
+def _check(rules: RuleSet) -> None:
+    times = [rules.pre_open, *(at for session in rules.sessions for at in session), rules.settle_at]
+    try:
+        parsed = [time.fromisoformat(at) for at in times]
+    except ValueError as error:
+        raise RuleSetError(f"rule set {rules.name!r}: {error}") from error
+    if parsed != sorted(set(parsed)):
+        raise RuleSetError(f"rule set {rules.name!r}: pre_open, sessions and settle_at must follow one another")
+    if Decimal(rules.tick) * 100 != rules.fen_per_tick or rules.fen_per_tick < 1:
+        raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")

@@ -1,0 +1,89 @@
+"""The trading day: phases, what each admits, and the timetable of a date on the exchange's calendar.
+
+| phase      | new orders | cancels | entered by      |
+|------------|------------|---------|-----------------|
+| closed     | no         | no      | CloseSession    |
+| pre-open   | no         | yes     | OpenDay         |
+| continuous | yes        | yes     | StartTrading    |
+| break      | no         | yes     | BreakSession    |
+
+Whether a date is a trading day comes from `exchange_calendars`, the kept library of exchange holidays;
+its Shanghai calendar reaches to the end of the last year whose holidays have been announced.
+"""
+
+from datetime import UTC, date, datetime, time
+from enum import IntEnum
+from functools import cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from exchange.commands import BreakSession, CloseSession, Control, OpenDay, SettleDay, StartTrading
+from exchange.rules import RuleSet
+
+_FIRST_KNOWN_DATE = "2013-01-01"  # before the first pilot market opened
+
+
+class Phase(IntEnum):
+    """Where the market stands in its day."""
+
+    CLOSED = 0
+    PRE_OPEN = 1
+    CONTINUOUS = 2
+    BREAK = 3
+
+    @property
+    def label(self) -> str:
+        return self.name.lower()
+
+
+class Step(NamedTuple):
+    """A point of the timetable: when (UTC nanoseconds) which command is due."""
+
+    at_ns: int
+    command: Control
+
+
+class CalendarError(ValueError):
+    """The calendar does not know a date."""
+
+
+@cache
+def _calendar(name: str) -> Any:
+    import exchange_calendars  # here, because it brings pandas: half a second that most starts can spare
+
+    return exchange_calendars.get_calendar(name, start=_FIRST_KNOWN_DATE)
+
+
+def trading_days(rules: RuleSet, first: date, last: date) -> list[date]:
+    """The trading days from `first` to `last`, both included, as far as the calendar reaches."""
+    calendar = _calendar(rules.calendar)
+    first = max(first, calendar.first_session.date())
+    last = min(last, calendar.last_session.date())
+    if first > last:
+        return []
+    return [session.date() for session in calendar.sessions_in_range(str(first), str(last))]
+
+
+def next_trading_day(rules: RuleSet, after: date) -> date:
+    """The first trading day later than a date. CalendarError beyond the calendar's end."""
+    days = trading_days(rules, date.fromordinal(after.toordinal() + 1), date.fromordinal(after.toordinal() + 30))
+    if not days:
+        last = _calendar(rules.calendar).last_session.date()
+        raise CalendarError(f"calendar {rules.calendar} knows no trading day after {after}; its last is {last}")
+    return days[0]
+
+
+def timetable(rules: RuleSet, day: date) -> list[Step]:
+    """The commands of a trading day in order, each with its time."""
+    zone = ZoneInfo(rules.timezone)
+
+    def at(local: str) -> int:
+        moment = datetime.combine(day, time.fromisoformat(local), zone).astimezone(UTC)
+        return int(moment.timestamp()) * 1_000_000_000
+
+    steps = [Step(at(rules.pre_open), OpenDay(day))]
+    for number, (start, end) in enumerate(rules.sessions, 1):
+        steps.append(Step(at(start), StartTrading()))
+        steps.append(Step(at(end), CloseSession() if number == len(rules.sessions) else BreakSession()))
+    steps.append(Step(at(rules.settle_at), SettleDay()))
+    return steps

@@ -1,0 +1,106 @@
+"""Everything the exchange remembers. Only :mod:`exchange.transition` changes it.
+
+`digest` condenses what matters into one hash that depends on nothing but meaning: not on where an
+order's slot lies, how wide a ladder's window is, how the journal was cut into batches, or how often a
+refused command came by. Two exchanges with the same digest answer every future command alike.
+"""
+
+import hashlib
+from datetime import date
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from exchange.instruments import Instruments
+from exchange.rows import TRADE, type_of_rows
+from exchange.rules import RuleSet
+from exchange.sessions import Phase
+from exchange.trading import TradingPath
+from matching.ladder import resting
+from registry.accounts import Accounts
+from registry.holdings import BUCKETS
+from registry.serials import Serials
+from registry.units import Units
+from settlement.statements import Entry
+
+CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
+UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
+
+Placed = tuple[int, bytes]  # sequence and content of an order's command
+
+
+class Exchange:
+    """The state of one market. Empty until it is founded with a rule set."""
+
+    def __init__(self) -> None:
+        self.rules: RuleSet | None = None
+        self.sequence = 0  # of the last command
+        self.now_ns = 0  # of the last command
+
+        self.accounts = Accounts()
+        self.units = Units()
+        self.serials = Serials()
+        self.instruments = Instruments()
+        self.path = TradingPath()
+
+        self.date: date | None = None  # the last trading day opened
+        self.phase = Phase.CLOSED
+        self.session = 0  # continuous sessions begun today
+        self.is_settled = True
+
+        self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
+        self.unsettled_trades: list[type_of_rows] = []
+        self.opening: np.ndarray[Any, np.dtype[np.int64]] = np.zeros((1, 1), np.int64)  # settled, at last settlement
+        self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+        self.cash_deposited = 0
+        self.cash_withdrawn = 0
+
+    @property
+    def market(self) -> RuleSet:
+        """The rule set of a founded exchange."""
+        assert self.rules is not None, "the exchange has not been founded"
+        return self.rules
+
+    def trades_today(self) -> type_of_rows:
+        """The trades that wait for settlement, oldest first."""
+        if len(self.unsettled_trades) != 1:
+            self.unsettled_trades = [np.concatenate([np.zeros(0, TRADE), *self.unsettled_trades])]
+        return self.unsettled_trades[0]
+
+    def digest(self) -> str:
+        """SHA-256 of everything remembered but the sequence and time of the last command."""
+        desk = self.path.desk
+        content = hashlib.sha256()
+
+        def add(*values: object) -> None:
+            content.update(msgspec.json.encode(values) + b"\n")
+
+        add("rules", self.rules)
+        add("day", self.date, self.phase, self.session, self.is_settled)
+        add("cash", self.cash_deposited, self.cash_withdrawn)
+        add("counters", *(int(value) for value in desk.counters[0]), int(desk.ladder.pool[0].next_order_id))
+        for account in self.accounts:
+            add("account", account)
+            for asset in range(len(self.units) + 1):
+                balance = desk.balances[account.number, asset]
+                if any(balance):
+                    add("balance", asset, *(int(balance[bucket]) for bucket in (*BUCKETS, "unsettled")))
+        for unit in self.units:
+            add("unit", unit)
+        for block in self.serials:
+            add("block", block)
+        for instrument in self.instruments:
+            add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
+            for order in resting(desk.ladder, instrument.number):
+                add("order", *(int(order[name]) for name in _ORDER_FIELDS))
+        for (account_number, client_order_id), (_, row) in sorted(self.client_orders.items()):
+            add("client order", account_number, client_order_id, row)
+        add("entries", [(account_number, entry) for account_number, entry in self.entries])
+        for name in TRADE.names or ():
+            if name not in ("sequence", "now_ns"):
+                content.update(np.ascontiguousarray(self.trades_today()[name]).tobytes())
+        return content.hexdigest()
+
+
+_ORDER_FIELDS = ("order_id", "price_ticks", "leaves", "turnover", "owner", "side", "time_in_force")

@@ -1,0 +1,454 @@
+"""The book compiled: a ladder of price levels, a FIFO of order slots at each, a bitmap of occupied levels.
+
+How it works
+------------
+Every price of an instrument's window is one row of ``levels``; a price holds bids or asks, never
+both, so one ladder serves both sides and ``best_bid`` < ``best_ask`` always. Orders live in recycled
+slots of ``orders``; a level names its oldest and newest slot, and each order names its older and newer
+neighbour. ``words`` has a bit per level and ``summary`` a bit per word: the next occupied price is one
+or two bit scans away. ``slot_of`` finds an order's slot by arithmetic on its id, since the exchange
+numbers orders in sequence.
+
+All instruments share the arrays; an instrument's window begins at ``books[i].first_level`` and is a
+multiple of 4,096 levels long, so that no word or summary word is shared. Slot 0, order 0 and
+instrument 0 are nobody.
+
+What it leaves to others: whether an order may come in, who pays, what is said about it. Its plain twin
+is :class:`matching.book.Book`.
+
+Still not pretty: widening a window copies the arrays of all instruments. It is rare (the window
+doubles) and happens between two commands, never inside one.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from matching.bits import highest_bit, lowest_bit
+from matching.orders import Side
+
+inlined = njit(_nrt=False, inline="always")
+
+type_of_rows = np.ndarray[Any, np.dtype[Any]]
+
+BUY = int(Side.BUY)
+NO_BID = -(1 << 62)  # lower than any price
+NO_ASK = 1 << 62  # higher than any price
+NO_LEVEL = -1
+WINDOW_STEP = 4096  # levels: one summary word
+REACH_TICKS = 1 << 21  # a price further than this from the reference price is refused
+
+BOOK = np.dtype(
+    (
+        np.record,
+        [
+            ("best_bid", "i8"),  # ticks, or NO_BID
+            ("best_ask", "i8"),  # ticks, or NO_ASK
+            ("low_ticks", "i8"),  # price of the window's first level
+            ("first_level", "i8"),  # row of `levels` where the window begins
+            ("window", "i8"),  # levels in the window
+            ("reference_ticks", "i8"),  # prices must lie within REACH_TICKS of it; 0: none yet
+        ],
+    )
+)
+LEVEL = np.dtype(
+    (
+        np.record,
+        [
+            ("quantity", "i8"),  # sum of leaves, tCO2e
+            ("oldest", "i4"),  # slot first in the queue
+            ("newest", "i4"),  # slot last in the queue
+        ],
+    )
+)
+ORDER = np.dtype(
+    (
+        np.record,
+        [
+            ("order_id", "i8"),
+            ("price_ticks", "i8"),
+            ("leaves", "i8"),  # quantity still to trade, tCO2e
+            ("turnover", "i8"),  # sum of price x quantity traded so far, fen: the caller's, for fees
+            ("owner", "u4"),  # whoever the caller says
+            ("older", "i4"),  # slot one place ahead in the queue
+            ("newer", "i4"),  # slot one place behind; of a free slot: the next free one
+            ("instrument", "u2"),
+            ("side", "u1"),
+            ("time_in_force", "u1"),
+        ],
+    )
+)
+POOL = np.dtype(
+    (
+        np.record,
+        [
+            ("free", "i8"),  # a free slot; 0: none
+            ("live", "i8"),  # resting orders
+            ("next_order_id", "i8"),
+            ("first_order_id", "i8"),  # the id whose slot is slot_of[0]
+        ],
+    )
+)
+
+
+class Ladder(NamedTuple):
+    """The books of all instruments: arrays only, so that kernels take it as one argument."""
+
+    books: type_of_rows  # (instruments + 1,) BOOK
+    levels: type_of_rows  # (sum of windows,) LEVEL
+    words: type_of_rows  # (levels / 64,) u8, a bit per level
+    summary: type_of_rows  # (words / 64,) u8, a bit per word
+    orders: type_of_rows  # (slots,) ORDER
+    slot_of: type_of_rows  # (ids,) i4, slot of order first_order_id + i; 0: not resting
+    pool: type_of_rows  # (1,) POOL
+
+
+# ---------------------------------------------------------------- the kernels
+
+
+@inlined
+def level_of(book, price_ticks):
+    """Row of `levels` that holds a price of the window."""
+    return book.first_level + price_ticks - book.low_ticks
+
+
+@inlined
+def in_window(book, price_ticks):
+    """Whether the window has a level for this price."""
+    return book.low_ticks <= price_ticks < book.low_ticks + book.window
+
+
+@inlined
+def find(ladder, order_id):
+    """Slot of a resting order; 0 if there is none of this id."""
+    index = order_id - ladder.pool[0].first_order_id
+    if 0 <= index < ladder.slot_of.size:
+        return np.int64(ladder.slot_of[index])
+    return np.int64(0)
+
+
+@inlined
+def occupy(ladder, level):
+    """Mark a level as holding orders."""
+    word = level >> 6
+    ladder.words[word] |= np.uint64(1) << np.uint64(level & 63)
+    ladder.summary[word >> 6] |= np.uint64(1) << np.uint64(word & 63)
+
+
+@inlined
+def vacate(ladder, level):
+    """Mark a level as empty."""
+    word = level >> 6
+    ladder.words[word] &= ~(np.uint64(1) << np.uint64(level & 63))
+    if ladder.words[word] == np.uint64(0):
+        ladder.summary[word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
+
+
+@njit(_nrt=False)
+def occupied_above(ladder, level, end):
+    """Nearest occupied level above one, below `end`; NO_LEVEL if none."""
+    word = level >> 6
+    bits = ladder.words[word] & (~np.uint64(1) << np.uint64(level & 63))
+    if bits != np.uint64(0):
+        return (word << 6) + lowest_bit(bits)
+    group = word >> 6
+    bits = ladder.summary[group] & (~np.uint64(1) << np.uint64(word & 63))
+    while bits == np.uint64(0):
+        group += 1
+        if group << 12 >= end:
+            return NO_LEVEL
+        bits = ladder.summary[group]
+    word = (group << 6) + lowest_bit(bits)
+    return (word << 6) + lowest_bit(ladder.words[word])
+
+
+@njit(_nrt=False)
+def occupied_below(ladder, level, start):
+    """Nearest occupied level below one, not below `start`; NO_LEVEL if none."""
+    word = level >> 6
+    bits = ladder.words[word] & ((np.uint64(1) << np.uint64(level & 63)) - np.uint64(1))
+    if bits != np.uint64(0):
+        return (word << 6) + highest_bit(bits)
+    group = word >> 6
+    bits = ladder.summary[group] & ((np.uint64(1) << np.uint64(word & 63)) - np.uint64(1))
+    while bits == np.uint64(0):
+        group -= 1
+        if group << 12 < start:
+            return NO_LEVEL
+        bits = ladder.summary[group]
+    word = (group << 6) + highest_bit(bits)
+    return (word << 6) + highest_bit(ladder.words[word])
+
+
+@inlined
+def best_opposite(book, side):
+    """Best price in ticks that an order of this side meets; NO_ASK or NO_BID if none."""
+    return book.best_ask if side == BUY else book.best_bid
+
+
+@inlined
+def crosses(book, side, limit_ticks):
+    """Whether an order of this side and limit would trade now."""
+    if side == BUY:
+        return book.best_ask <= limit_ticks
+    return book.best_bid >= limit_ticks
+
+
+@inlined
+def step_away(ladder, book, side, level):
+    """The best price of `side` was emptied at `level`: move to the next one."""
+    if side == BUY:
+        below = occupied_below(ladder, level, book.first_level)
+        book.best_bid = NO_BID if below == NO_LEVEL else book.low_ticks + below - book.first_level
+    else:
+        above = occupied_above(ladder, level, book.first_level + book.window)
+        book.best_ask = NO_ASK if above == NO_LEVEL else book.low_ticks + above - book.first_level
+
+
+@inlined
+def unlink(ladder, book, order, level_index):
+    """Take an order out of its queue and close the gap."""
+    level = ladder.levels[level_index]
+    if order.older:
+        ladder.orders[order.older].newer = order.newer
+    else:
+        level.oldest = order.newer
+    if order.newer:
+        ladder.orders[order.newer].older = order.older
+    else:
+        level.newest = order.older
+    if level.oldest == 0:
+        vacate(ladder, level_index)
+        if order.price_ticks == (book.best_bid if order.side == BUY else book.best_ask):
+            step_away(ladder, book, order.side, level_index)
+
+
+@inlined
+def reduce(ladder, book, slot, quantity):
+    """Take `quantity` off a resting order; an order of nothing leaves the book and frees its slot."""
+    order = ladder.orders[slot]
+    level_index = level_of(book, order.price_ticks)
+    ladder.levels[level_index].quantity -= quantity
+    order.leaves -= quantity
+    if order.leaves == 0:
+        unlink(ladder, book, order, level_index)
+        pool = ladder.pool[0]
+        ladder.slot_of[order.order_id - pool.first_order_id] = 0
+        order.newer = pool.free
+        pool.free = slot
+        pool.live -= 1
+
+
+@inlined
+def rest(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
+    """Put an order at the back of its price's queue. The window and the pool have room for it."""
+    pool = ladder.pool[0]
+    slot = pool.free
+    order = ladder.orders[slot]
+    pool.free = order.newer
+    pool.live += 1
+    level_index = level_of(book, price_ticks)
+    level = ladder.levels[level_index]
+
+    order.order_id = order_id
+    order.price_ticks = price_ticks
+    order.leaves = leaves
+    order.turnover = turnover
+    order.owner = owner
+    order.older = level.newest
+    order.newer = 0
+    order.instrument = instrument
+    order.side = side
+    order.time_in_force = time_in_force
+
+    if level.newest:
+        ladder.orders[level.newest].newer = slot
+    else:
+        level.oldest = slot
+        occupy(ladder, level_index)
+        if side == BUY:
+            book.best_bid = max(book.best_bid, price_ticks)
+        else:
+            book.best_ask = min(book.best_ask, price_ticks)
+    level.newest = slot
+    level.quantity += leaves
+    ladder.slot_of[order_id - pool.first_order_id] = slot
+
+
+@inlined
+def oldest_at(ladder, book, price_ticks):
+    """Slot first in the queue at a price."""
+    return np.int64(ladder.levels[level_of(book, price_ticks)].oldest)
+
+
+# ---------------------------------------------------------------- making and widening
+
+
+def new_ladder(instruments: int = 0, slots: int = 1024, ids: int = 4096) -> Ladder:
+    """An empty ladder with room for `slots` resting orders and `ids` order ids."""
+    pool = np.zeros(1, POOL)
+    pool[0].next_order_id = pool[0].first_order_id = 1
+    ladder = Ladder(
+        books=np.zeros(1, BOOK),
+        levels=np.zeros(0, LEVEL),
+        words=np.zeros(0, np.uint64),
+        summary=np.zeros(0, np.uint64),
+        orders=np.zeros(1, ORDER),
+        slot_of=np.zeros(ids, np.int32),
+        pool=pool,
+    )
+    ladder = with_slots(ladder, slots)
+    for _ in range(instruments):
+        ladder = with_instrument(ladder)
+    return ladder
+
+
+def with_instrument(ladder: Ladder) -> Ladder:
+    """The ladder with one more instrument, whose window is empty."""
+    known = ladder.books.size
+    books = np.zeros(known + 1, BOOK)
+    books[:known] = ladder.books
+    books[known].best_bid, books[known].best_ask = NO_BID, NO_ASK
+    books[known].first_level = ladder.levels.size
+    return ladder._replace(books=books)
+
+
+def with_slots(ladder: Ladder, slots: int) -> Ladder:
+    """The ladder with room for `slots` resting orders."""
+    known = ladder.orders.size
+    orders = np.zeros(slots + 1, ORDER)
+    orders[:known] = ladder.orders
+    # The new slots are handed out lowest first, before those that were free already.
+    orders["newer"][known:] = np.arange(known + 1, slots + 2)
+    orders["newer"][slots] = ladder.pool[0].free
+    ladder.pool[0].free = known
+    return ladder._replace(orders=orders)
+
+
+def with_ids(ladder: Ladder) -> Ladder:
+    """The ladder with room for more order ids: those below the oldest resting one are let go."""
+    pool = ladder.pool[0]
+    resting = np.flatnonzero(ladder.slot_of)
+    skip = int(resting[0]) if resting.size else int(pool.next_order_id - pool.first_order_id)
+    kept = ladder.slot_of[skip:]
+    used = int(pool.next_order_id - pool.first_order_id) - skip
+    slot_of = np.zeros(max(ladder.slot_of.size, 2 * used), np.int32)
+    slot_of[: kept.size] = kept
+    pool.first_order_id += skip
+    return ladder._replace(slot_of=slot_of)
+
+
+def with_price(ladder: Ladder, instrument: int, price_ticks: int) -> Ladder:
+    """The ladder with a window of `instrument` that covers its present levels and a further price."""
+    book = ladder.books[instrument]
+    window = int(book.window)
+    if window:
+        low = min(int(book.low_ticks), price_ticks)
+        high = max(int(book.low_ticks) + window - 1, price_ticks)
+        slack = window // 2  # so that the window doubles at least
+    else:
+        low = high = price_ticks
+        slack = WINDOW_STEP // 2
+    if not window or low < book.low_ticks:
+        low -= slack
+    if not window or high >= book.low_ticks + window:
+        high += slack
+    levels = -(-(high - low + 1) // WINDOW_STEP) * WINDOW_STEP
+    return _with_windows(ladder, {instrument: (low, levels)})
+
+
+def _with_windows(ladder: Ladder, changed: dict[int, tuple[int, int]]) -> Ladder:
+    """The ladder laid out anew, some instruments with another (low_ticks, levels)."""
+    books = ladder.books.copy()
+    first = 0
+    for instrument in range(1, books.size):
+        book = books[instrument]
+        low, levels = changed.get(instrument, (int(book.low_ticks), int(book.window)))
+        book.first_level, book.low_ticks, book.window = first, low, levels
+        first += levels
+    wider = ladder._replace(
+        books=books,
+        levels=np.zeros(first, LEVEL),
+        words=np.zeros(first // 64, np.uint64),
+        summary=np.zeros(first // WINDOW_STEP, np.uint64),
+    )
+    for instrument in range(1, books.size):
+        old, new = ladder.books[instrument], books[instrument]
+        for level in occupied_levels(ladder, instrument):
+            moved = int(new.first_level + (level - old.first_level) + old.low_ticks - new.low_ticks)
+            wider.levels[moved] = ladder.levels[level]
+            word = moved >> 6
+            wider.words[word] |= np.uint64(1 << (moved & 63))
+            wider.summary[word >> 6] |= np.uint64(1 << (word & 63))
+    return wider
+
+
+# ---------------------------------------------------------------- reading
+
+
+def occupied_levels(ladder: Ladder, instrument: int) -> list[int]:
+    """Rows of `levels` that hold orders of an instrument, by rising price."""
+    book = ladder.books[instrument]
+    start, end = int(book.first_level), int(book.first_level + book.window)
+    oldest = ladder.levels["oldest"][start:end]
+    return [start + int(i) for i in np.flatnonzero(oldest)]
+
+
+def queue(ladder: Ladder, level: int) -> Iterator[Any]:
+    """The order rows of a level, oldest first."""
+    slot = int(ladder.levels[level].oldest)
+    while slot:
+        order = ladder.orders[slot]
+        yield order
+        slot = int(order.newer)
+
+
+def side_levels(ladder: Ladder, instrument: int, side: Side) -> list[int]:
+    """Rows of `levels` of one side, best price first."""
+    found = [level for level in occupied_levels(ladder, instrument) if next(queue(ladder, level)).side == side]
+    return found[::-1] if side == Side.BUY else found
+
+
+def resting(ladder: Ladder, instrument: int) -> Iterator[Any]:
+    """All order rows of an instrument: bids then asks, each by price-time priority."""
+    for side in Side:
+        for level in side_levels(ladder, instrument, side):
+            yield from queue(ladder, level)
+
+
+def check(ladder: Ladder) -> None:
+    """Assert that every structure of the ladder agrees with every other."""
+    live = 0
+    for instrument in range(1, ladder.books.size):
+        book = ladder.books[instrument]
+        bids, asks = (side_levels(ladder, instrument, side) for side in Side)
+        price = {level: int(book.low_ticks + level - book.first_level) for level in bids + asks}
+        assert book.best_bid == (price[bids[0]] if bids else NO_BID), "best bid"
+        assert book.best_ask == (price[asks[0]] if asks else NO_ASK), "best ask"
+        assert book.best_bid < book.best_ask, "the book is crossed"
+        start, end = int(book.first_level), int(book.first_level + book.window)
+        marked = (
+            [level for level in range(start, end) if int(ladder.words[level >> 6]) >> (level & 63) & 1]
+            if end - start <= 2 * WINDOW_STEP
+            else sorted(bids + asks)
+        )
+        assert marked == sorted(bids + asks), "bitmap and queues disagree"
+        for level in bids + asks:
+            older = 0
+            quantity = 0
+            for order in queue(ladder, level):
+                slot = find(ladder, int(order.order_id))
+                assert slot and ladder.orders[slot].order_id == order.order_id, "an id finds another order"
+                assert order.price_ticks == price[level] and order.instrument == instrument, "order off its level"
+                assert order.leaves > 0 and order.older == older, "queue links"
+                older = slot
+                quantity += int(order.leaves)
+                live += 1
+            assert ladder.levels[level].newest == older, "newest"
+            assert ladder.levels[level].quantity == quantity, "level quantity"
+    for word_index, word in enumerate(ladder.words):
+        flagged = int(ladder.summary[word_index >> 6]) >> (word_index & 63) & 1
+        assert flagged == (int(word) != 0), "summary and words disagree"
+    assert ladder.pool[0].live == live == np.count_nonzero(ladder.slot_of), "count of live orders"

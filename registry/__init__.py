@@ -1,0 +1,1 @@
+"""Accounts, units and title. Nothing here knows orders or prices."""

@@ -1,0 +1,56 @@
+"""What is held: allowances and credits, each unit code with its vintage.
+
+A unit is one tonne of CO2 equivalent and individually numbered (domain sheet A.1); units of one code
+are fungible in trading, their serial numbers are kept as blocks (:mod:`registry.serials`).
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+
+class Species(StrEnum):
+    """The two species of unit."""
+
+    ALLOWANCE = "allowance"
+    CREDIT = "credit"
+
+
+class Unit(msgspec.Struct):
+    """A kind of unit and how many were ever issued; `number` is its column in the balances (0 is cash)."""
+
+    number: int
+    code: str
+    species: Species
+    vintage: int
+    issued: int = 0
+
+
+class Units:
+    """All kinds of unit, by number and by code."""
+
+    def __init__(self) -> None:
+        self.by_number: list[Unit | None] = [None]
+        self.by_code: dict[str, Unit] = {}
+
+    def register(self, code: str, species: Species, vintage: int) -> Unit:
+        """Register a kind of unit. KeyError if the code is taken."""
+        if code in self.by_code:
+            raise KeyError(code)
+        unit = Unit(len(self.by_number), code, species, vintage)
+        self.by_number.append(unit)
+        self.by_code[code] = unit
+        return unit
+
+    def __len__(self) -> int:
+        return len(self.by_code)
+
+    def __getitem__(self, number: int) -> Unit:
+        unit = self.by_number[number]
+        if unit is None:
+            raise IndexError("asset 0 is cash")
+        return unit
+
+    def __iter__(self) -> Iterator[Unit]:
+        return iter(self.by_code.values())

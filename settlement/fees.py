@@ -1,0 +1,20 @@
+"""Trading fees, rounded half-up to the fen.
+
+The fee of an order is the rate times all it has traded; each fill pays the difference between the fee
+after and before it. So the fills' fees always add up to the fee of the whole, however an order was cut
+into fills. Rates are in parts per million of turnover: 0.5 % a side is 5,000 (鄂价环资规[2014]41号: 1 %
+of turnover, half from each side).
+"""
+
+from numba import njit
+
+inlined = njit(_nrt=False, inline="always")
+
+PER_MILLION = 1_000_000
+TURNOVER_MAX = (1 << 62) // PER_MILLION  # fen; an order beyond it could wrap the sum below
+
+
+@inlined
+def fee(turnover, rate_ppm):
+    """Fee in fen on a turnover in fen, rounded half-up."""
+    return (turnover * rate_ppm + 500_000) // PER_MILLION
