@@ -1,0 +1,1 @@
+"""The gateway: everything that waits. HTTP, WebSocket, the clock, the inbox, the timers, the client."""

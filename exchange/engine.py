@@ -8,19 +8,22 @@
 disk works; whatever arrives meanwhile makes the next batch. Only one batch may be under way.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from exchange.commands import Command, FoundExchange, control
-from exchange.journal import Batch, Journal, JournalError
+from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, CommandKind
+from exchange.rows import COMMAND, CommandKind, type_of_rows
 from exchange.rules import RuleSet
 from exchange.state import Exchange
 from exchange.transition import Outcome, apply, content_of
+
+COMMANDS_AT_ONCE = 65_536  # applied in one go when a journal is read
 
 Receipt = int | Refused
 """Under which sequence number a command was (or had been) taken, or why it was not."""
@@ -34,30 +37,27 @@ class Prepared(NamedTuple):
 
 
 class Engine:
-    """One exchange and its journal. Opening it replays the journal."""
+    """One exchange and its journal; to be opened before use."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.exchange = Exchange()
 
-    def replay(self) -> Iterable[tuple[Batch, Outcome]]:
-        """Apply what the journal holds, batch by batch. JournalError if a block can't be read."""
-        for block in self.journal.blocks():
-            try:
-                batch = Batch.decode(block)
-            except ValueError as error:
-                raise JournalError("journal_corrupt", str(error)) from error
-            yield batch, self.apply(batch)
+    def open(self, rules: RuleSet, now_ns: int) -> Iterator[tuple[Batch, Outcome]]:
+        """Apply what the journal holds, batch by batch; found an empty one with a rule set.
 
-    def found(self, rules: RuleSet, now_ns: int) -> Outcome:
-        """Give a new exchange its rule set; an exchange that has one must have the same. Refused if not."""
+        JournalError if a block can't be read; Refused if the journal was founded with other rules.
+        """
+        for batch in read_batches(self.journal.blocks()):
+            yield batch, self.apply(batch)
         if self.exchange.rules is None:
-            return self.submit([control(FoundExchange(rules))], now_ns)[1]
-        if self.exchange.rules != rules:
+            batch = self.prepare([control(FoundExchange(rules))], now_ns).batch
+            self.record(batch).result()
+            yield batch, self.apply(batch)
+        elif self.exchange.rules != rules:
             raise Refused(
                 Reason.ALREADY_FOUNDED, f"the journal was founded with other rules ({self.exchange.rules.name})"
             )
-        return Outcome()
 
     def prepare(self, commands: Sequence[Command], now_ns: int) -> Prepared:
         """Stamp commands with sequence and time. A repeated order gets the receipt of the first one."""
@@ -91,8 +91,6 @@ class Engine:
 
     def apply(self, batch: Batch) -> Outcome:
         """Apply a journalled batch."""
-        if batch.rows.size and int(batch.rows[0].sequence) != self.exchange.sequence + 1:
-            raise JournalError("journal_corrupt", f"command {self.exchange.sequence + 1} is missing")
         return apply(self.exchange, batch)
 
     def submit(self, commands: Sequence[Command], now_ns: int) -> tuple[list[Receipt], Outcome]:
@@ -101,6 +99,39 @@ class Engine:
         if prepared.batch.rows.size:
             self.record(prepared.batch).result()
         return prepared.receipts, self.apply(prepared.batch)
+
+
+def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
+    """The commands of a journal in batches of many blocks each: quiet times journal one command a block.
+
+    JournalError if a block can't be read or does not follow the one before.
+    """
+    rows: list[type_of_rows] = []
+    details: list[bytes] = []
+    sequence = 0
+    for block in blocks:
+        try:
+            batch = Batch.decode(block)
+        except ValueError as error:
+            raise JournalError("journal_corrupt", str(error)) from error
+        if int(batch.rows[0].sequence) != sequence + 1:
+            raise JournalError("journal_corrupt", f"command {sequence + 1} is missing")
+        sequence += batch.rows.size
+        rows.append(batch.rows)
+        details.extend(batch.details)
+        if len(details) >= COMMANDS_AT_ONCE:
+            yield Batch(np.concatenate(rows), details)
+            rows, details = [], []
+    if details:
+        yield Batch(np.concatenate(rows), details)
+
+
+def read_exchange(path: Path) -> Exchange:
+    """The exchange that a journal file describes, read without locking it. JournalError if it can't be."""
+    exchange = Exchange()
+    for batch in read_batches(block for _, _, block in read_blocks(path)):
+        apply(exchange, batch)
+    return exchange
 
 
 def _used(key: tuple[int, bytes]) -> Refused:

@@ -41,14 +41,7 @@ class Instrument(msgspec.Struct):
 
     def ticks(self, price: str) -> int:
         """A decimal price in ticks. Refused if it lies off the tick."""
-        try:
-            ticks = Decimal(price) / self.tick
-            whole = int(ticks)
-        except (InvalidOperation, ValueError, OverflowError) as error:
-            raise Refused(Reason.PRICE_OFF_TICK, f"{price!r} is not a price") from error
-        if whole != ticks:
-            raise Refused(Reason.PRICE_OFF_TICK, f"{price} is not a multiple of the tick {self.tick}")
-        return whole
+        return ticks_of(price, self.tick)
 
     def price(self, ticks: int) -> str:
         """Ticks as a decimal price."""
@@ -84,18 +77,27 @@ class Instruments:
         return iter(self.by_symbol.values())
 
 
-def money(fen: int) -> str:
-    """Fen as a decimal amount of the currency."""
-    return f"{Decimal(fen) / 100:.2f}"
+def ticks_of(price: str, tick: Decimal) -> int:
+    """A decimal price in ticks. Refused if it is no multiple of the tick."""
+    return _whole(price, tick, Reason.PRICE_OFF_TICK)
 
 
 def fen(amount: str) -> int:
     """A decimal amount of the currency in fen. Refused if it is finer than a fen."""
+    return _whole(amount, Decimal("0.01"), Reason.AMOUNT_OFF_FEN)
+
+
+def _whole(text: str, step: Decimal, reason: Reason) -> int:
     try:
-        value = Decimal(amount) * 100
-        whole = int(value)
+        steps = Decimal(text) / step
+        whole = int(steps)
     except (InvalidOperation, ValueError, OverflowError) as error:
-        raise Refused(Reason.AMOUNT_OFF_FEN, f"{amount!r} is not an amount") from error
-    if whole != value:
-        raise Refused(Reason.AMOUNT_OFF_FEN, f"{amount} is finer than 0.01")
+        raise Refused(reason, f"{text!r} is not a decimal number") from error
+    if whole != steps:
+        raise Refused(reason, f"{text} is not a multiple of {step}")
     return whole
+
+
+def money(fen: int) -> str:
+    """Fen as a decimal amount of the currency."""
+    return f"{Decimal(fen) / 100:.2f}"

@@ -54,15 +54,18 @@ class Batch:
 
     @classmethod
     def decode(cls, block: bytes) -> Self:
-        """The batch of a block. ValueError if the lengths do not add up."""
-        (count,) = _COUNT.unpack_from(block)
+        """The batch of a block. ValueError if it holds nothing or the lengths do not add up."""
+        (count,) = _COUNT.unpack_from(block) if len(block) >= _COUNT.size else (0,)
+        if count == 0:
+            raise ValueError("block holds no command")
         rows_end = _COUNT.size + count * COMMAND.itemsize
         details_start = rows_end + 4 * count
         if details_start > len(block):
             raise ValueError("block is too short for its rows")
-        rows = np.frombuffer(block, COMMAND, count, _COUNT.size)
+        # A copy, since rows that can't be written are another type to Numba: the loops would be compiled anew.
+        rows = np.frombuffer(block, COMMAND, count, _COUNT.size).copy()
         ends = details_start + np.cumsum(np.frombuffer(block, np.uint32, count, rows_end), dtype=np.int64)
-        if (int(ends[-1]) if count else details_start) != len(block):
+        if int(ends[-1]) != len(block):
             raise ValueError("block is not as long as its details")
         if details_start == len(block):
             return cls(rows, [b""] * count)

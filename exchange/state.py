@@ -92,6 +92,7 @@ class Exchange:
             add("block", block)
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
+            add("reference", int(desk.ladder.books[instrument.number].reference_ticks))
             for order in resting(desk.ladder, instrument.number):
                 add("order", *(int(order[name]) for name in _ORDER_FIELDS))
         for (account_number, client_order_id), (_, row) in sorted(self.client_orders.items()):

@@ -341,20 +341,24 @@ def with_ids(ladder: Ladder) -> Ladder:
 
 
 def with_price(ladder: Ladder, instrument: int, price_ticks: int) -> Ladder:
-    """The ladder with a window of `instrument` that covers its present levels and a further price."""
+    """The ladder with a window of `instrument` that covers its resting orders and a further price.
+
+    The window doubles at least. What it covers out of reach of the day's reference price is let go: no order
+    rests there, and a window that kept every price ever seen would outgrow the memory.
+    """
     book = ladder.books[instrument]
-    window = int(book.window)
-    if window:
-        low = min(int(book.low_ticks), price_ticks)
-        high = max(int(book.low_ticks) + window - 1, price_ticks)
-        slack = window // 2  # so that the window doubles at least
+    reference_ticks = int(book.reference_ticks)
+    low, high = int(book.low_ticks), int(book.low_ticks + book.window) - 1
+    if reference_ticks:
+        low, high = max(low, reference_ticks - REACH_TICKS), min(high, reference_ticks + REACH_TICKS)
+    is_empty = book.best_bid == NO_BID and book.best_ask == NO_ASK
+    slack = (high - low + 1) // 2
+    if low > high or (is_empty and not reference_ticks):
+        low, high = price_ticks - WINDOW_STEP // 2, price_ticks + WINDOW_STEP // 2
+    elif price_ticks < low:
+        low = price_ticks - slack
     else:
-        low = high = price_ticks
-        slack = WINDOW_STEP // 2
-    if not window or low < book.low_ticks:
-        low -= slack
-    if not window or high >= book.low_ticks + window:
-        high += slack
+        high = price_ticks + slack
     levels = -(-(high - low + 1) // WINDOW_STEP) * WINDOW_STEP
     return _with_windows(ladder, {instrument: (low, levels)})
 
@@ -386,6 +390,12 @@ def _with_windows(ladder: Ladder, changed: dict[int, tuple[int, int]]) -> Ladder
 
 
 # ---------------------------------------------------------------- reading
+
+
+def is_resting(ladder: Ladder, order_id: int) -> bool:
+    """Whether an order is in a book."""
+    index = order_id - int(ladder.pool[0].first_order_id)
+    return 0 <= index < ladder.slot_of.size and bool(ladder.slot_of[index])
 
 
 def occupied_levels(ladder: Ladder, instrument: int) -> list[int]:
@@ -429,12 +439,8 @@ def check(ladder: Ladder) -> None:
         assert book.best_ask == (price[asks[0]] if asks else NO_ASK), "best ask"
         assert book.best_bid < book.best_ask, "the book is crossed"
         start, end = int(book.first_level), int(book.first_level + book.window)
-        marked = (
-            [level for level in range(start, end) if int(ladder.words[level >> 6]) >> (level & 63) & 1]
-            if end - start <= 2 * WINDOW_STEP
-            else sorted(bids + asks)
-        )
-        assert marked == sorted(bids + asks), "bitmap and queues disagree"
+        marked = start + np.flatnonzero(_bits_of(ladder.words[start >> 6 : end >> 6]))
+        assert marked.tolist() == sorted(bids + asks), "bitmap and queues disagree"
         for level in bids + asks:
             older = 0
             quantity = 0
@@ -448,7 +454,10 @@ def check(ladder: Ladder) -> None:
                 live += 1
             assert ladder.levels[level].newest == older, "newest"
             assert ladder.levels[level].quantity == quantity, "level quantity"
-    for word_index, word in enumerate(ladder.words):
-        flagged = int(ladder.summary[word_index >> 6]) >> (word_index & 63) & 1
-        assert flagged == (int(word) != 0), "summary and words disagree"
+    assert (_bits_of(ladder.summary) == (ladder.words != 0)).all(), "summary and words disagree"
     assert ladder.pool[0].live == live == np.count_nonzero(ladder.slot_of), "count of live orders"
+
+
+def _bits_of(words: type_of_rows) -> type_of_rows:
+    """The bits of 64-bit words as zeros and ones, lowest bit first."""
+    return np.unpackbits(words.astype("<u8").view(np.uint8), bitorder="little")

@@ -71,9 +71,10 @@ class Serials:
             wanted -= min(wanted, block.quantity)
         if wanted:
             raise ValueError(f"account {giver} lacks title to {wanted} t of unit {unit}")
-        moved = []
         for block in taken:
             del blocks[block.first]
+        moved = []
+        for block in taken:
             part = block
             if block.quantity > quantity:
                 part = msgspec.structs.replace(block, last=block.first + quantity - 1)

@@ -1,0 +1,1 @@
+"""Enterprises that trade over HTTP, through the client that everybody uses."""

@@ -1,0 +1,48 @@
+"""The FastAPI application around a gateway: routers, errors, documentation that needs no outside assets."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import resources
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
+
+from api import problems
+from api.gateway import Gateway
+from api.routers import accounts, market, orders, stream
+
+DESCRIPTION = """
+A simulated regional carbon-allowance exchange. Prices are decimal strings in CNY per tonne, quantities
+whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a stable `code`.
+The stream of trades, book changes and own orders is a WebSocket at `/v1/stream`.
+"""
+
+
+def make_app(gateway: Gateway) -> FastAPI:
+    """The application that serves one gateway; the gateway runs while the application does."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with gateway.running():
+            yield
+
+    app: FastAPI = FastAPIOffline(title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app.state.gateway = gateway
+    # Orders first: the router tries routes in turn.
+    for router in (orders.router, market.router, accounts.router, market.operator, stream.router):
+        app.include_router(router)
+    problems.install(app)
+
+    page = resources.files("api.web").joinpath("index.html").read_text("utf-8")
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def index() -> str:
+        return page
+
+    @app.get("/health", tags=["market"])
+    async def health() -> dict[str, str]:
+        """Whether the exchange takes commands."""
+        return {"status": gateway.inbox.broken or "ok"}
+
+    return app

@@ -1,0 +1,239 @@
+"""The client of the exchange: typed answers, errors with codes, orders that are safe to send again.
+
+    async with AsyncClient("http://127.0.0.1:8000") as client:
+        order = await client.place_order("E-001", "HBEA-2025", "buy", "42.00", 100)
+
+Every order carries a client order id, made here before the first attempt and kept over retries: an
+answer lost on the way never leads to a second order. Requests that change something else are not
+repeated after a failure on the way, since the exchange could not tell a repeat from a wish for more.
+"""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any, Self, TypeVar, cast
+
+import httpx
+from pydantic import BaseModel, TypeAdapter
+
+from api import schemas
+from api.schemas import ClassName, SideName, TimeInForceName
+
+CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
+_ATTEMPTS = 5
+_FIRST_PAUSE_S = 0.05
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class ApiError(Exception):
+    """The exchange said no; `code` is stable, `status` the HTTP status."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(f"{code} ({status}): {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+class AsyncClient:
+    """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 30.0,
+        connections: int = 20,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, limits=limits, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._http.aclose()
+
+    # -- orders
+
+    async def place_order(
+        self,
+        account_id: str,
+        symbol: str,
+        side: SideName,
+        price: str,
+        quantity: int,
+        time_in_force: TimeInForceName = "DAY",
+        client_order_id: str | None = None,
+    ) -> schemas.OrderView:
+        """Place a limit order; tried again if the answer is lost or the inbox full. ApiError if refused."""
+        body = {
+            "account_id": account_id,
+            "symbol": symbol,
+            "side": side,
+            "price": price,
+            "quantity": quantity,
+            "time_in_force": time_in_force,
+            "client_order_id": client_order_id or f"c-{uuid.uuid4().hex}",
+        }
+        return await self._retried("POST", "/v1/orders", schemas.OrderView, json=body)
+
+    async def cancel_order(self, account_id: str, order_id: int) -> schemas.OrderView:
+        """Cancel an order. ApiError `unknown_order` if it does not rest any more."""
+        try:
+            return await self._one(
+                "DELETE", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id}
+            )
+        except ApiError as error:
+            if error.code != CONNECTION_LOST:
+                raise
+        # Whether it was cancelled is unknown: ask, and cancel again only what still rests.
+        order = await self.order(account_id, order_id)
+        return await self.cancel_order(account_id, order_id) if order.status == "open" else order
+
+    async def order(self, account_id: str, order_id: int) -> schemas.OrderView:
+        return await self._one("GET", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id})
+
+    async def orders(self, account_id: str, open_only: bool = False) -> list[schemas.OrderView]:
+        params = {"account_id": account_id, "open_only": open_only}
+        return await self._many("GET", "/v1/orders", schemas.OrderView, params=params)
+
+    # -- the market
+
+    async def market(self) -> schemas.MarketView:
+        return await self._one("GET", "/v1/market", schemas.MarketView)
+
+    async def rules(self) -> dict[str, Any]:
+        return cast(dict[str, Any], (await self._send("GET", "/v1/rules")).json())
+
+    async def instruments(self) -> list[schemas.InstrumentView]:
+        return await self._many("GET", "/v1/instruments", schemas.InstrumentView)
+
+    async def book(self, symbol: str, depth: int = 10) -> schemas.BookView:
+        return await self._one("GET", f"/v1/books/{symbol}", schemas.BookView, params={"depth": depth})
+
+    async def trades(self, symbol: str) -> AsyncIterator[schemas.TradeView]:
+        """All trades of an instrument, oldest first, page by page."""
+        cursor = 0
+        while True:
+            params = {"symbol": symbol, "cursor": cursor, "limit": 1000}
+            page = await self._one("GET", "/v1/trades", schemas.TradePage, params=params)
+            for trade in page.trades:
+                yield trade
+            if not page.trades:
+                return
+            cursor = page.cursor
+
+    async def summary(self) -> list[schemas.DaySummary]:
+        return await self._many("GET", "/v1/summary", schemas.DaySummary)
+
+    async def state(self) -> schemas.StateView:
+        return await self._one("GET", "/v1/state", schemas.StateView)
+
+    async def checks(self) -> list[schemas.CheckView]:
+        return await self._many("GET", "/v1/checks", schemas.CheckView)
+
+    async def reconciliation(self) -> list[schemas.Reconciliation]:
+        return await self._many("GET", "/v1/reconciliation", schemas.Reconciliation)
+
+    # -- accounts and units
+
+    async def open_account(
+        self, account_id: str, name: str, participant_class: ClassName = "covered_enterprise"
+    ) -> schemas.AccountView:
+        body = {"account_id": account_id, "name": name, "participant_class": participant_class}
+        return await self._one("POST", "/v1/accounts", schemas.AccountView, json=body)
+
+    async def accounts(self) -> list[schemas.AccountView]:
+        return await self._many("GET", "/v1/accounts", schemas.AccountView)
+
+    async def account(self, account_id: str) -> schemas.AccountView:
+        return await self._one("GET", f"/v1/accounts/{account_id}", schemas.AccountView)
+
+    async def deposit(self, account_id: str, amount: str) -> schemas.AccountView:
+        return await self._one(
+            "POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json={"amount": amount}
+        )
+
+    async def withdraw(self, account_id: str, amount: str) -> schemas.AccountView:
+        return await self._one(
+            "POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json={"amount": amount}
+        )
+
+    async def issue(self, account_id: str, unit: str, quantity: int, origin: str = "free") -> schemas.AccountView:
+        body = {"account_id": account_id, "unit": unit, "quantity": quantity, "origin": origin}
+        return await self._one("POST", "/v1/issuances", schemas.AccountView, json=body)
+
+    async def transfer(self, account_id: str, unit: str, quantity: int, to: str = "trading") -> schemas.AccountView:
+        body = {"unit": unit, "quantity": quantity, "to": to}
+        return await self._one("POST", f"/v1/accounts/{account_id}/transfers", schemas.AccountView, json=body)
+
+    async def serials(self, account_id: str) -> list[schemas.SerialBlock]:
+        return await self._many("GET", f"/v1/accounts/{account_id}/serials", schemas.SerialBlock)
+
+    async def statement(self, account_id: str, day: str) -> schemas.StatementView:
+        return await self._one("GET", f"/v1/accounts/{account_id}/statements/{day}", schemas.StatementView)
+
+    # -- the operator
+
+    async def list_instrument(
+        self, symbol: str, species: str, vintage: int, opening_price: str | None = None
+    ) -> schemas.InstrumentView:
+        body = {"symbol": symbol, "species": species, "vintage": vintage, "opening_price": opening_price}
+        return await self._one("POST", "/v1/instruments", schemas.InstrumentView, json=body)
+
+    async def open_day(self, day: str) -> schemas.MarketView:
+        return await self._one("POST", "/v1/trading-days", schemas.MarketView, json={"date": day})
+
+    async def set_phase(self, phase: str) -> schemas.MarketView:
+        return await self._one("PUT", "/v1/market/phase", schemas.MarketView, json={"phase": phase})
+
+    async def settle(self) -> schemas.SettlementView:
+        return await self._one("POST", "/v1/settlements", schemas.SettlementView)
+
+    async def settlement(self, day: str) -> schemas.SettlementView:
+        return await self._one("GET", f"/v1/settlements/{day}", schemas.SettlementView)
+
+    async def run_timers(self, days: int | None = None, skip_idle: bool = False) -> schemas.MarketView:
+        body = {"running": True, "days": days, "skip_idle": skip_idle}
+        return await self._one("PUT", "/v1/timers", schemas.MarketView, json=body)
+
+    # -- on the wire
+
+    async def _one(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
+        return shape.model_validate_json((await self._send(method, path, **request)).content)
+
+    async def _many(self, method: str, path: str, shape: type[_Answer], **request: Any) -> list[_Answer]:
+        shapes: TypeAdapter[list[_Answer]] = TypeAdapter(list[shape])  # type: ignore[valid-type]
+        return shapes.validate_json((await self._send(method, path, **request)).content)
+
+    async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
+        """For requests that the exchange recognises when they come again."""
+        pause_s = _FIRST_PAUSE_S
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return await self._one(method, path, shape, **request)
+            except ApiError as error:
+                if error.code != CONNECTION_LOST and error.status not in (500, 503):
+                    raise
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+        return await self._one(method, path, shape, **request)
+
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise ApiError(0, CONNECTION_LOST, f"{type(error).__name__} {error}".strip()) from error
+        if response.is_error:
+            raise _error(response)
+        return response
+
+
+def _error(response: httpx.Response) -> ApiError:
+    try:
+        problem = response.json()
+        return ApiError(response.status_code, problem["code"], problem["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ApiError(response.status_code, "unreadable_answer", response.text[:200])

@@ -1,0 +1,80 @@
+"""The composition of a running exchange: engine, history, inbox, clock, timers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Annotated
+
+from fastapi import Depends, Request, WebSocket
+
+from api.history import History
+from api.inbox import Inbox
+from api.problems import Problem
+from api.timers import Clock, Timers
+from exchange.engine import Engine
+from exchange.instruments import Instrument
+from exchange.journal import Journal
+from exchange.reasons import Reason
+from exchange.rules import RuleSet
+from exchange.state import Exchange
+from registry.accounts import Account
+
+
+class Gateway:
+    """One exchange, opened from its journal, ready to be served. JournalError, Refused if it can't be."""
+
+    def __init__(self, journal: Journal, rules: RuleSet, start_ns: int, speed: float = 1.0, inbox: int = 8192) -> None:
+        self.engine = Engine(journal)
+        self.history = History()
+        for batch, outcome in self.engine.open(rules, start_ns):
+            self.history.extend(batch, outcome)
+        self.clock = Clock(max(start_ns, self.engine.exchange.now_ns), speed)
+        self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
+        self.timers = Timers(self.exchange, self.inbox, self.clock)
+
+    @property
+    def exchange(self) -> Exchange:
+        return self.engine.exchange
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Consume the inbox and run the timers; on leaving, finish what is in the inbox and close the journal."""
+        consumer = asyncio.create_task(self.inbox.consume())
+        timers = asyncio.create_task(self.timers.run())
+        try:
+            yield
+        finally:
+            timers.cancel()
+            with suppress(asyncio.CancelledError):
+                await timers
+            if not consumer.done():
+                await self.inbox.close()
+            await consumer
+            self.engine.journal.close()
+
+    def account(self, account_id: str) -> Account:
+        """An account by its id. Problem 404 if there is none."""
+        account = self.exchange.accounts.by_id.get(account_id)
+        if account is None:
+            raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
+        return account
+
+    def instrument(self, symbol: str) -> Instrument:
+        """An instrument by its symbol. Problem 404 if there is none."""
+        instrument = self.exchange.instruments.by_symbol.get(symbol)
+        if instrument is None:
+            raise Problem(404, Reason.UNKNOWN_INSTRUMENT.code, f"There is no instrument {symbol!r}.")
+        return instrument
+
+
+def gateway_of(request: Request) -> Gateway:
+    gateway: Gateway = request.app.state.gateway
+    return gateway
+
+
+def gateway_of_socket(socket: WebSocket) -> Gateway:
+    gateway: Gateway = socket.app.state.gateway
+    return gateway
+
+
+TheGateway = Annotated[Gateway, Depends(gateway_of)]

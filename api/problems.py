@@ -1,0 +1,152 @@
+"""Errors as clients see them: RFC 9457 problem details with a stable `code`.
+
+| kind      | found by             | status                        | code                                      |
+|-----------|----------------------|-------------------------------|-------------------------------------------|
+| malformed | schemas              | 422 (400 if not JSON at all)  | malformed_json, invalid_request           |
+| refused   | the exchange         | 404, 409 or 422 by reason     | the reason's name (`exchange.reasons`)    |
+| overload  | the inbox            | 503 with Retry-After          | inbox_full                                |
+| broken    | journal, invariants  | 500, and the process stops    | journal_unwritable, internal_error        |
+"""
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from exchange.reasons import Reason, Refused
+
+MEDIA_TYPE = "application/problem+json"
+
+_NOT_FOUND = {Reason.UNKNOWN_ACCOUNT, Reason.UNKNOWN_INSTRUMENT, Reason.UNKNOWN_UNIT, Reason.UNKNOWN_ORDER}
+_CONFLICT = {
+    Reason.ACCOUNT_EXISTS,
+    Reason.INSTRUMENT_EXISTS,
+    Reason.ALREADY_FOUNDED,
+    Reason.MARKET_CLOSED,
+    Reason.WRONG_PHASE,
+    Reason.DAY_NOT_SETTLED,
+    Reason.DAY_ALREADY_SETTLED,
+    Reason.DATE_NOT_LATER,
+    Reason.CLIENT_ORDER_ID_USED,
+    Reason.INSUFFICIENT_CASH,
+    Reason.INSUFFICIENT_UNITS,
+}
+
+_SAID = {
+    Reason.UNKNOWN_ACCOUNT: "There is no such account.",
+    Reason.UNKNOWN_INSTRUMENT: "There is no such instrument.",
+    Reason.UNKNOWN_ORDER: "No order of this id rests in the book for this account.",
+    Reason.MAY_NOT_TRADE: "Participants of this class may not trade.",
+    Reason.MARKET_CLOSED: "The market is not open for this now; see GET /v1/market.",
+    Reason.QUANTITY_NOT_POSITIVE: "The quantity must be at least one tonne.",
+    Reason.QUANTITY_OFF_LOT: "The quantity must be a multiple of the lot.",
+    Reason.PRICE_NOT_POSITIVE: "The price must be above zero.",
+    Reason.PRICE_OUTSIDE_BAND: "The price lies outside the day's price band; see GET /v1/instruments.",
+    Reason.PRICE_OUT_OF_RANGE: "The price lies too far from the reference price.",
+    Reason.AMOUNT_TOO_LARGE: "Price times quantity is larger than can be booked.",
+    Reason.INSUFFICIENT_CASH: "The account's available cash does not cover price, quantity and fee.",
+    Reason.INSUFFICIENT_UNITS: "The account's available units do not cover the quantity.",
+}
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+class Problem(Exception):
+    """An error on its way to the client."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        errors: list[dict[str, str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors
+        self.headers = headers
+
+    @classmethod
+    def of(cls, refused: Refused) -> "Problem":
+        return cls(status_of(refused.reason), refused.reason.code, refused.detail)
+
+    @classmethod
+    def of_reason(cls, reason: Reason) -> "Problem":
+        return cls(status_of(reason), reason.code, _SAID.get(reason, reason.code))
+
+    def response(self) -> JSONResponse:
+        details = ProblemDetails(
+            type=f"urn:carbonex:problem:{self.code}",
+            title=self.code.replace("_", " ").capitalize(),
+            status=self.status,
+            code=self.code,
+            detail=self.detail,
+            errors=self.errors,
+        )
+        return JSONResponse(details.model_dump(exclude_none=True), self.status, self.headers, MEDIA_TYPE)
+
+
+def status_of(reason: Reason) -> int:
+    """The HTTP status of a refusal."""
+    if reason in _NOT_FOUND:
+        return 404
+    return 409 if reason in _CONFLICT else 422
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDetails, "description": text, "content": {MEDIA_TYPE: {}}}
+    for status, text in {
+        404: "There is no such account, instrument or order",
+        409: "Refused as things stand now",
+        422: "Malformed, or refused whatever the state",
+        503: "The inbox is full; try again after Retry-After seconds",
+    }.items()
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of an app a problem."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return Problem.of(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = error.errors()
+        if any(one["type"] == "json_invalid" for one in found):
+            return Problem(400, "malformed_json", "The body is not valid JSON.").response()
+        errors = [
+            {"field": ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]), "message": one["msg"]}
+            for one in found
+        ]
+        said = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+        return Problem(422, "invalid_request", said, errors).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {})).response()
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return Problem(500, "internal_error", "The exchange hit an error of its own; nothing was lost.").response()

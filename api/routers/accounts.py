@@ -1,0 +1,86 @@
+"""Accounts: open, fund, hold, move units, read statements."""
+
+from datetime import date
+
+from fastapi import APIRouter
+
+from api import views
+from api.gateway import TheGateway
+from api.problems import RESPONSES, Problem
+from api.schemas import (
+    AccountView,
+    CashMovement,
+    Identifier,
+    NewAccount,
+    NewIssuance,
+    NewTransfer,
+    SerialBlock,
+    StatementView,
+)
+from exchange.commands import DepositCash, IssueUnits, OpenAccount, TransferUnits, WithdrawCash
+from exchange.instruments import fen
+
+router = APIRouter(prefix="/v1", tags=["accounts and registry"], responses=RESPONSES)
+
+
+@router.post("/accounts", status_code=201)
+async def open_account(account: NewAccount, gateway: TheGateway) -> AccountView:
+    """Open a participant's account: cash, trading side and registry side in one."""
+    await gateway.inbox.ask(OpenAccount(account.account_id, account.name, account.class_of))
+    return views.account_view(gateway, gateway.account(account.account_id))
+
+
+@router.get("/accounts")
+async def list_accounts(gateway: TheGateway) -> list[AccountView]:
+    """All accounts with their holdings."""
+    return [views.account_view(gateway, account) for account in gateway.exchange.accounts]
+
+
+@router.get("/accounts/{account_id}")
+async def show_account(account_id: Identifier, gateway: TheGateway) -> AccountView:
+    """One account with its holdings."""
+    return views.account_view(gateway, gateway.account(account_id))
+
+
+@router.post("/accounts/{account_id}/deposits", status_code=201)
+async def deposit(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
+    """Pay cash in."""
+    await gateway.inbox.ask(DepositCash(account_id, fen(movement.amount)))
+    return views.account_view(gateway, gateway.account(account_id))
+
+
+@router.post("/accounts/{account_id}/withdrawals", status_code=201)
+async def withdraw(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
+    """Pay cash out: only what is available and settled."""
+    await gateway.inbox.ask(WithdrawCash(account_id, fen(movement.amount)))
+    return views.account_view(gateway, gateway.account(account_id))
+
+
+@router.post("/accounts/{account_id}/transfers", status_code=201)
+async def transfer(account_id: Identifier, move: NewTransfer, gateway: TheGateway) -> AccountView:
+    """Move units between the registry side and the trading side of an account."""
+    await gateway.inbox.ask(TransferUnits(account_id, move.unit, move.quantity, move.to == "trading"))
+    return views.account_view(gateway, gateway.account(account_id))
+
+
+@router.post("/issuances", status_code=201)
+async def issue(issuance: NewIssuance, gateway: TheGateway) -> AccountView:
+    """Issue units to the registry side of an account; they get the next serial numbers of their kind."""
+    await gateway.inbox.ask(IssueUnits(issuance.account_id, issuance.unit, issuance.quantity, issuance.origin))
+    return views.account_view(gateway, gateway.account(issuance.account_id))
+
+
+@router.get("/accounts/{account_id}/serials")
+async def serials(account_id: Identifier, gateway: TheGateway) -> list[SerialBlock]:
+    """The serial blocks to which an account has title, oldest first."""
+    return views.serial_blocks(gateway, gateway.account(account_id))
+
+
+@router.get("/accounts/{account_id}/statements/{day}")
+async def statement(account_id: Identifier, day: date, gateway: TheGateway) -> StatementView:
+    """An account's statement of a settled day: opening, every movement with its cause, closing."""
+    account = gateway.account(account_id)
+    found = gateway.history.statements.get((day, account.number))
+    if found is None:
+        raise Problem(404, "unknown_statement", f"There is no statement of {account_id} for {day}.")
+    return views.statement_view(gateway, found)

@@ -1,0 +1,187 @@
+"""The market: instruments, book, trades, and the operator's verbs over the trading day."""
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+
+from api import views
+from api.gateway import TheGateway
+from api.problems import RESPONSES, Problem
+from api.schemas import (
+    BookView,
+    CheckView,
+    DaySummary,
+    Identifier,
+    InstrumentView,
+    MarketView,
+    NewInstrument,
+    NewPhase,
+    NewTradingDay,
+    Reconciliation,
+    SettlementView,
+    StateView,
+    TimerSettings,
+    TradePage,
+)
+from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenDay, SettleDay, StartTrading
+from exchange.instruments import ticks_of
+from exchange.invariants import CHECKS
+from exchange.sessions import trading_days
+
+router = APIRouter(prefix="/v1", tags=["market"], responses=RESPONSES)
+operator = APIRouter(prefix="/v1", tags=["operator"], responses=RESPONSES)
+
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Cursor = Annotated[int, Query(ge=0, le=2**63 - 1)]
+
+
+# ---------------------------------------------------------------- for everybody
+
+
+@router.get("/market")
+async def market(gateway: TheGateway) -> MarketView:
+    """Where the market stands in its day, until when, and what ends it."""
+    return views.market_view(gateway)
+
+
+@router.get("/rules")
+async def rules(gateway: TheGateway) -> dict[str, Any]:
+    """The rule set, whole."""
+    built: dict[str, Any] = msgspec.to_builtins(gateway.exchange.market)
+    return built
+
+
+@router.get("/calendar")
+async def calendar(first: date, last: date, gateway: TheGateway) -> list[date]:
+    """The trading days between two dates."""
+    return trading_days(gateway.exchange.market, first, last)
+
+
+@router.get("/instruments")
+async def instruments(gateway: TheGateway) -> list[InstrumentView]:
+    """All instruments with their prices and bands of the day."""
+    return [views.instrument_view(gateway, listed) for listed in gateway.exchange.instruments]
+
+
+@router.get("/instruments/{symbol}")
+async def instrument(symbol: Identifier, gateway: TheGateway) -> InstrumentView:
+    """One instrument."""
+    return views.instrument_view(gateway, gateway.instrument(symbol))
+
+
+@router.get("/books/{symbol}")
+async def book(symbol: Identifier, gateway: TheGateway, depth: Limit = 10) -> BookView:
+    """The best price levels of both sides."""
+    return views.book_view(gateway, gateway.instrument(symbol), depth)
+
+
+@router.get("/trades")
+async def trades(
+    symbol: Identifier, gateway: TheGateway, cursor: Cursor = 0, limit: Limit = 100, newest: Limit | None = None
+) -> TradePage:
+    """An instrument's trades, oldest first; `cursor` is the last trade id that you have.
+
+    `newest` asks for the last so many instead.
+    """
+    listed = gateway.instrument(symbol)
+    rows = gateway.history.trades_of(listed.number, cursor)
+    found = rows[:limit] if newest is None else rows[-newest:]
+    last = int(found[-1].trade_id) if found.size else cursor
+    return TradePage(trades=[views.trade_view(gateway, trade) for trade in found], cursor=last)
+
+
+@router.get("/summary")
+async def summary(gateway: TheGateway) -> list[DaySummary]:
+    """The day in figures, per instrument: the present one, or the last one after its settlement."""
+    today = views.trades_of_the_day(gateway)
+    return [views.day_summary(gateway, listed, today) for listed in gateway.exchange.instruments]
+
+
+@router.get("/state")
+async def state(gateway: TheGateway) -> StateView:
+    """The sequence number of the last command and the digest of everything remembered."""
+    return StateView(sequence=gateway.exchange.sequence, digest=gateway.exchange.digest())
+
+
+@router.get("/checks")
+async def checks(gateway: TheGateway) -> list[CheckView]:
+    """Ask every invariant of the running exchange: conservation, backing, title, order of the books."""
+    answers = []
+    for one in CHECKS:
+        try:
+            one(gateway.exchange)
+            answers.append(CheckView(name=one.__name__, ok=True))
+        except AssertionError as error:
+            answers.append(CheckView(name=one.__name__, ok=False, found=str(error)))
+    return answers
+
+
+@router.get("/reconciliation")
+async def reconciliation(gateway: TheGateway) -> list[Reconciliation]:
+    """What came in, what went out and what is held, per asset."""
+    return views.reconciliation(gateway)
+
+
+# ---------------------------------------------------------------- for the operator
+
+
+@operator.post("/instruments", status_code=201)
+async def list_instrument(new: NewInstrument, gateway: TheGateway) -> InstrumentView:
+    """Register a unit and list it for trading, while the market is closed."""
+    tick = gateway.exchange.market.tick_size
+    opening = ticks_of(new.opening_price, tick) if new.opening_price is not None else 0
+    await gateway.inbox.ask(ListInstrument(new.symbol, new.species, new.vintage, opening))
+    return views.instrument_view(gateway, gateway.instrument(new.symbol))
+
+
+@operator.post("/trading-days", status_code=201)
+async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
+    """Open a trading day by hand: closed to pre-open. Bands are set, yesterday's purchases become resaleable."""
+    if not trading_days(gateway.exchange.market, new.date, new.date):
+        raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
+    await gateway.inbox.ask(OpenDay(new.date))
+    gateway.clock.advance_to(gateway.timers.open_time(new.date))
+    return views.market_view(gateway)
+
+
+@operator.put("/market/phase")
+async def set_phase(new: NewPhase, gateway: TheGateway) -> MarketView:
+    """Start, break or close trading by hand."""
+    match new.phase:
+        case "continuous":
+            await gateway.inbox.ask(StartTrading())
+        case "break":
+            await gateway.inbox.ask(BreakSession())
+        case "closed":
+            await gateway.inbox.ask(CloseSession())
+    return views.market_view(gateway)
+
+
+@operator.post("/settlements", status_code=201)
+async def settle(gateway: TheGateway) -> SettlementView:
+    """Settle the closed day, delivery versus payment; statements are ready with the answer."""
+    await gateway.inbox.ask(SettleDay())
+    day = gateway.exchange.date
+    assert day is not None
+    return views.settlement_view(gateway, gateway.history.settlements[day])
+
+
+@operator.get("/settlements/{day}")
+async def settlement(day: date, gateway: TheGateway) -> SettlementView:
+    """The settlement report of a day."""
+    report = gateway.history.settlements.get(day)
+    if report is None:
+        raise Problem(404, "unknown_settlement", f"The day {day} has not been settled.")
+    return views.settlement_view(gateway, report)
+
+
+@operator.put("/timers")
+async def set_timers(settings: TimerSettings, gateway: TheGateway) -> MarketView:
+    """Let the timers take the market through its days by the timetable, or stop them."""
+    if settings.running:
+        gateway.timers.start(settings.days, settings.skip_idle)
+    else:
+        gateway.timers.stop()
+    return views.market_view(gateway)

@@ -1,0 +1,142 @@
+"""The clock, and the timers that take the market through its day. The only place that reads the time.
+
+The clock can run faster than time, and can be set forward, never back. The timers look at where the
+market stands and hand in the next command of the timetable when it is due; so they go on after a restart
+in the middle of a day without remembering anything themselves.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from api.inbox import Inbox
+from api.problems import Problem
+from exchange.commands import SettleDay
+from exchange.rules import RuleSet
+from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
+from exchange.state import Exchange
+
+_log = logging.getLogger("carbonex")
+_LONGEST_NAP_S = 0.05
+
+
+class Clock:
+    """Market time in UTC nanoseconds: starts somewhere and runs at `speed` market seconds a second."""
+
+    def __init__(self, start_ns: int, speed: float = 1.0, wall_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.speed = speed
+        self._wall_ns = wall_ns
+        self._market_origin = start_ns
+        self._wall_origin = wall_ns()
+
+    def now_ns(self) -> int:
+        return self._market_origin + int((self._wall_ns() - self._wall_origin) * self.speed)
+
+    def advance_to(self, at_ns: int) -> None:
+        """Set the clock forward; a time that has passed changes nothing."""
+        if at_ns > self.now_ns():
+            self._market_origin, self._wall_origin = at_ns, self._wall_ns()
+
+    def iso(self, zone: str) -> str:
+        """Market time in a zone, to the second."""
+        return iso(self.now_ns(), zone)
+
+
+def real_now_ns() -> int:
+    """The wall clock: UTC nanoseconds."""
+    return time.time_ns()
+
+
+def first_moment(rules: RuleSet, day: date | None) -> int:
+    """When the first trading day on or after a date (default: today) begins. CalendarError at the calendar's end."""
+    if day is None:
+        day = datetime.fromtimestamp(real_now_ns() // 1_000_000_000, ZoneInfo(rules.timezone)).date()
+    return timetable(rules, next_trading_day(rules, day - timedelta(days=1)))[0].at_ns
+
+
+def iso(at_ns: int, zone: str) -> str:
+    """UTC nanoseconds as an ISO 8601 time of a zone, to the second."""
+    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(zone)).isoformat()
+
+
+def next_step(exchange: Exchange, now_ns: int) -> Step:
+    """The command that the timetable has next, given where the market stands. CalendarError at its end."""
+    rules = exchange.market
+    if exchange.date is None or exchange.is_settled:
+        today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(rules.timezone)).date()
+        yesterday = today - timedelta(days=1)
+        last = yesterday if exchange.date is None else max(exchange.date, yesterday)
+        return timetable(rules, next_trading_day(rules, last))[0]
+    steps = timetable(rules, exchange.date)
+    last_session = len(rules.sessions)
+    match exchange.phase:
+        case Phase.PRE_OPEN:
+            done = 1
+        case Phase.CONTINUOUS:
+            done = min(2 * exchange.session, 2 * last_session)
+        case Phase.BREAK:
+            done = min(2 * exchange.session + 1, 2 * last_session - 1)
+        case Phase.CLOSED:
+            done = 2 * last_session + 1
+    return steps[done]
+
+
+class Timers:
+    """Runs trading days by the timetable while it is switched on."""
+
+    def __init__(self, exchange: Exchange, inbox: Inbox, clock: Clock) -> None:
+        self.exchange = exchange
+        self.inbox = inbox
+        self.clock = clock
+        self.days_left: int | None = 0  # None: without end
+        self.skip_idle = False
+
+    @property
+    def running(self) -> bool:
+        return self.days_left is None or self.days_left > 0
+
+    def start(self, days: int | None, skip_idle: bool) -> None:
+        """Run so many days (None: without end); `skip_idle` sets the clock forward outside trading hours."""
+        self.days_left, self.skip_idle = days, skip_idle
+
+    def stop(self) -> None:
+        self.days_left = 0
+
+    def due(self) -> Step | None:
+        """The next step while the timers run."""
+        return next_step(self.exchange, self.clock.now_ns()) if self.running else None
+
+    async def run(self) -> None:
+        """Hand in each command when its time has come."""
+        while True:
+            try:
+                step = self.due()
+            except CalendarError as error:
+                _log.error("the timers stop: %s", error)
+                self.stop()
+                continue
+            if step is None:
+                await asyncio.sleep(_LONGEST_NAP_S)
+                continue
+            if self.skip_idle and self.exchange.phase != Phase.CONTINUOUS:
+                self.clock.advance_to(step.at_ns)
+            wait_s = (step.at_ns - self.clock.now_ns()) / 1e9 / self.clock.speed
+            if wait_s > 0:
+                await asyncio.sleep(min(wait_s, _LONGEST_NAP_S))
+                continue
+            try:
+                await self.inbox.ask(step.command)
+            except Problem as problem:
+                # An operator was faster, or the exchange has stopped: look again.
+                _log.warning("timers: %s", problem)
+                await asyncio.sleep(_LONGEST_NAP_S)
+                continue
+            if isinstance(step.command, SettleDay) and self.days_left is not None:
+                self.days_left -= 1
+
+    def open_time(self, day: date) -> int:
+        """When the pre-open of a day begins, UTC nanoseconds."""
+        return timetable(self.exchange.market, day)[0].at_ns

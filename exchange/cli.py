@@ -1,0 +1,233 @@
+"""carbonex: the command line, where the parts are put together.
+
+Exit codes: 0 well, 1 the caller's error, 2 a check failed or the exchange broke.
+"""
+
+import asyncio
+import ipaddress
+import socket
+import subprocess
+import sys
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="carbonex",
+    help="A simulated regional carbon-allowance exchange.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DEFAULT_JOURNAL = Path("var/exchange.journal")
+
+JournalFile = Annotated[Path, typer.Option(help="Where the exchange remembers: one file, made if missing.")]
+Port = Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")]
+
+
+class ClockKind(StrEnum):
+    SIMULATED = "simulated"
+    REAL = "real"
+
+
+def say(text: str) -> None:
+    """A line to the person, at once."""
+    print(f"carbonex: {text}", flush=True)  # noqa: T201
+
+
+def fail(code: str, detail: str, status: int = 1) -> NoReturn:
+    """One clear error with its code, and out."""
+    print(f"carbonex: {code}: {detail}", file=sys.stderr, flush=True)  # noqa: T201
+    raise typer.Exit(status)
+
+
+@app.command()
+def serve(
+    journal: JournalFile = DEFAULT_JOURNAL,
+    rules: Annotated[str, typer.Option(help="Rule set by name (hubei, generic) or a TOML file.")] = "hubei",
+    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    port: Port = 8000,
+    clock: Annotated[ClockKind, typer.Option(help="Simulated time, or the real time of the market.")] = (
+        ClockKind.SIMULATED
+    ),
+    speed: Annotated[float, typer.Option(min=0.001, help="Market seconds a second; simulated clock only.")] = 1.0,
+    day: Annotated[str | None, typer.Option(help="First trading day, e.g. 2026-01-05; default: today.")] = None,
+    manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
+    inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
+) -> None:
+    """Run the exchange alone, until Ctrl-C."""
+    if not _is_loopback(host):
+        fail("address_not_loopback", f"{host}: there is no authentication yet, so only loopback addresses are served")
+    first_day = _date(day) if day else None
+    if _is_taken(host, port):
+        fail("address_in_use", f"{host}:{port} is taken; choose another with --port")
+    _load_compiled()
+
+    import uvicorn
+
+    from api.app import make_app
+    from api.gateway import Gateway
+    from api.timers import first_moment, real_now_ns
+    from exchange.journal import JournalError, SqliteJournal
+    from exchange.reasons import Refused
+    from exchange.rules import RuleSetError, load_rule_set
+    from exchange.sessions import CalendarError
+
+    try:
+        rule_set = load_rule_set(rules)
+        started_ns = real_now_ns()
+        start_ns = real_now_ns() if clock == ClockKind.REAL else first_moment(rule_set, first_day)
+        gateway = Gateway(SqliteJournal(journal), rule_set, start_ns, 1.0 if clock == ClockKind.REAL else speed, inbox)
+    except JournalError as error:
+        fail(error.code, error.detail)
+    except RuleSetError as error:
+        fail("invalid_rule_set", str(error))
+    except CalendarError as error:
+        fail("calendar_ends", f"{error}; choose a --day, or --manual")
+    except Refused as error:
+        fail("rule_set_differs", error.detail)
+    took_s = (real_now_ns() - started_ns) / 1e9
+    say(f"journal {journal}: {gateway.exchange.sequence:,} commands, read and applied in {took_s:.1f} s")
+    if not manual:
+        gateway.timers.start(days=None, skip_idle=clock == ClockKind.SIMULATED)
+
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(gateway),
+            host=host,
+            port=port,
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+        )
+    )
+    gateway.inbox.stop = lambda: setattr(server, "should_exit", True)
+    say(f"serving {rule_set.title} on http://{host}:{port} - API pages at http://{host}:{port}/docs - Ctrl-C ends")
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        say("stopped; the journal holds everything")
+    if gateway.inbox.broken:
+        fail(gateway.inbox.broken, "the exchange broke and stopped; the journal holds what happened", 2)
+
+
+@app.command()
+def demo(
+    journal: JournalFile = DEFAULT_JOURNAL,
+    port: Port = 8000,
+    day: Annotated[str, typer.Option(help="First trading day; later runs take the next one.")] = "2026-01-05",
+    seconds: Annotated[float, typer.Option(min=1, help="About how long the four trading hours take.")] = 20.0,
+    seed: Annotated[int, typer.Option(help="Of the participants' plans.")] = 2026,
+    exit_: Annotated[bool, typer.Option("--exit", help="End after the report instead of going on serving.")] = False,
+) -> None:
+    """Trade one whole day with simulated enterprises over HTTP, settle it, print what came of it."""
+    from simulation.demo import DemoError, market_day, wait_until_ready
+
+    port = port or _free_port()
+    base_url = f"http://127.0.0.1:{port}"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
+         "--day", day, "--speed", str(4 * 3600 / seconds)]
+    )  # fmt: skip
+
+    async def whole_day() -> None:
+        ready = asyncio.create_task(wait_until_ready(base_url, 120))
+        while not ready.done():
+            if server.poll() is not None:
+                raise DemoError("the exchange did not start")
+            await asyncio.sleep(0.05)
+        await ready
+        await market_day(base_url, seed, Console())
+
+    try:
+        asyncio.run(whole_day())
+        if not exit_:
+            say(f"still serving on {base_url} - API pages at {base_url}/docs - Ctrl-C ends")
+            server.wait()
+    except DemoError as error:
+        fail("demo_failed", str(error), 2)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@app.command()
+def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = DEFAULT_JOURNAL) -> None:
+    """Verify a journal: its chain, its replay, and every invariant at its end. Says nothing if all is well."""
+    from exchange.engine import read_exchange
+    from exchange.invariants import CHECKS
+    from exchange.journal import JournalError
+
+    _load_compiled()
+
+    try:
+        exchange = read_exchange(journal)
+    except JournalError as error:
+        fail(error.code, error.detail, 1 if error.code == "journal_missing" else 2)
+    for one in CHECKS:
+        try:
+            one(exchange)
+        except AssertionError as error:
+            fail(one.__name__, str(error), 2)
+
+
+def _load_compiled() -> None:
+    """Load the machine code of the trading path; the first time on a machine it has to be compiled."""
+    from exchange.compiled import is_compiled, note_compiled
+
+    if not is_compiled():
+        say("compiling the trading path for this machine; this happens once and takes about 10 seconds ...")
+    from exchange.trading import warm_up
+
+    warm_up()
+    note_compiled()
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        fail("invalid_date", f"{text!r} is not a date like 2026-01-05")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_taken(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

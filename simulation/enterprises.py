@@ -1,0 +1,158 @@
+"""Simulated participants: covered enterprises long or short of allowances, institutions that make prices.
+
+What they want
+--------------
+A covered enterprise expects emissions; what its allowances do not cover it buys, what is left over it
+sells. Institutions quote both sides and turn over their stock. Everybody's view of the right price lies
+about the market's last one, so that orders cross, rest, and are withdrawn. All randomness comes from one
+seed; which order reaches the exchange first does not, since that is decided on the wire.
+"""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from api.client import CONNECTION_LOST, ApiError, AsyncClient
+from api.schemas import AccountView, ClassName, InstrumentView, SideName, TimeInForceName
+
+TICK = Decimal("0.01")
+
+_PLACES = ("Wuhan", "Huangshi", "Yichang", "Xiangyang", "Jingmen", "Ezhou", "Xiaogan", "Huanggang", "Xianning", "Daye")
+_TRADES = ("Cement", "Steel", "Glass", "Chemical", "Paper", "Ceramics", "Heat", "Non-ferrous")
+_FUNDS = ("Chutian Carbon Fund", "Yangtze Securities Carbon", "East Lake Asset Management")
+
+
+@dataclass
+class Participant:
+    """A participant and its plan; quantities in tCO2e, cash in CNY."""
+
+    account_id: str
+    name: str
+    is_institution: bool
+    cash: int
+    holdings: dict[str, int]
+    target: dict[str, int]  # units it wants to hold in the end
+
+
+@dataclass
+class Tally:
+    """What the participants did, for the progress display."""
+
+    placed: int = 0
+    cancelled: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    fills: int = 0
+
+
+def make_participants(enterprises: int, institutions: int, symbols: list[str], rng: random.Random) -> list[Participant]:
+    """Enterprises with allocations and expected emissions, institutions with stock and cash."""
+    allowance, credits = symbols[0], symbols[1:]
+    made = []
+    for number in range(1, enterprises + 1):
+        allocation = round(rng.lognormvariate(9.9, 0.8))  # the middle one has some 20,000 t
+        holdings = {allowance: allocation, **dict.fromkeys(credits, allocation // 20)}
+        target = {allowance: round(allocation * rng.uniform(0.8, 1.2))}
+        target |= {credit: round(holdings[credit] * rng.uniform(0.5, 1.5)) for credit in credits}
+        name = f"{rng.choice(_PLACES)} {rng.choice(_TRADES)} {number}"
+        made.append(Participant(f"E-{number:03}", name, False, allocation * 30, holdings, target))
+    for number in range(1, institutions + 1):
+        holdings = dict.fromkeys(symbols, 50_000)
+        name = _FUNDS[(number - 1) % len(_FUNDS)]
+        made.append(Participant(f"I-{number:02}", name, True, 5_000_000, holdings, holdings))
+    return made
+
+
+async def enrol(client: AsyncClient, participants: list[Participant]) -> int:
+    """Open, fund and stock every account that is not open yet; returns how many were new."""
+    known = {account.account_id for account in await client.accounts()}
+    new = [participant for participant in participants if participant.account_id not in known]
+
+    async def one(participant: Participant) -> None:
+        kind: ClassName = "institution" if participant.is_institution else "covered_enterprise"
+        await client.open_account(participant.account_id, participant.name, kind)
+        await client.deposit(participant.account_id, f"{participant.cash}.00")
+        for symbol, quantity in participant.holdings.items():
+            if quantity:
+                await client.issue(participant.account_id, symbol, quantity, "free" if "EA" in symbol else "credit")
+                await client.transfer(participant.account_id, symbol, quantity, "trading")
+
+    await asyncio.gather(*(one(participant) for participant in new))
+    return len(new)
+
+
+async def trade_until(
+    stop: asyncio.Event, client: AsyncClient, participants: list[Participant], seed: int, tally: Tally
+) -> None:
+    """Let everybody trade until told to stop."""
+    desks = [
+        _trade(stop, client, participant, random.Random(f"{seed} {participant.account_id}"), tally)
+        for participant in participants
+    ]
+    await asyncio.gather(*desks)
+
+
+async def _trade(
+    stop: asyncio.Event, client: AsyncClient, participant: Participant, rng: random.Random, tally: Tally
+) -> None:
+    """Look at the market, the own account and the own orders, then act a few times; over and over."""
+    while not stop.is_set():
+        instruments = await client.instruments()
+        account = await client.account(participant.account_id)
+        open_orders = [order.order_id for order in await client.orders(participant.account_id, open_only=True)]
+        for _ in range(rng.randint(2, 5)):
+            await _pause(stop, rng.expovariate(10))
+            if stop.is_set():
+                return
+            try:
+                if open_orders and rng.random() < 0.35:
+                    await client.cancel_order(participant.account_id, open_orders.pop(rng.randrange(len(open_orders))))
+                    tally.cancelled += 1
+                else:
+                    await _place(client, participant, account, rng.choice(instruments), rng, tally)
+            except ApiError as error:
+                if error.code == CONNECTION_LOST:
+                    raise
+                tally.refused[error.code] = tally.refused.get(error.code, 0) + 1
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
+
+
+async def _place(
+    client: AsyncClient,
+    participant: Participant,
+    account: AccountView,
+    instrument: InstrumentView,
+    rng: random.Random,
+    tally: Tally,
+) -> None:
+    """One limit order towards the target; institutions quote either side."""
+    cash, units = (
+        next(holding for holding in account.holdings if holding.asset == asset) for asset in ("CNY", instrument.symbol)
+    )
+    lacking = participant.target[instrument.symbol] - int(units.settled) - int(units.incoming)
+    if participant.is_institution or lacking == 0:
+        side: SideName = rng.choice(("buy", "sell"))
+        distance, most = rng.gauss(0.004, 0.004), 500
+    else:
+        side = "buy" if lacking > 0 else "sell"
+        distance, most = rng.gauss(0.002, 0.006), abs(lacking)
+    last = Decimal(instrument.last)
+    away = last * Decimal(f"{distance:.6f}")
+    price = (last - away if side == "buy" else last + away).quantize(TICK)
+    if instrument.band_low is not None and instrument.band_high is not None:
+        price = min(max(price, Decimal(instrument.band_low)), Decimal(instrument.band_high))
+    affordable = int(Decimal(cash.available) / price * Decimal("0.99")) if side == "buy" else int(units.available)
+    quantity = min(most, affordable, max(1, round(rng.lognormvariate(5, 1))))
+    if quantity < 1:
+        return
+    time_in_force: TimeInForceName = "IOC" if rng.random() < 0.15 else "DAY"
+    order = await client.place_order(
+        participant.account_id, instrument.symbol, side, str(price), quantity, time_in_force
+    )
+    tally.placed += 1
+    tally.fills += len(order.fills)
