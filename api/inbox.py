@@ -101,19 +101,25 @@ class Inbox:
         self.stop()
 
     async def _process(self, group: list[Waiting]) -> None:
+        while group:
+            group = group[await self._process_some(group) :]
+
+    async def _process_some(self, group: list[Waiting]) -> int:
+        """Journal, apply and answer the first commands of a group; returns how many were taken."""
         batch, receipts = self.engine.prepare([waiting.command for waiting in group], self.now_ns())
         if batch.rows.size:
             await asyncio.wrap_future(self.engine.record(batch))
         first_new = self.engine.exchange.sequence + 1
         outcome = self.engine.apply(batch)
         self.history.extend(batch, outcome)
-        for waiting, receipt in zip(group, receipts, strict=True):
+        for waiting, receipt in zip(group, receipts, strict=False):
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
             elif not waiting.answer.done():
                 rows = self.history.answer(receipt)
                 event = outcome.events.get(receipt)
                 waiting.answer.set_result(Answer(receipt, rows, event, receipt < first_new))
+        return len(receipts)
 
 
 def _fail(waiting: Waiting, problem: Problem) -> None:

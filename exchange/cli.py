@@ -174,7 +174,7 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
     try:
         exchange = read_exchange(journal)
     except JournalError as error:
-        fail(error.code, error.detail, 1 if error.code == "journal_missing" else 2)
+        fail(error.code, error.detail, 2 if error.code == "journal_corrupt" else 1)
     for one in CHECKS:
         try:
             one(exchange)

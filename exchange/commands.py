@@ -129,6 +129,7 @@ class Command(msgspec.Struct, frozen=True):
 
     row: Any  # COMMAND record; sequence and time are still 0
     detail: bytes = b""
+    begins_day: bool = False  # after it, client order ids may be used anew
 
 
 def _row(kind: CommandKind, **fields: int) -> Any:
@@ -141,7 +142,7 @@ def _row(kind: CommandKind, **fields: int) -> Any:
 
 def control(command: Control) -> Command:
     """A command off the trading path."""
-    return Command(_row(CommandKind.CONTROL), _encode(command))
+    return Command(_row(CommandKind.CONTROL), _encode(command), isinstance(command, OpenDay))
 
 
 def decode_control(detail: bytes) -> Control:

@@ -18,7 +18,7 @@ import numpy as np
 from exchange.commands import Command, FoundExchange, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, CommandKind, type_of_rows
+from exchange.rows import COMMAND, CommandKind, joined, type_of_rows
 from exchange.rules import RuleSet
 from exchange.state import Exchange
 from exchange.transition import Outcome, apply, content_of
@@ -30,7 +30,7 @@ Receipt = int | Refused
 
 
 class Prepared(NamedTuple):
-    """A stamped batch and, for each command handed in, its receipt."""
+    """A stamped batch and a receipt for each command taken, which may be fewer than were handed in."""
 
     batch: Batch
     receipts: list[Receipt]
@@ -60,7 +60,11 @@ class Engine:
             )
 
     def prepare(self, commands: Sequence[Command], now_ns: int) -> Prepared:
-        """Stamp commands with sequence and time. A repeated order gets the receipt of the first one."""
+        """Stamp commands with sequence and time. A repeated order gets the receipt of the first one.
+
+        Takes commands up to the first that begins a day: whether an order after it is a repeat can be said
+        only when it has been applied. Hand in the rest then.
+        """
         exchange = self.exchange
         now_ns = max(now_ns, exchange.now_ns)
         receipts: list[Receipt] = []
@@ -80,6 +84,8 @@ class Engine:
             rows[len(details)] = row
             details.append(command.detail)
             receipts.append(exchange.sequence + len(details))
+            if command.begins_day:
+                break
         rows = rows[: len(details)]
         rows["sequence"] = np.arange(exchange.sequence + 1, exchange.sequence + rows.size + 1)
         rows["now_ns"] = now_ns
@@ -95,10 +101,15 @@ class Engine:
 
     def submit(self, commands: Sequence[Command], now_ns: int) -> tuple[list[Receipt], Outcome]:
         """Prepare, record and apply commands; returns their receipts and what happened."""
-        prepared = self.prepare(commands, now_ns)
-        if prepared.batch.rows.size:
-            self.record(prepared.batch).result()
-        return prepared.receipts, self.apply(prepared.batch)
+        receipts: list[Receipt] = []
+        outcome = Outcome()
+        while len(receipts) < len(commands):
+            batch, taken = self.prepare(commands[len(receipts) :], now_ns)
+            receipts.extend(taken)
+            if batch.rows.size:
+                self.record(batch).result()
+                outcome += self.apply(batch)
+        return receipts, outcome
 
 
 def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
@@ -120,10 +131,10 @@ def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
         rows.append(batch.rows)
         details.extend(batch.details)
         if len(details) >= COMMANDS_AT_ONCE:
-            yield Batch(np.concatenate(rows), details)
+            yield Batch(joined(rows), details)
             rows, details = [], []
     if details:
-        yield Batch(np.concatenate(rows), details)
+        yield Batch(joined(rows), details)
 
 
 def read_exchange(path: Path) -> Exchange:

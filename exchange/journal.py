@@ -18,9 +18,11 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
+from urllib.parse import quote
 
 import numpy as np
 
@@ -105,23 +107,28 @@ class SqliteJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(path)
+        except OSError as error:
+            raise JournalError("journal_unwritable", f"{path}: {error.strerror}") from error
         self._thread = ThreadPoolExecutor(1, "journal")
         self._number = 0
         self._chain = _GENESIS
         try:
-            self._connection = self._thread.submit(self._open).result()
+            self._thread.submit(self._open).result()
         except BaseException:
             self.close()
             raise
 
-    def _open(self) -> sqlite3.Connection:
+    def _open(self) -> None:
+        """Open for writing. What is not a journal of this version is refused before it is touched."""
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None)
+            is_new = _is_empty(self._path)
+            self._connection = connection = sqlite3.connect(self._path, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            if is_new:
                 connection.execute("BEGIN")
                 connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
@@ -133,7 +140,6 @@ class SqliteJournal:
             raise JournalError("journal_unwritable", f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise JournalError("journal_corrupt", f"{self._path}: {error}") from error
-        return connection
 
     def append(self, block: bytes) -> "Future[None]":
         """Write a block durably; the future is done when it is on disk, or holds the JournalError."""
@@ -167,7 +173,7 @@ def read_blocks(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
     if not path.is_file():
         raise JournalError("journal_missing", f"{path} does not exist")
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         try:
             _check_version(connection, path)
             chain = _GENESIS
@@ -181,6 +187,19 @@ def read_blocks(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
             connection.close()
     except (sqlite3.Error, TypeError) as error:
         raise JournalError("journal_corrupt", f"{path}: {error}") from error
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a journal is still to be made here. JournalError if something else is in the file."""
+    if not path.exists():
+        return True
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if (tables, application) == (0, 0):
+            return True
+        _check_version(connection, path)
+    return False
 
 
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,5 +1,8 @@
 """Why a command is refused, in descending precedence: the first reason that holds is the one given.
 
+One reason stands outside the order: CLIENT_ORDER_ID_USED is found by the engine before there is a
+command at all.
+
 The name in lower case is the stable code that clients see. A refused command changes nothing.
 """
 
@@ -19,6 +22,7 @@ class Reason(IntEnum):
     INSTRUMENT_EXISTS = 6
     MAY_NOT_TRADE = 7
     ALREADY_FOUNDED = 8
+    UNKNOWN_COMMAND = 9
     # when
     MARKET_CLOSED = 10
     WRONG_PHASE = 11

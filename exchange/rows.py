@@ -4,6 +4,7 @@ Quantities are tCO2e, prices ticks of the instrument, money fen (0.01 CNY), time
 1970. A number of 0 in an account, instrument, order or trade field means nobody, none.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -93,3 +94,12 @@ TRADE = np.dtype(
         ],
     )
 )
+
+
+def joined(parts: Sequence[type_of_rows]) -> type_of_rows:
+    """Rows of one dtype, copied behind one another.
+
+    As raw bytes: NumPy copies records field by field, which takes ten times as long.
+    """
+    dtype = parts[0].dtype
+    return np.concatenate([part.view(np.uint8) for part in parts]).view(dtype)

@@ -11,12 +11,13 @@ from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from matching.pricing import ExecutionPrice
 
-Share = Annotated[str, msgspec.Meta(pattern=r"^[01](\.\d{1,6})?$")]
+Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.\d{1,6})?|1(\.0{1,6})?)$")]
 Money = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}(\.\d{1,4})?$")]
 
 
@@ -35,7 +36,7 @@ class PriceBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Daily price limits about the previous close, as shares of it; asymmetric where the rule is."""
 
     effective_from: date
-    up: Share
+    up: Annotated[str, msgspec.Meta(pattern=r"^\d(\.\d{1,6})?$")]
     down: Share
 
 
@@ -55,7 +56,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calendar: str
     timezone: str
     pre_open: str
-    sessions: list[tuple[str, str]]
+    sessions: Annotated[list[tuple[str, str]], msgspec.Meta(min_length=1)]
     settle_at: str
     currency: str
     tick: Money
@@ -125,7 +126,7 @@ def load_rule_set(name_or_file: str) -> RuleSet:
         rules = msgspec.convert(tomllib.loads(text), RuleSet)
     except OSError as error:
         raise RuleSetError(f"no rule set {name_or_file!r}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
     _check(rules)
     return rules
@@ -135,9 +136,14 @@ def _check(rules: RuleSet) -> None:
     times = [rules.pre_open, *(at for session in rules.sessions for at in session), rules.settle_at]
     try:
         parsed = [time.fromisoformat(at) for at in times]
-    except ValueError as error:
+        ZoneInfo(rules.timezone)
+    except (ValueError, OSError, ZoneInfoNotFoundError) as error:
         raise RuleSetError(f"rule set {rules.name!r}: {error}") from error
+    if any(at.tzinfo for at in parsed):
+        raise RuleSetError(f"rule set {rules.name!r}: times are local to {rules.timezone}, without an offset")
     if parsed != sorted(set(parsed)):
         raise RuleSetError(f"rule set {rules.name!r}: pre_open, sessions and settle_at must follow one another")
     if Decimal(rules.tick) * 100 != rules.fen_per_tick or rules.fen_per_tick < 1:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
+    if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:
+        raise RuleSetError(f"rule set {rules.name!r}: the opening price must be a multiple of the tick")

@@ -51,7 +51,10 @@ class CalendarError(ValueError):
 def _calendar(name: str) -> Any:
     import exchange_calendars  # here, because it brings pandas: half a second that most starts can spare
 
-    return exchange_calendars.get_calendar(name, start=_FIRST_KNOWN_DATE)
+    try:
+        return exchange_calendars.get_calendar(name, start=_FIRST_KNOWN_DATE)
+    except exchange_calendars.errors.InvalidCalendarName as error:
+        raise CalendarError(f"there is no calendar {name!r}") from error
 
 
 def trading_days(rules: RuleSet, first: date, last: date) -> list[date]:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from exchange.instruments import Instruments
-from exchange.rows import TRADE, type_of_rows
+from exchange.rows import TRADE, joined, type_of_rows
 from exchange.rules import RuleSet
 from exchange.sessions import Phase
 from exchange.trading import TradingPath
@@ -65,7 +65,7 @@ class Exchange:
     def trades_today(self) -> type_of_rows:
         """The trades that wait for settlement, oldest first."""
         if len(self.unsettled_trades) != 1:
-            self.unsettled_trades = [np.concatenate([np.zeros(0, TRADE), *self.unsettled_trades])]
+            self.unsettled_trades = [joined([np.zeros(0, TRADE), *self.unsettled_trades])]
         return self.unsettled_trades[0]
 
     def digest(self) -> str:

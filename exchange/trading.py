@@ -24,7 +24,7 @@ from numba import njit
 from exchange.compiled import entry
 from exchange.instruments import INSTRUMENT
 from exchange.reasons import Reason
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.sessions import Phase
 from matching import ladder as book_of
 from matching.ladder import Ladder, best_opposite, crosses, find, in_window, oldest_at, reduce, rest
@@ -47,6 +47,7 @@ REFUSED, CANCEL_REFUSED = int(EventKind.REFUSED), int(EventKind.CANCEL_REFUSED)
 NONE = int(Reason.NONE)
 UNKNOWN_ACCOUNT = int(Reason.UNKNOWN_ACCOUNT)
 UNKNOWN_INSTRUMENT = int(Reason.UNKNOWN_INSTRUMENT)
+UNKNOWN_COMMAND = int(Reason.UNKNOWN_COMMAND)
 UNKNOWN_ORDER = int(Reason.UNKNOWN_ORDER)
 MAY_NOT_TRADE = int(Reason.MAY_NOT_TRADE)
 MARKET_CLOSED = int(Reason.MARKET_CLOSED)
@@ -387,12 +388,15 @@ def run(desk, commands, start, events, trades):
                 return NEEDS_WINDOW, index, n_events, n_trades
             else:
                 n_events, n_trades = place(desk, command, events, n_events, trades, n_trades)
-        else:
+        elif command.kind == CANCEL_ORDER:
             reason = refuse_cancel(desk, command)
             if reason != NONE:
                 emit_about_command(events[n_events], CANCEL_REFUSED, command, command.order_id, 0, reason)
             else:
                 cancel(desk, command, find(desk.ladder, command.order_id), events[n_events], BY_REQUEST)
+            n_events += 1
+        else:
+            emit_about_command(events[n_events], REFUSED, command, 0, 0, UNKNOWN_COMMAND)
             n_events += 1
     return DONE, commands.size, n_events, n_trades
 
@@ -434,17 +438,17 @@ class TradingPath:
         index = 0
         while True:
             stopped, index, n_events, n_trades = run(self.desk, commands, index, self._events, self._trades)
-            events.append(self._events[:n_events].copy())
-            trades.append(self._trades[:n_trades].copy())
+            events.append(joined([self._events[:n_events]]))
+            trades.append(joined([self._trades[:n_trades]]))
             if stopped == DONE:
-                return _joined(events), _joined(trades)
+                return joined(events), joined(trades)
             self._make_room(stopped, commands[index])
 
     def expire(self, command: type_of_rows) -> type_of_rows:
         """Cancel all DAY orders in the name of one command row (1,); returns the event rows."""
         self._make_events_room()
         written = expire(self.desk, command, self._events)
-        return self._events[:written].copy()
+        return joined([self._events[:written]])
 
     def _make_room(self, stopped: int, command: Any) -> None:
         ladder = self.desk.ladder
@@ -464,10 +468,6 @@ class TradingPath:
         if self._events.size < 2 * live + 2:
             self._events = np.zeros(4 * live, EVENT)
             self._trades = np.zeros(4 * live, TRADE)
-
-
-def _joined(parts: list[type_of_rows]) -> type_of_rows:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def warm_up() -> None:

@@ -28,10 +28,10 @@ from exchange.commands import (
     WithdrawCash,
     decode_control,
 )
-from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS
+from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.journal import Batch
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, UNITS_MAX, Exchange
 from matching import ladder as book_of
@@ -54,6 +54,13 @@ class Outcome:
     trades: type_of_rows = field(default_factory=lambda: np.zeros(0, TRADE))
     events: dict[int, happened.Event] = field(default_factory=dict)  # by sequence of the command
 
+    def __add__(self, later: "Outcome") -> "Outcome":
+        return Outcome(
+            joined([self.rows, later.rows]),
+            joined([self.trades, later.trades]),
+            self.events | later.events,
+        )
+
 
 def apply(exchange: Exchange, batch: Batch) -> Outcome:
     """Apply a batch of stamped commands in order."""
@@ -75,7 +82,7 @@ def apply(exchange: Exchange, batch: Batch) -> Outcome:
             trades.append(new_trades)
         exchange.sequence = int(stretch[-1].sequence)
         exchange.now_ns = int(stretch[-1].now_ns)
-    outcome.rows, outcome.trades = np.concatenate(rows), np.concatenate(trades)
+    outcome.rows, outcome.trades = joined(rows), joined(trades)
     return outcome
 
 
@@ -208,9 +215,16 @@ def list_instrument(exchange: Exchange, command: ListInstrument) -> happened.Ins
     _require(command.opening_ticks < book_of.REACH_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
     rules = exchange.market
+    opening_ticks = command.opening_ticks or ticks_of(rules.opening_price or "0", rules.tick_size)
+    _require(
+        opening_ticks > 0 or not rules.price_bands,
+        Reason.PRICE_NOT_POSITIVE,
+        "a market with price bands needs an opening price",
+    )
+
     unit = exchange.units.register(symbol, command.species, command.vintage)
     instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
-    instrument.close_ticks = command.opening_ticks or instrument.ticks(rules.opening_price or "0")
+    instrument.close_ticks = opening_ticks
     _fit_balances(exchange)
     desk = exchange.path.desk
     rows = np.zeros(instrument.number + 1, INSTRUMENT)

@@ -11,10 +11,14 @@ from numba import njit
 inlined = njit(_nrt=False, inline="always")
 
 PER_MILLION = 1_000_000
-TURNOVER_MAX = (1 << 62) // PER_MILLION  # fen; an order beyond it could wrap the sum below
+TURNOVER_MAX = (1 << 62) // PER_MILLION  # fen; price limit x quantity of an order
 
 
 @inlined
 def fee(turnover, rate_ppm):
-    """Fee in fen on a turnover in fen, rounded half-up."""
-    return (turnover * rate_ppm + 500_000) // PER_MILLION
+    """Fee in fen on a turnover in fen, rounded half-up.
+
+    Millions and the rest apart, so that no product can wrap: a sale far above its limit turns over more than
+    TURNOVER_MAX.
+    """
+    return turnover // PER_MILLION * rate_ppm + (turnover % PER_MILLION * rate_ppm + 500_000) // PER_MILLION

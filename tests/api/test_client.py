@@ -1,0 +1,89 @@
+"""The client: an answer lost on the way never leads to a second order."""
+
+import httpx
+import pytest
+
+from api import client as client_module
+from api.client import ApiError, AsyncClient
+
+pytestmark = pytest.mark.anyio
+
+
+class LossyTransport(httpx.AsyncBaseTransport):
+    """Reaches the exchange, but loses the answers to the first `lost` requests of a method."""
+
+    def __init__(self, inner, method, lost):
+        self.inner, self.method, self.lost, self.seen = inner, method, lost, []
+
+    async def handle_async_request(self, request):
+        response = await self.inner.handle_async_request(request)
+        if request.method == self.method:
+            self.seen.append(request.content)
+            if self.lost > 0:
+                self.lost -= 1
+                await response.aread()
+                raise httpx.ReadError("connection reset")
+        return response
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr(client_module, "_FIRST_PAUSE_S", 0.0)
+
+
+async def test_a_lost_answer_is_fetched_with_the_same_id(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=2)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        order = await client.place_order("B", "HBEA-2025", "buy", "40.00", 10)
+
+    assert len(transport.seen) == 3 and len(set(transport.seen)) == 1
+    assert [one.order_id for one in await open_desk.client.orders("B")] == [order.order_id]
+
+
+async def test_after_five_attempts_the_client_gives_up(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=100)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError, match="connection_lost"):
+            await client.place_order("B", "HBEA-2025", "buy", "40.00", 10)
+    assert len(transport.seen) == 5
+    assert len(await open_desk.client.orders("B")) == 1
+
+
+async def test_a_deposit_is_never_repeated(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=1)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError, match="connection_lost"):
+            await client.deposit("B", "1.00")
+    assert len(transport.seen) == 1
+
+
+async def test_a_refusal_is_not_tried_again(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=0)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError) as refused:
+            await client.place_order("B", "HBEA-2025", "buy", "99.00", 10)
+    assert (refused.value.status, refused.value.code, len(transport.seen)) == (422, "price_outside_band", 1)
+
+
+async def test_a_lost_cancel_is_asked_about(open_desk):
+    order = await open_desk.client.place_order("B", "HBEA-2025", "buy", "40.00", 10)
+    transport = LossyTransport(open_desk.transport, "DELETE", lost=1)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        cancelled = await client.cancel_order("B", order.order_id)
+    assert (cancelled.status, len(transport.seen)) == ("cancelled", 1)
+
+
+async def test_a_busy_exchange_is_asked_again():
+    answers = [(503, {"code": "inbox_full", "detail": "busy"})] * 2 + [(409, {"code": "market_closed", "detail": "-"})]
+    transport = httpx.MockTransport(lambda request: httpx.Response(answers[0][0], json=answers.pop(0)[1]))
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError, match="market_closed"):
+            await client.place_order("B", "HBEA-2025", "buy", "40.00", 10)
+    assert answers == []
+
+
+async def test_an_answer_that_is_no_problem_is_still_one_error():
+    transport = httpx.MockTransport(lambda request: httpx.Response(502, text="<html>bad gateway</html>"))
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError, match="unreadable_answer"):
+            await client.market()

@@ -1,0 +1,139 @@
+"""The market over HTTP: the day by hand, the day by the timers, statements, serial numbers."""
+
+import asyncio
+
+import pytest
+
+from api.timers import Clock, next_step
+from exchange.commands import BreakSession, CloseSession, OpenDay, SettleDay, StartTrading
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_day_by_hand_settles_to_the_fen(open_desk):
+    client = open_desk.client
+    await client.place_order("S", "HBEA-2025", "sell", "40.00", 100)
+    await client.place_order("B", "HBEA-2025", "buy", "40.00", 100)
+    await client.set_phase("break")
+    await client.set_phase("continuous")
+    await client.set_phase("closed")
+    settlement = await client.settle()
+
+    assert (settlement.trades, settlement.cash_moved, settlement.fees) == (1, "4020.00", "40.00")
+    assert settlement.units_moved == {"HBEA-2025": 100}
+    statement = await client.statement("B", "2026-01-05")
+    assert statement.opening == {}
+    assert statement.closing == {"CNY": "95980.00", "HBEA-2025": 100}
+    assert [(entry.asset, entry.amount, entry.cause) for entry in statement.entries] == [
+        ("CNY", "100000.00", "deposit"),
+        ("HBEA-2025", 100, "purchase"),
+        ("CNY", "-4000.00", "purchase"),
+        ("CNY", "-20.00", "fee"),
+    ]
+    [block] = await client.serials("B")
+    assert (block.first, block.last, block.ever_traded) == (1, 100, True)
+    [left] = await client.serials("S")
+    assert (left.first, left.last, left.ever_traded) == (101, 1000, False)
+    assert all(check.ok for check in await client.checks())
+    assert all(line.paid_in == line.held for line in await client.reconciliation())
+
+
+async def test_the_days_figures(open_desk):
+    client = open_desk.client
+    for price, quantity in (("40.00", 100), ("41.00", 50)):
+        await client.place_order("S", "HBEA-2025", "sell", price, quantity)
+        await client.place_order("B", "HBEA-2025", "buy", price, quantity)
+    await client.set_phase("closed")
+
+    [day] = await client.summary()
+    # The second trade: median of 41.00, 41.00 and the last price 40.00.
+    assert (day.open, day.high, day.low, day.vwap, day.close) == ("40.00", "41.00", "40.00", "40.33", "40.33")
+    assert (day.trades, day.volume, day.turnover, day.fees) == (2, 150, "6050.00", "60.50")
+
+
+async def test_what_was_bought_can_be_sold_the_next_day(open_desk):
+    client = open_desk.client
+    await client.place_order("S", "HBEA-2025", "sell", "40.00", 100)
+    await client.place_order("B", "HBEA-2025", "buy", "40.00", 100)
+    units = (await client.account("B")).holdings[1]
+    assert (units.available, units.incoming, units.settled) == (0, 100, 0)
+    await client.set_phase("closed")
+    await client.settle()
+    await open_desk.open("2026-01-06")
+
+    units = (await client.account("B")).holdings[1]
+    assert (units.available, units.incoming, units.settled) == (100, 0, 100)
+
+
+async def test_the_timers_take_the_market_through_its_day(desk):
+    desk.gateway.clock.speed = 40_000.0
+    await desk.client.run_timers(days=1, skip_idle=True)
+    seen = []
+    while True:
+        market = await desk.client.market()
+        if not seen or seen[-1] != market.phase:
+            seen.append(market.phase)
+        if market.date is not None and market.is_settled:
+            break
+        await asyncio.sleep(0.002)
+
+    assert str(market.date) == "2026-01-05"
+    assert not market.timers_running and market.until is None
+    assert {"continuous", "closed"} <= set(seen)
+    assert desk.gateway.exchange.session == 2
+
+
+async def test_market_status_says_until_when_and_what_ends_it(desk):
+    desk.gateway.clock.speed = 1.0
+    desk.gateway.timers.start(None, skip_idle=False)
+    await desk.client.open_day("2026-01-05")
+    market = await desk.client.market()
+    assert (market.phase, market.until, market.ended_by) == ("pre_open", "2026-01-05T09:30:00+08:00", "StartTrading")
+
+
+def test_a_clock_runs_faster_than_time_and_never_back():
+    wall = [0]
+    clock = Clock(100, speed=60, wall_ns=lambda: wall[0])
+    wall[0] = 1_000
+    assert clock.now_ns() == 100 + 60_000
+    clock.advance_to(500_000)
+    wall[0] = 2_000
+    assert clock.now_ns() == 500_000 + 60_000
+    clock.advance_to(1)
+    assert clock.now_ns() == 560_000
+
+
+async def test_the_timetable_goes_on_from_wherever_the_market_stands(desk):
+    exchange, client, now = desk.gateway.exchange, desk.client, desk.gateway.clock.now_ns()
+    due = []
+    for verb in (
+        lambda: client.open_day("2026-01-05"), lambda: client.set_phase("continuous"),
+        lambda: client.set_phase("break"), lambda: client.set_phase("continuous"),
+        lambda: client.set_phase("closed"), client.settle,
+    ):  # fmt: skip
+        due.append(type(next_step(exchange, now).command))
+        await verb()
+    assert due == [OpenDay, StartTrading, BreakSession, StartTrading, CloseSession, SettleDay]
+    assert next_step(exchange, now).command.date.isoformat() == "2026-01-06"
+
+
+async def test_pages_load_nothing_from_outside(desk):
+    for path in ("/", "/docs", "/redoc"):
+        page = (await desk.http.get(path)).text
+        assert 'src="http' not in page and 'href="http' not in page, path
+    schema = (await desk.http.get("/openapi.json")).json()
+    assert "/v1/orders" in schema["paths"]
+
+
+async def test_trades_come_in_pages(open_desk):
+    client, http = open_desk.client, open_desk.http
+    for _ in range(5):
+        await client.place_order("S", "HBEA-2025", "sell", "40.00", 1)
+        await client.place_order("B", "HBEA-2025", "buy", "40.00", 1)
+    first = (await http.get("/v1/trades", params={"symbol": "HBEA-2025", "limit": 3})).json()
+    rest = (await http.get("/v1/trades", params={"symbol": "HBEA-2025", "cursor": first["cursor"]})).json()
+    newest = (await http.get("/v1/trades", params={"symbol": "HBEA-2025", "newest": 2})).json()
+
+    assert [trade["trade_id"] for trade in first["trades"] + rest["trades"]] == [1, 2, 3, 4, 5]
+    assert [trade["trade_id"] for trade in newest["trades"]] == [4, 5]
+    assert [trade.trade_id async for trade in client.trades("HBEA-2025")] == [1, 2, 3, 4, 5]

@@ -1,0 +1,35 @@
+"""What all tests share: where the real data lie, and how hard Hypothesis tries.
+
+The default is the same examples on every run; `pytest --hypothesis-profile explore` looks for new ones.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from numba.core import config
+
+EXAMPLES = 60 if config.DISABLE_JIT else 300
+
+settings.register_profile(
+    "same",
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("explore", settings.get_profile("same"), max_examples=20 * EXAMPLES, derandomize=False)
+settings.load_profile("same")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real market data: CARBONEX_DATA, or ../shared/data beside the project."""
+    root = Path(__file__).parent.parent
+    folder = Path(os.environ.get("CARBONEX_DATA") or root.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set CARBONEX_DATA to where they are")
+    return folder

@@ -1,0 +1,194 @@
+"""Each invariant can fail: the state is broken on purpose, and the check that is meant to notice does.
+
+Conservation alone does not notice everything; what the two conservation checks say nothing about is marked.
+"""
+
+import pytest
+
+from exchange import invariants
+from exchange.invariants import CHECKS
+from matching import ladder as book_of
+from registry.holdings import CASH
+from tests.exchange.market import HBEA, Market, cash, units
+
+
+@pytest.fixture
+def market():
+    """Bids at 41.00, asks at 43.00, an unsettled trade at 42.00, another settled yesterday."""
+    market = Market(alice=cash("100000.00"), bob=units(1000))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00")
+    market.next_day("2026-01-06")
+    market.play("bob sells 50 @ 42.00\nalice buys 50 @ 42.00\nbob sells 10 @ 43.00\nalice buys 10 @ 41.00")
+    invariants.check(market.exchange)
+    return market
+
+
+def balance(market, name, asset=CASH):
+    return market.exchange.path.desk.balances[market.number(name), asset]
+
+
+def ladder(market):
+    return market.exchange.path.desk.ladder
+
+
+def orders(market):
+    return list(book_of.resting(ladder(market), market.instrument(HBEA)))
+
+
+def a_fen_appears(market):
+    balance(market, "alice").available += 1
+
+
+def a_fen_is_paid_out_twice(market):
+    market.exchange.cash_withdrawn += 1
+
+
+def a_tonne_appears(market):
+    balance(market, "alice", market.asset(HBEA)).registry += 1
+
+
+def a_tonne_is_issued_to_nobody(market):
+    next(iter(market.exchange.units)).issued += 1
+
+
+def an_account_is_overdrawn(market):
+    balance(market, "bob", market.asset(HBEA)).available -= 1000
+    balance(market, "bob", market.asset(HBEA)).reserved += 1000
+
+
+def nobody_holds_something(market):
+    market.exchange.path.desk.balances[0, CASH].available += 1
+
+
+def a_reservation_has_no_reason(market):
+    balance(market, "alice").available -= 1
+    balance(market, "alice").reserved += 1
+
+
+def an_order_lacks_its_reservation(market):
+    balance(market, "bob", market.asset(HBEA)).reserved -= 1
+    balance(market, "bob", market.asset(HBEA)).available += 1
+
+
+def a_claim_has_no_trade(market):
+    balance(market, "alice").available += 1
+    balance(market, "alice").unsettled += 1
+
+
+def a_trade_is_forgotten(market):
+    market.exchange.unsettled_trades = [market.exchange.trades_today()[:0]]
+
+
+def title_moves_and_holdings_do_not(market):
+    market.exchange.serials.transfer(market.asset(HBEA), market.number("bob"), market.number("alice"), 1)
+
+
+def holdings_move_and_title_does_not(market):
+    balance(market, "bob", market.asset(HBEA)).available -= 1
+    balance(market, "alice", market.asset(HBEA)).available += 1
+
+
+def a_block_is_lost(market):
+    del market.exchange.serials.holders[market.number("alice"), market.asset(HBEA)][1]
+
+
+def a_block_has_two_holders(market):
+    holders, unit = market.exchange.serials.holders, market.asset(HBEA)
+    holders[market.number("bob"), unit][1] = holders[market.number("alice"), unit][1]
+
+
+def the_book_is_crossed(market):
+    bid, ask = orders(market)
+    bid.side, ask.side = ask.side, bid.side
+    book = ladder(market).books[market.instrument(HBEA)]
+    book.best_bid, book.best_ask = book.best_ask, book.best_bid
+
+
+def the_best_price_is_forgotten(market):
+    ladder(market).books[market.instrument(HBEA)].best_ask += 1
+
+
+def an_order_is_cut_and_its_level_is_not(market):
+    orders(market)[0].leaves -= 1
+
+
+def a_price_is_not_marked(market):
+    ladder(market).words[:] = 0
+
+
+def an_order_can_not_be_found(market):
+    ladder(market).slot_of[:] = 0
+
+
+def an_order_lies_outside_the_band(market):
+    market.exchange.path.desk.instruments[market.instrument(HBEA)].band_high_ticks = 4299
+
+
+def a_trade_lies_outside_the_band(market):
+    market.exchange.trades_today()["price_ticks"][0] = 1
+
+
+MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
+CONSERVATION = {MONEY, TONNES}
+BREAKS = [
+    (a_fen_appears, MONEY),
+    (a_fen_is_paid_out_twice, MONEY),
+    (a_tonne_appears, TONNES),
+    (a_tonne_is_issued_to_nobody, TONNES),
+    (an_account_is_overdrawn, invariants.balances_are_not_negative),
+    (nobody_holds_something, invariants.balances_are_not_negative),
+    (a_reservation_has_no_reason, invariants.reservations_are_backed),
+    (an_order_lacks_its_reservation, invariants.reservations_are_backed),
+    (a_claim_has_no_trade, invariants.claims_are_owed),
+    (a_trade_is_forgotten, invariants.claims_are_owed),
+    (title_moves_and_holdings_do_not, invariants.title_equals_holdings),
+    (holdings_move_and_title_does_not, invariants.title_equals_holdings),
+    (a_block_is_lost, invariants.title_equals_holdings),
+    (a_block_is_lost, invariants.serial_numbers_are_disjoint),
+    (a_block_has_two_holders, invariants.serial_numbers_are_disjoint),
+    (the_book_is_crossed, invariants.books_are_sound),
+    (the_best_price_is_forgotten, invariants.books_are_sound),
+    (an_order_is_cut_and_its_level_is_not, invariants.books_are_sound),
+    (a_price_is_not_marked, invariants.books_are_sound),
+    (an_order_can_not_be_found, invariants.books_are_sound),
+    (an_order_lies_outside_the_band, invariants.prices_are_within_the_band),
+    (a_trade_lies_outside_the_band, invariants.prices_are_within_the_band),
+]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "noticed_by"), [pytest.param(*row, id=f"{row[0].__name__}: {row[1].__name__}") for row in BREAKS]
+)
+def test_what_is_broken_is_noticed_by_its_check(market, break_it, noticed_by):
+    break_it(market)
+
+    with pytest.raises(AssertionError):
+        noticed_by(market.exchange)
+    with pytest.raises(AssertionError):
+        invariants.check(market.exchange)
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        pytest.param(break_it, id=break_it.__name__)
+        for break_it, noticed_by in BREAKS
+        if noticed_by not in CONSERVATION and break_it is not nobody_holds_something
+    ],
+)
+def test_conservation_alone_does_not_notice(market, break_it):
+    break_it(market)
+
+    for check in CONSERVATION:
+        check(market.exchange)
+
+
+def test_the_crossed_book_is_noticed_as_such(market):
+    the_book_is_crossed(market)
+
+    with pytest.raises(AssertionError, match="the book is crossed"):
+        invariants.books_are_sound(market.exchange)
+
+
+def test_every_check_has_a_way_to_fail():
+    assert {noticed_by for _, noticed_by in BREAKS} == set(CHECKS)

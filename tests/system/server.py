@@ -1,0 +1,50 @@
+"""A real exchange in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """`carbonex serve --manual` on a journal; starts on entering, is terminated on leaving."""
+
+    def __init__(self, journal: Path, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.command = [
+            sys.executable, "-m", "exchange.cli", "serve", "--manual", "--day", "2026-01-05",
+            "--journal", str(journal), "--port", str(self.port), *options,
+        ]  # fmt: skip
+
+    def __enter__(self) -> "Server":
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.process.communicate()[0]
+            try:
+                httpx.get(f"{self.url}/health")
+            except httpx.TransportError:
+                time.sleep(0.05)
+            else:
+                return self
+        raise AssertionError("the server does not answer")
+
+    def kill(self) -> None:
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __exit__(self, *exc: object) -> None:
+        self.process.terminate()
+        self.output = self.process.communicate()[0]

@@ -1,0 +1,38 @@
+"""The README's tour, word for word, against an exchange that has just traded its demonstration day."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.server import Server
+from tests.system.test_cli import carbonex
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl, which this machine lacks")
+def test_the_tour_works_as_written(tmp_path):
+    journal = tmp_path / "exchange.journal"
+    demo = carbonex("demo", "--exit", "--seconds", 2, "--port", 0, "--journal", journal)
+    assert demo.returncode == 0, demo.stderr
+    blocks = re.findall(r"```bash\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    calls = [call for block in blocks if "curl" in block for call in re.split(r"\n(?=curl)", block.strip())]
+    assert len(calls) == 10
+
+    with Server(journal) as server:
+        answers = []
+        for call in calls:
+            local = call.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("curl", "curl -s", 1)
+            ended = subprocess.run(["bash", "-c", local], capture_output=True, text=True, check=True, timeout=20)
+            answers.append(json.loads(ended.stdout))
+            assert "code" not in answers[-1], f"{call}\n{ended.stdout}"
+    bought, statement, digest = answers[4], answers[7], answers[9]["digest"]
+    assert bought["status"] == "filled" and bought["fills"][0]["liquidity"] == "taker"
+    assert any(entry["cause"] == "purchase" for entry in statement["entries"])
+    with Server(journal) as server:
+        ended = subprocess.run(["curl", "-s", f"{server.url}/v1/state"], capture_output=True, text=True, check=True)
+        assert json.loads(ended.stdout)["digest"] == digest
