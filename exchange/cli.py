@@ -24,10 +24,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+bench = typer.Typer(help="Measure: each benchmark checks its answer before it prints a number.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
 DEFAULT_JOURNAL = Path("var/exchange.journal")
 
 JournalFile = Annotated[Path, typer.Option(help="Where the exchange remembers: one file, made if missing.")]
 Port = Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")]
+
+
+AssignedIds = Annotated[
+    bool, typer.Option("--assigned-ids", help="References are the exchange's own: 1, 2, 3 ... in order of arrival.")
+]
 
 
 class ClockKind(StrEnum):
@@ -182,15 +190,55 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
             fail(one.__name__, str(error), 2)
 
 
+@app.command()
+def replay(
+    flow: Annotated[Path, typer.Argument(help="Order flow: .parquet, .csv or .npy.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Events: .parquet, .csv or .npy.")],
+    assigned_ids: AssignedIds = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the events file.")] = False,
+) -> None:
+    """Play a foreign order flow through the book (generic rules, no accounts) and write what happened."""
+    from exchange.flow import FlowPlayer, new_events
+    from exchange.flow_files import FlowFileError, read_flow, write_events
+
+    try:
+        rows = read_flow(flow)
+        _load_compiled()
+        written = write_events(out, FlowPlayer(assigned_ids).play(rows, new_events()), force)
+    except FlowFileError as error:
+        fail("invalid_flow_file", str(error))
+    say(f"{rows.size:,} messages, {written:,} events in {out}")
+
+
+@bench.command()
+def matching(
+    flow: Annotated[Path | None, typer.Option(help="Order flow to time; default: the five named flows.")] = None,
+    assigned_ids: AssignedIds = False,
+    messages: Annotated[int, typer.Option(min=1000, help="Length of each named flow.")] = 2_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Messages a second of the book: from rows in memory to events in memory."""
+    from benchmarks import matching as benchmark
+    from exchange.flow_files import FlowFileError, read_flow
+
+    try:
+        flows = {flow.name: read_flow(flow)} if flow else None
+    except FlowFileError as error:
+        fail("invalid_flow_file", str(error))
+    _load_compiled()
+    benchmark.run(flows, assigned_ids, messages, runs)
+
+
 def _load_compiled() -> None:
     """Load the machine code of the trading path; the first time on a machine it has to be compiled."""
     from exchange.compiled import is_compiled, note_compiled
 
     if not is_compiled():
         say("compiling the trading path for this machine; this happens once and takes about 10 seconds ...")
-    from exchange.trading import warm_up
+    from exchange import flow, trading
 
-    warm_up()
+    trading.warm_up()
+    flow.warm_up()
     note_compiled()
 
 

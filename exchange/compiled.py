@@ -22,6 +22,7 @@ _KERNEL_FILES = (
     "registry/*.py",
     "settlement/*.py",
     "exchange/trading.py",
+    "exchange/flow.py",
     "exchange/rows.py",
     "exchange/reasons.py",
     "exchange/instruments.py",

@@ -42,6 +42,8 @@ class Reason(IntEnum):
     AMOUNT_OFF_FEN = 28
     AMOUNT_NOT_POSITIVE = 29
     AMOUNT_TOO_LARGE = 30
+    ORDER_EXISTS = 31  # foreign flow: the reference of an order that still rests
+    ORDER_ID_OUT_OF_SEQUENCE = 32  # foreign flow with assigned ids
     # with what
     INSUFFICIENT_CASH = 40
     INSUFFICIENT_UNITS = 41

@@ -98,7 +98,7 @@ def refuse_order(desk, command):
         return MARKET_CLOSED
     if command.side > SELL:
         return INVALID_SIDE
-    if command.time_in_force > IOC:
+    if command.time_in_force != DAY and command.time_in_force != IOC:
         return INVALID_TIME_IN_FORCE
     if command.quantity <= 0:
         return QUANTITY_NOT_POSITIVE

@@ -62,11 +62,27 @@ class Book:
     # -- changing the book
 
     def submit(self, order: Order) -> list[Fill]:
-        """Match an order; what is left rests, unless it is immediate-or-cancel."""
+        """Match an order; what is left rests, unless it was to trade at once or not at all."""
+        if order.time_in_force == TimeInForce.FOK and self.tradable(order) < order.leaves:
+            return []
         fills = self.match(order)
-        if order.leaves and order.time_in_force != TimeInForce.IOC:
+        if order.leaves and order.time_in_force in (TimeInForce.GTC, TimeInForce.DAY):
             self.rest(order)
         return fills
+
+    def amend(self, order_id: int, price_ticks: int, leaves: int) -> list[Fill]:
+        """Give a resting order another price or quantity. KeyError if there is none of this id.
+
+        Less quantity at the same price keeps its place in the queue; anything else is a new arrival and
+        may trade.
+        """
+        order = self.orders[order_id]
+        if price_ticks == order.price_ticks and leaves < order.leaves:
+            order.leaves = leaves
+            return []
+        self._unlink(order)
+        order.price_ticks, order.leaves = price_ticks, leaves
+        return self.submit(order)
 
     def match(self, taker: Order) -> list[Fill]:
         """Trade an order with the oldest orders at the best opposite prices while it crosses."""
@@ -115,6 +131,15 @@ class Book:
             return None
         queue: dict[int, Order] = self.sides[taker.side.opposite][best]
         return next(iter(queue.values()))
+
+    def tradable(self, taker: Order) -> int:
+        """How much an order would trade at once, at most its leaves."""
+        found = 0
+        for price, quantity in self.levels(taker.side.opposite):
+            if found >= taker.leaves or not self.crosses(taker, price):
+                break
+            found += quantity
+        return min(found, taker.leaves)
 
     @staticmethod
     def crosses(taker: Order, opposite_ticks: int) -> bool:

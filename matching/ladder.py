@@ -226,7 +226,7 @@ def unlink(ladder, book, order, level_index):
 
 
 @inlined
-def reduce(ladder, book, slot, quantity):
+def take_off(ladder, book, slot, quantity):
     """Take `quantity` off a resting order; an order of nothing leaves the book and frees its slot."""
     order = ladder.orders[slot]
     level_index = level_of(book, order.price_ticks)
@@ -235,15 +235,28 @@ def reduce(ladder, book, slot, quantity):
     if order.leaves == 0:
         unlink(ladder, book, order, level_index)
         pool = ladder.pool[0]
-        ladder.slot_of[order.order_id - pool.first_order_id] = 0
         order.newer = pool.free
         pool.free = slot
         pool.live -= 1
 
 
 @inlined
-def rest(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
-    """Put an order at the back of its price's queue. The window and the pool have room for it."""
+def forget(ladder, order_id):
+    """The order does not rest any more."""
+    ladder.slot_of[order_id - ladder.pool[0].first_order_id] = 0
+
+
+@inlined
+def reduce(ladder, book, slot, quantity):
+    """`take_off` for orders that the exchange numbers."""
+    take_off(ladder, book, slot, quantity)
+    if ladder.orders[slot].leaves == 0:
+        forget(ladder, ladder.orders[slot].order_id)
+
+
+@inlined
+def link(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
+    """Put an order at the back of its price's queue; returns its slot. The window and the pool have room."""
     pool = ladder.pool[0]
     slot = pool.free
     order = ladder.orders[slot]
@@ -274,7 +287,36 @@ def rest(ladder, book, instrument, order_id, side, time_in_force, owner, price_t
             book.best_ask = min(book.best_ask, price_ticks)
     level.newest = slot
     level.quantity += leaves
-    ladder.slot_of[order_id - pool.first_order_id] = slot
+    return slot
+
+
+@inlined
+def rest(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
+    """`link` for orders that the exchange numbers."""
+    slot = link(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover)
+    ladder.slot_of[order_id - ladder.pool[0].first_order_id] = slot
+
+
+@njit(_nrt=False)
+def tradable(ladder, book, side, limit_ticks, wanted):
+    """How much of `wanted` an order of this side and limit would trade at once."""
+    if not crosses(book, side, limit_ticks):
+        return np.int64(0)
+    found = np.int64(0)
+    level = level_of(book, best_opposite(book, side))
+    while True:
+        found += ladder.levels[level].quantity
+        if found >= wanted:
+            return np.int64(wanted)
+        if side == BUY:
+            level = occupied_above(ladder, level, book.first_level + book.window)
+        else:
+            level = occupied_below(ladder, level, book.first_level)
+        if level == NO_LEVEL:
+            return found
+        price_ticks = book.low_ticks + level - book.first_level
+        if (price_ticks > limit_ticks) if side == BUY else (price_ticks < limit_ticks):
+            return found
 
 
 @inlined
@@ -328,7 +370,7 @@ def with_slots(ladder: Ladder, slots: int) -> Ladder:
 
 
 def with_ids(ladder: Ladder) -> Ladder:
-    """The ladder with room for more order ids: those below the oldest resting one are let go."""
+    """The ladder with room for more order ids, as many again: those below the oldest resting one are let go."""
     pool = ladder.pool[0]
     resting = np.flatnonzero(ladder.slot_of)
     skip = int(resting[0]) if resting.size else int(pool.next_order_id - pool.first_order_id)
@@ -428,8 +470,8 @@ def resting(ladder: Ladder, instrument: int) -> Iterator[Any]:
             yield from queue(ladder, level)
 
 
-def check(ladder: Ladder) -> None:
-    """Assert that every structure of the ladder agrees with every other."""
+def check(ladder: Ladder, numbered: bool = True) -> None:
+    """Assert that every structure of the ladder agrees with every other; `numbered`: its ids find its orders."""
     live = 0
     for instrument in range(1, ladder.books.size):
         book = ladder.books[instrument]
@@ -445,8 +487,9 @@ def check(ladder: Ladder) -> None:
             older = 0
             quantity = 0
             for order in queue(ladder, level):
-                slot = find(ladder, int(order.order_id))
-                assert slot and ladder.orders[slot].order_id == order.order_id, "an id finds another order"
+                slot = int(ladder.orders[order.newer].older) if order.newer else int(ladder.levels[level].newest)
+                assert ladder.orders[slot].order_id == order.order_id, "queue links"
+                assert not numbered or find(ladder, int(order.order_id)) == slot, "an id finds another order"
                 assert order.price_ticks == price[level] and order.instrument == instrument, "order off its level"
                 assert order.leaves > 0 and order.older == older, "queue links"
                 older = slot
@@ -455,7 +498,8 @@ def check(ladder: Ladder) -> None:
             assert ladder.levels[level].newest == older, "newest"
             assert ladder.levels[level].quantity == quantity, "level quantity"
     assert (_bits_of(ladder.summary) == (ladder.words != 0)).all(), "summary and words disagree"
-    assert ladder.pool[0].live == live == np.count_nonzero(ladder.slot_of), "count of live orders"
+    assert ladder.pool[0].live == live, "count of live orders"
+    assert not numbered or np.count_nonzero(ladder.slot_of) == live, "ids of orders that do not rest"
 
 
 def _bits_of(words: type_of_rows) -> type_of_rows:

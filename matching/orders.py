@@ -18,7 +18,9 @@ class Side(IntEnum):
 
 
 class TimeInForce(IntEnum):
-    """How long an order lives (FIX tag 59): for the trading day, or only for this instant."""
+    """How long an order lives (FIX tag 59)."""
 
-    DAY = 0
-    IOC = 1
+    GTC = 0  # good till cancelled
+    DAY = 1  # until the end of the trading day
+    IOC = 2  # immediate or cancel: what does not trade at once is cancelled
+    FOK = 3  # fill or kill: trades in full at once, or not at all
