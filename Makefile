@@ -6,13 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test check kernels clean
+.PHONY: run test check kernels interpreted bounds-checked clean
 
 run: $(READY)
 	$(BIN)/carbonex demo
 
 test: check kernels
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 # Format, lint, types, import directions.
 check: $(READY)
@@ -23,7 +23,12 @@ check: $(READY)
 
 # The kernels' tests with the compiler off, and with every index checked.
 kernels: $(READY)
+	$(MAKE) --jobs=2 interpreted bounds-checked
+
+interpreted: $(READY)
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+
+bounds-checked: $(READY)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
 
 $(READY): pyproject.toml constraints.txt

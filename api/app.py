@@ -1,21 +1,26 @@
 """The FastAPI application around a gateway: routers, errors, documentation that needs no outside assets."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
+from api.feed import Feed
 from api.gateway import Gateway
 from api.routers import accounts, market, orders, stream
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings in CNY per tonne, quantities
 whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a stable `code`.
-The stream of trades, book changes and own orders is a WebSocket at `/v1/stream`.
+The stream is a WebSocket at `/v1/stream`: send
+`{"op": "subscribe", "channel": "trades", "symbol": "HBEA-2025"}` (or channel `book.l3`, or `orders` with an
+`account_id` in place of the symbol) as a text frame, and get arrays of messages; the first says from which
+`seq` on, each later one has its `seq` and the `prev_seq` of the message before it.
 """
 
 
@@ -29,6 +34,7 @@ def make_app(gateway: Gateway) -> FastAPI:
 
     app: FastAPI = FastAPIOffline(title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.gateway = gateway
+    app.state.feed = Feed(gateway)
     # Orders first: the router tries routes in turn.
     for router in (orders.router, market.router, accounts.router, market.operator, stream.router):
         app.include_router(router)
@@ -41,8 +47,9 @@ def make_app(gateway: Gateway) -> FastAPI:
         return page
 
     @app.get("/health", tags=["market"])
-    async def health() -> dict[str, str]:
-        """Whether the exchange takes commands."""
-        return {"status": gateway.inbox.broken or "ok"}
+    async def health(response: Response) -> dict[str, str | int]:
+        """Whether the exchange takes commands, and which process it is; status 503 if it does not."""
+        response.status_code = 503 if gateway.inbox.broken else 200
+        return {"status": gateway.inbox.broken or "ok", "process": os.getpid()}
 
     return app

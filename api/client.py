@@ -9,6 +9,7 @@ repeated after a failure on the way, since the exchange could not tell a repeat 
 """
 
 import asyncio
+import random
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any, Self, TypeVar, cast
@@ -20,8 +21,8 @@ from api import schemas
 from api.schemas import ClassName, SideName, TimeInForceName
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
-_ATTEMPTS = 5
-_FIRST_PAUSE_S = 0.05
+RETRIED_S = 15.0  # a restart takes a few seconds
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
@@ -34,6 +35,11 @@ class ApiError(Exception):
         self.status = status
         self.code = code
         self.detail = detail
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is about the moment, so that the same request may be answered later."""
+        return self.code == CONNECTION_LOST or self.status in (500, 503)
 
 
 class AsyncClient:
@@ -81,16 +87,18 @@ class AsyncClient:
 
     async def cancel_order(self, account_id: str, order_id: int) -> schemas.OrderView:
         """Cancel an order. ApiError `unknown_order` if it does not rest any more."""
-        try:
-            return await self._one(
-                "DELETE", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id}
-            )
-        except ApiError as error:
-            if error.code != CONNECTION_LOST:
-                raise
-        # Whether it was cancelled is unknown: ask, and cancel again only what still rests.
-        order = await self.order(account_id, order_id)
-        return await self.cancel_order(account_id, order_id) if order.status == "open" else order
+        path, params = f"/v1/orders/{order_id}", {"account_id": account_id}
+        tries = 0
+        async for _ in self._attempts():
+            tries += 1
+            try:
+                return await self._one("DELETE", path, schemas.OrderView, params=params)
+            except ApiError as error:
+                if tries > 1 and error.code == "unknown_order":
+                    break  # perhaps the cancel whose answer was lost: the order itself will tell
+                if not error.passing:
+                    raise
+        return await self.order(account_id, order_id)
 
     async def order(self, account_id: str, order_id: int) -> schemas.OrderView:
         return await self._one("GET", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id})
@@ -127,6 +135,10 @@ class AsyncClient:
 
     async def summary(self) -> list[schemas.DaySummary]:
         return await self._many("GET", "/v1/summary", schemas.DaySummary)
+
+    async def process(self) -> int:
+        """The process that answers. ApiError while the exchange takes no commands."""
+        return int((await self._send("GET", "/health")).json()["process"])
 
     async def state(self) -> schemas.StateView:
         return await self._one("GET", "/v1/state", schemas.StateView)
@@ -210,16 +222,27 @@ class AsyncClient:
 
     async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
         """For requests that the exchange recognises when they come again."""
-        pause_s = _FIRST_PAUSE_S
-        for _ in range(_ATTEMPTS - 1):
+        last: ApiError | None = None
+        async for _ in self._attempts():
             try:
                 return await self._one(method, path, shape, **request)
             except ApiError as error:
-                if error.code != CONNECTION_LOST and error.status not in (500, 503):
+                if not error.passing:
                     raise
-            await asyncio.sleep(pause_s)
-            pause_s *= 2
-        return await self._one(method, path, shape, **request)
+                last = error
+        assert last is not None
+        raise last
+
+    async def _attempts(self) -> AsyncIterator[None]:
+        """One after another with growing pauses, until RETRIED_S have passed."""
+        loop = asyncio.get_running_loop()
+        deadline, pause_s = loop.time() + RETRIED_S, _FIRST_PAUSE_S
+        while True:
+            yield
+            if loop.time() + pause_s > deadline:
+                return
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:

@@ -1,11 +1,14 @@
 """The stream: what happened, by sequence number, to whoever subscribed.
 
-There is no queue per subscriber and nothing is ever dropped: the history's event rows are the ring, and
-a subscriber is a cursor into it. Twenty times a second each subscriber gets, in one frame, a JSON array
-of all messages since its cursor. The `seq` of a message is its event's number since the journal began;
-`prev_seq` is that of the message before it in the same subscription, so that a gap can't hide.
+There is no queue per subscriber: a subscriber is a place in its channels. Each channel is put into words
+once, however many listen; twenty times a second each subscriber gets, in one frame, a JSON array of all
+messages since its place. Nothing is dropped in silence: whoever falls KEPT messages behind is told so by a
+last message and close code 4008, and may subscribe again. The `seq` of a
+message is its event's number since the journal began; `prev_seq` is that of the message before it in the
+same channel, so that a gap can't hide.
 
-Channels: `trades` and `book.l3` of a symbol, for everybody and without names; `orders` of an account.
+Channels: `trades` and `book.l3` of a symbol, for everybody and without names; `orders` of an account, told
+from that account's side.
 """
 
 import asyncio
@@ -16,14 +19,21 @@ from fastapi import WebSocket
 from pydantic import BaseModel, ConfigDict
 
 from api.gateway import Gateway
+from api.timers import iso
 from api.views import side_name
 from exchange.instruments import Instrument
 from exchange.reasons import Reason
 from exchange.rows import EventKind, type_of_rows
 from matching import ladder as book_of
+from matching.orders import Side
 
 TICK_S = 0.05
-_BOOK_KINDS = (EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED)
+KEPT = 100_000  # messages of a channel
+TOO_SLOW = 4008  # WebSocket close code
+_KINDS = {
+    "trades": (EventKind.TRADED,),
+    "book.l3": (EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED),
+}
 
 
 class Subscribe(BaseModel):
@@ -32,33 +42,77 @@ class Subscribe(BaseModel):
     model_config = ConfigDict(extra="forbid")
     op: Literal["subscribe"]
     channel: Literal["trades", "book.l3", "orders"]
-    symbol: str | None = None
-    account_id: str | None = None
+    symbol: str = ""
+    account_id: str = ""
 
 
-class Subscription:
-    """A cursor into the history, and what of it a client wants."""
+class TooSlow(Exception):
+    """A subscriber has fallen too far behind."""
 
-    def __init__(self, gateway: Gateway, request: Subscribe) -> None:
+    def __init__(self, channel: str, last_seq: int) -> None:
+        super().__init__(channel, last_seq)
+        self.message = {"type": "error", "code": "too_slow", "channel": channel, "last_seq": last_seq}
+
+
+class Channel:
+    """One stream of messages, put into words as far as somebody has listened."""
+
+    def __init__(self, gateway: Gateway, name: str) -> None:
         self.gateway = gateway
-        self.channel = request.channel
-        self.listed: Instrument | None = None
-        self.account = 0
-        if request.channel == "orders":
-            self.account = gateway.account(request.account_id or "").number
-        else:
-            self.listed = gateway.instrument(request.symbol or "")
-        self.cursor = gateway.history.events.size
-        self.prev_seq = self.cursor
+        self.name = name
+        self.cursor = gateway.history.events.size  # event rows put into words
+        self.last_seq = self.cursor
+        self.messages: list[str] = []
+        self.dropped = 0  # messages that are not kept any more
+
+    def catch_up(self) -> int:
+        """Put into words what has happened since the last time; returns how many messages there have been."""
+        events = self.gateway.history.events
+        fresh = events[self.cursor :]
+        for index in self.wanted(fresh).nonzero()[0].tolist():
+            seq = self.cursor + index + 1
+            for message in self.messages_of(fresh[index]):
+                head = {"channel": self.name, "seq": seq, "prev_seq": self.last_seq}
+                self.messages.append(json.dumps(head | message))
+                self.last_seq = seq
+        self.cursor = events.size
+        if len(self.messages) > 2 * KEPT:
+            self.dropped += len(self.messages) - KEPT
+            del self.messages[:-KEPT]
+        return self.dropped + len(self.messages)
+
+    def since(self, place: int) -> list[str]:
+        """Messages from a place on. TooSlow if some of them are not kept any more."""
+        if place < self.dropped:
+            raise TooSlow(self.name, self.last_seq)
+        return self.messages[place - self.dropped :]
 
     def opening(self) -> dict[str, Any]:
-        """The first message: the state after `seq`, from which the messages that follow go on."""
-        message: dict[str, Any] = {"type": "subscribed", "channel": self.channel, "seq": self.cursor}
-        if self.listed is not None:
-            message["symbol"] = self.listed.symbol
-        if self.channel == "book.l3" and self.listed is not None:
+        """What a new subscriber is told first: the state after `seq`, from which the messages go on."""
+        self.catch_up()
+        return {"type": "subscribed", "channel": self.name, "seq": self.last_seq}
+
+    def wanted(self, events: type_of_rows) -> type_of_rows:
+        """Which event rows this channel tells."""
+        raise NotImplementedError
+
+    def messages_of(self, event: Any) -> list[dict[str, Any]]:
+        """What it tells of one."""
+        raise NotImplementedError
+
+
+class PublicChannel(Channel):
+    """The trades or the order-by-order book of one instrument."""
+
+    def __init__(self, gateway: Gateway, name: str, listed: Instrument) -> None:
+        super().__init__(gateway, name)
+        self.listed = listed
+
+    def opening(self) -> dict[str, Any]:
+        opening = super().opening() | {"symbol": self.listed.symbol}
+        if self.name == "book.l3":
             ladder = self.gateway.exchange.path.desk.ladder
-            message["orders"] = [
+            opening["orders"] = [
                 {
                     "order_id": int(order.order_id),
                     "side": side_name(order.side),
@@ -67,59 +121,111 @@ class Subscription:
                 }
                 for order in book_of.resting(ladder, self.listed.number)
             ]
-        return message
+        return opening
 
-    def news(self) -> list[dict[str, Any]]:
-        """Messages since the last call."""
-        events = self.gateway.history.events
-        fresh = events[self.cursor :]
-        wanted = self._wanted(fresh).nonzero()[0].tolist()
-        messages = []
-        for index in wanted:
-            seq = self.cursor + index + 1
-            messages.append({**self._message(fresh[index]), "seq": seq, "prev_seq": self.prev_seq})
-            self.prev_seq = seq
-        self.cursor = events.size
-        return messages
-
-    def _wanted(self, events: type_of_rows) -> type_of_rows:
-        if self.listed is None:
-            mine: type_of_rows = (events["account"] == self.account) | (events["maker_account"] == self.account)
-            return mine
-        kinds = (EventKind.TRADED,) if self.channel == "trades" else _BOOK_KINDS
-        of_symbol: type_of_rows = events["instrument"] == self.listed.number
-        wanted: type_of_rows = of_symbol & (events["kind"][:, None] == kinds).any(axis=1)
+    def wanted(self, events: type_of_rows) -> type_of_rows:
+        of_kind = (events["kind"][:, None] == _KINDS[self.name]).any(axis=1)
+        wanted: type_of_rows = of_kind & (events["instrument"] == self.listed.number)
         return wanted
 
-    def _message(self, event: Any) -> dict[str, Any]:
-        instruments = self.gateway.exchange.instruments
-        listed = self.listed or (instruments[int(event.instrument)] if event.instrument else None)
-        kind = EventKind(int(event.kind))
-        message: dict[str, Any] = {
-            "type": kind.label,
-            "channel": self.channel,
-            "sequence": int(event.sequence),
-            "order_id": int(event.order_id),
-            "quantity": int(event.quantity),
-            "leaves": int(event.leaves),
-        }
-        if listed is not None:
-            message |= {
-                "symbol": listed.symbol,
-                "side": side_name(event.side),
-                "price": listed.price(int(event.price_ticks)),
-            }
-        if kind == EventKind.TRADED:
-            message |= {"trade_id": int(event.trade_id), "maker_order_id": int(event.maker_order_id)}
-        if event.reason:
-            message["reason"] = Reason(int(event.reason)).code
-        return message
+    def messages_of(self, event: Any) -> list[dict[str, Any]]:
+        return [_told(self.gateway, self.listed, event, event.order_id, event.side, event.leaves)]
 
 
-async def push(socket: WebSocket, subscriptions: list[Subscription]) -> None:
+class PrivateChannel(Channel):
+    """What happens to one account's orders, each fill from its own order's side."""
+
+    def __init__(self, gateway: Gateway, account: int) -> None:
+        super().__init__(gateway, "orders")
+        self.account = account
+
+    def wanted(self, events: type_of_rows) -> type_of_rows:
+        mine: type_of_rows = (events["account"] == self.account) | (events["maker_account"] == self.account)
+        return mine
+
+    def messages_of(self, event: Any) -> list[dict[str, Any]]:
+        listed = self.gateway.exchange.instruments[int(event.instrument)] if event.instrument else None
+        told = []
+        if event.account == self.account:
+            told.append(_told(self.gateway, listed, event, event.order_id, event.side, event.leaves))
+        if event.maker_account == self.account:
+            side = Side(int(event.side)).opposite
+            told.append(_told(self.gateway, listed, event, event.maker_order_id, side, event.maker_leaves))
+        if event.kind == EventKind.TRADED:
+            for message in told:
+                message["liquidity"] = "taker" if message["order_id"] == event.order_id else "maker"
+        return told
+
+
+def _told(
+    gateway: Gateway, listed: Instrument | None, event: Any, order_id: int, side: int, leaves: int
+) -> dict[str, Any]:
+    """An event from the side of one order. Prices in CNY per t, quantities in tCO2e."""
+    kind = EventKind(int(event.kind))
+    command = gateway.history.command(int(event.sequence))
+    message: dict[str, Any] = {
+        "type": kind.label,
+        "order_id": int(order_id),
+        "quantity": int(event.quantity),
+        "leaves": int(leaves),
+        "at": iso(int(command.now_ns), gateway.exchange.market.timezone),
+    }
+    if listed is not None:
+        message |= {"symbol": listed.symbol, "side": side_name(side), "price": listed.price(int(event.price_ticks))}
+    if kind == EventKind.TRADED:
+        message |= {"trade_id": int(event.trade_id), "maker_order_id": int(event.maker_order_id)}
+        message["aggressor"] = side_name(event.side)
+    if event.reason:
+        message["reason"] = Reason(int(event.reason)).code
+    return message
+
+
+class Feed:
+    """All channels that somebody listens to."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self.channels: dict[tuple[str, str], Channel] = {}
+
+    def channel(self, request: Subscribe) -> Channel:
+        """The channel that a request names. Problem if its instrument or account is unknown."""
+        key = request.channel, request.symbol or request.account_id
+        if key not in self.channels:
+            if request.channel == "orders":
+                made: Channel = PrivateChannel(self.gateway, self.gateway.account(request.account_id).number)
+            else:
+                made = PublicChannel(self.gateway, request.channel, self.gateway.instrument(request.symbol))
+            self.channels[key] = made
+        return self.channels[key]
+
+
+class Subscriber:
+    """One socket's places in its channels."""
+
+    def __init__(self) -> None:
+        self.places: list[tuple[Channel, int]] = []
+
+    def listen(self, channel: Channel) -> None:
+        """Hear of a channel from now on."""
+        self.places.append((channel, channel.catch_up()))
+
+    def news(self) -> str:
+        """A JSON array of all messages since the last call; empty text if there are none. TooSlow if too late."""
+        fresh: list[str] = []
+        for index, (channel, place) in enumerate(self.places):
+            count = channel.catch_up()
+            fresh += channel.since(place)
+            self.places[index] = channel, count
+        return f"[{','.join(fresh)}]" if fresh else ""
+
+
+async def push(socket: WebSocket, subscriber: Subscriber) -> None:
     """Send each tick's news until cancelled or the client is gone."""
-    while True:
-        news = [message for subscription in subscriptions for message in subscription.news()]
-        if news:
-            await socket.send_text(json.dumps(news))
-        await asyncio.sleep(TICK_S)
+    try:
+        while True:
+            if news := subscriber.news():
+                await socket.send_text(news)
+            await asyncio.sleep(TICK_S)
+    except TooSlow as slow:
+        await socket.send_text(json.dumps([slow.message]))
+        await socket.close(TOO_SLOW, "too_slow")

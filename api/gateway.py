@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
-from fastapi import Depends, Request, WebSocket
+from fastapi import Depends, Request
 
 from api.history import History
 from api.inbox import Inbox
@@ -21,14 +21,18 @@ from registry.accounts import Account
 
 
 class Gateway:
-    """One exchange, opened from its journal, ready to be served. JournalError, Refused if it can't be."""
+    """One exchange, opened from its journal, ready to be served. JournalError, Refused if it can't be.
 
-    def __init__(self, journal: Journal, rules: RuleSet, start_ns: int, speed: float = 1.0, inbox: int = 8192) -> None:
+    Without `rules` it has those of its journal, or Hubei's if the journal is empty.
+    """
+
+    def __init__(self, journal: Journal, rules: RuleSet | None, clock: Clock, inbox: int = 8192) -> None:
         self.engine = Engine(journal)
         self.history = History()
-        for batch, outcome in self.engine.open(rules, start_ns):
+        for batch, outcome in self.engine.open(rules, clock.now_ns()):
             self.history.extend(batch, outcome)
-        self.clock = Clock(max(start_ns, self.engine.exchange.now_ns), speed)
+        self.clock = clock
+        clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
         self.timers = Timers(self.exchange, self.inbox, self.clock)
 
@@ -44,13 +48,14 @@ class Gateway:
         try:
             yield
         finally:
-            timers.cancel()
-            with suppress(asyncio.CancelledError):
-                await timers
-            if not consumer.done():
+            try:
+                timers.cancel()
+                with suppress(asyncio.CancelledError):
+                    await timers
                 await self.inbox.close()
-            await consumer
-            self.engine.journal.close()
+                await consumer
+            finally:
+                self.engine.journal.close()
 
     def account(self, account_id: str) -> Account:
         """An account by its id. Problem 404 if there is none."""
@@ -67,13 +72,9 @@ class Gateway:
         return instrument
 
 
-def gateway_of(request: Request) -> Gateway:
+async def gateway_of(request: Request) -> Gateway:
+    # async, for FastAPI runs plain functions in a thread
     gateway: Gateway = request.app.state.gateway
-    return gateway
-
-
-def gateway_of_socket(socket: WebSocket) -> Gateway:
-    gateway: Gateway = socket.app.state.gateway
     return gateway
 
 

@@ -17,6 +17,8 @@ from exchange.transition import Outcome
 from settlement.batch import SettlementReport
 from settlement.statements import Statement
 
+_MANY = 4096  # rows at once that only a replay brings
+
 
 class GrowingRows:
     """Rows of one dtype that are only ever appended; grown by doubling."""
@@ -43,6 +45,37 @@ class GrowingRows:
         return self._room[: self._used]
 
 
+class RowIndex:
+    """Which rows of a growing array bear a key: a dict for the fresh ones, sorted arrays for the many of a replay."""
+
+    def __init__(self) -> None:
+        self._fresh: dict[int, list[int]] = {}
+        self._keys = np.zeros(0, np.int64)  # sorted; with the rows that bear them
+        self._rows = np.zeros(0, np.int64)
+        self._waiting: list[tuple[type_of_rows, type_of_rows]] = []
+
+    def add(self, keys: type_of_rows, rows: type_of_rows) -> None:
+        """Note that `rows` bear `keys`."""
+        if keys.size > _MANY:
+            self._waiting.append((keys.astype(np.int64), rows))
+            return
+        for key, row in zip(keys.tolist(), rows.tolist(), strict=True):
+            self._fresh.setdefault(key, []).append(row)
+
+    def rows_of(self, key: int) -> list[int]:
+        """The rows that bear a key, in rising order."""
+        if self._waiting:
+            self._sort()
+        start, end = np.searchsorted(self._keys, [key, key + 1])
+        return sorted([*self._rows[start:end].tolist(), *self._fresh.get(key, [])])
+
+    def _sort(self) -> None:
+        keys = np.concatenate([self._keys, *(keys for keys, _ in self._waiting)])
+        rows = np.concatenate([self._rows, *(rows for _, rows in self._waiting)])
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._rows, self._waiting = keys[order], rows[order], []
+
+
 class History:
     """Everything that has happened, for asking."""
 
@@ -50,6 +83,8 @@ class History:
         self._commands = GrowingRows(COMMAND)
         self._events = GrowingRows(EVENT)
         self._trades = GrowingRows(TRADE)
+        self._by_order = RowIndex()  # event rows by order id, as taker or maker
+        self._by_account = RowIndex()  # event rows that accept an account's orders
         self.day_opened_at = 0  # sequence of the command that opened the last day
         self.client_order_ids: dict[int, str] = {}  # by order id
         self.settlements: dict[date, SettlementReport] = {}
@@ -59,6 +94,7 @@ class History:
     def extend(self, batch: Batch, outcome: Outcome) -> None:
         """Add what a batch made happen."""
         self._commands.extend(batch.rows)
+        self._index(outcome.rows)
         self._events.extend(outcome.rows)
         self._trades.extend(outcome.trades)
         if any(batch.details):
@@ -73,6 +109,15 @@ class History:
                 self.settlements[day] = event.report
                 for statement in event.statements:
                     self.statements[day, statement.account] = statement
+
+    def _index(self, events: type_of_rows) -> None:
+        places = np.arange(len(self._events), len(self._events) + events.size)
+        about_orders = (events["kind"] == EventKind.ACCEPTED) | (events["kind"] == EventKind.CANCELLED)
+        traded = events["kind"] == EventKind.TRADED
+        keys = np.concatenate([events["order_id"][about_orders | traded], events["maker_order_id"][traded]])
+        self._by_order.add(keys, np.concatenate([places[about_orders | traded], places[traded]]))
+        accepted = events["kind"] == EventKind.ACCEPTED
+        self._by_account.add(events["account"][accepted], places[accepted])
 
     def _note_client_order_ids(self, batch: Batch, outcome: Outcome) -> None:
         accepted = outcome.rows[outcome.rows["kind"] == EventKind.ACCEPTED]
@@ -104,15 +149,11 @@ class History:
 
     def events_of_order(self, order_id: int) -> type_of_rows:
         """The event rows that concern one order, as taker or as maker."""
-        events = self.events
-        found: type_of_rows = events[(events["order_id"] == order_id) | (events["maker_order_id"] == order_id)]
-        return found
+        return self.events[self._by_order.rows_of(order_id)]
 
     def orders_of(self, account: int) -> list[int]:
         """Ids of all orders of an account, oldest first."""
-        events = self.events
-        own = events[(events["account"] == account) & (events["kind"] == EventKind.ACCEPTED)]
-        ids: list[int] = own["order_id"].tolist()
+        ids: list[int] = self.events[self._by_account.rows_of(account)]["order_id"].tolist()
         return ids
 
     def trades_of(self, instrument: int, after: int) -> type_of_rows:

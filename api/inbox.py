@@ -9,7 +9,7 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from api.history import History
@@ -48,7 +48,7 @@ class Inbox:
         self.history = history
         self.now_ns = now_ns
         self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue(capacity)  # None: closed
-        self.broken: str | None = None  # the code of what broke it
+        self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
 
     def offer(self, command: Command) -> "asyncio.Future[Answer]":
@@ -74,30 +74,31 @@ class Inbox:
     async def consume(self) -> None:
         """Take, journal, apply, answer; until the inbox is closed or broken."""
         closing = False
-        while not closing and self.broken is None:
+        while not closing and self.broken in (None, "stopping"):
             group = [await self.queue.get()]
             while len(group) < GROUP and not self.queue.empty():
                 group.append(self.queue.get_nowait())
-            if None in group:
-                closing = True
-                group = group[: group.index(None)]
+            closing = None in group
             waiting = [one for one in group if one is not None]
             try:
                 await self._process(waiting)
             except Exception as error:  # nothing that goes wrong here may be answered as if it had gone right
-                self._break(error, waiting)
+                self.break_down(error, waiting)
 
     async def close(self) -> None:
-        """Finish what has arrived, then stop consuming."""
-        await self.queue.put(None)
+        """Take nothing more, finish what has arrived, then stop consuming."""
+        if self.broken is None:
+            self.broken = "stopping"
+            await self.queue.put(None)
 
-    def _break(self, error: Exception, group: list[Waiting]) -> None:
+    def break_down(self, error: Exception, group: Sequence[Waiting] = ()) -> None:
         """Fail every waiting command and have the process stopped: the journal holds what has happened."""
         self.broken = error.code if isinstance(error, JournalError) else "internal_error"
         _log.critical("the exchange stops: %s", error, exc_info=error)
         left = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
-        for waiting in group + [one for one in left if one is not None]:
+        for waiting in [*group, *(one for one in left if one is not None)]:
             _fail(waiting, Problem(500, self.broken, "The exchange has stopped; ask again after its restart."))
+        self.queue.put_nowait(None)
         self.stop()
 
     async def _process(self, group: list[Waiting]) -> None:

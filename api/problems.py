@@ -111,6 +111,7 @@ def status_of(reason: Reason) -> int:
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": text, "content": {MEDIA_TYPE: {}}}
     for status, text in {
+        400: "Not JSON",
         404: "There is no such account, instrument or order",
         409: "Refused as things stand now",
         422: "Malformed, or refused whatever the state",
@@ -140,6 +141,8 @@ def install(app: FastAPI) -> None:
             for one in found
         ]
         said = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+        if request.headers.get("content-type", "").split(";")[0] != "application/json" and await request.body():
+            said += "; send the body with Content-Type: application/json"
         return Problem(422, "invalid_request", said, errors).response()
 
     @app.exception_handler(HTTPException)

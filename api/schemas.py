@@ -15,7 +15,7 @@ from registry.units import Species
 _INT64 = 2**63 - 1
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-DecimalText = Annotated[str, Field(pattern=r"^-?\d{1,15}(\.\d{1,8})?$", examples=["42.00"])]
+DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["42.00"])]
 Tonnes = Annotated[int, Field(strict=True, ge=-_INT64, le=_INT64, description="tCO2e, whole tonnes", examples=[100])]
 ClassName = Literal[
     "covered_enterprise", "institution", "individual", "market_operator", "registry_authority", "verifier",
@@ -178,8 +178,8 @@ class InstrumentView(Model):
     vintage: int
     tick: str
     lot: int
-    close: str = Field(description="Close of the last day")
-    last: str
+    close: str | None = Field(description="Close of the last day")
+    last: str | None = Field(description="Price of the last trade; before the first of a day the close")
     band_low: str | None
     band_high: str | None
     issued: int
@@ -210,7 +210,7 @@ class DaySummary(Model):
     high: str | None
     low: str | None
     vwap: str | None
-    close: str
+    close: str | None
     band_low: str | None
     band_high: str | None
     fees: str

@@ -14,8 +14,6 @@ from zoneinfo import ZoneInfo
 
 from api.inbox import Inbox
 from api.problems import Problem
-from exchange.commands import SettleDay
-from exchange.rules import RuleSet
 from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
 from exchange.state import Exchange
 
@@ -28,6 +26,7 @@ class Clock:
 
     def __init__(self, start_ns: int, speed: float = 1.0, wall_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.speed = speed
+        self.is_real = False
         self._wall_ns = wall_ns
         self._market_origin = start_ns
         self._wall_origin = wall_ns()
@@ -35,9 +34,17 @@ class Clock:
     def now_ns(self) -> int:
         return self._market_origin + int((self._wall_ns() - self._wall_origin) * self.speed)
 
+    @classmethod
+    def real(cls) -> "Clock":
+        """The wall clock itself, which nobody sets."""
+        clock = cls(0, wall_ns=time.time_ns)
+        clock._market_origin = clock._wall_origin
+        clock.is_real = True
+        return clock
+
     def advance_to(self, at_ns: int) -> None:
-        """Set the clock forward; a time that has passed changes nothing."""
-        if at_ns > self.now_ns():
+        """Set the clock forward; a time that has passed changes nothing, nor does the real clock."""
+        if at_ns > self.now_ns() and not self.is_real:
             self._market_origin, self._wall_origin = at_ns, self._wall_ns()
 
     def iso(self, zone: str) -> str:
@@ -50,11 +57,23 @@ def real_now_ns() -> int:
     return time.time_ns()
 
 
-def first_moment(rules: RuleSet, day: date | None) -> int:
-    """When the first trading day on or after a date (default: today) begins. CalendarError at the calendar's end."""
+def simulated_clock(exchange: Exchange, day: date | None, manual: bool) -> int:
+    """Where a simulated clock starts: where the journal stopped, or when a new one's first trading day begins.
+
+    `day`: the first trading day is on or after it (default: today). CalendarError at the calendar's end,
+    unless the day is the operator's to choose.
+    """
+    rules = exchange.market
+    if exchange.date is not None:
+        return exchange.now_ns
     if day is None:
         day = datetime.fromtimestamp(real_now_ns() // 1_000_000_000, ZoneInfo(rules.timezone)).date()
-    return timetable(rules, next_trading_day(rules, day - timedelta(days=1)))[0].at_ns
+    try:
+        return timetable(rules, next_trading_day(rules, day - timedelta(days=1)))[0].at_ns
+    except CalendarError:
+        if manual:
+            return timetable(rules, day)[0].at_ns
+        raise
 
 
 def iso(at_ns: int, zone: str) -> str:
@@ -69,7 +88,10 @@ def next_step(exchange: Exchange, now_ns: int) -> Step:
         today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(rules.timezone)).date()
         yesterday = today - timedelta(days=1)
         last = yesterday if exchange.date is None else max(exchange.date, yesterday)
-        return timetable(rules, next_trading_day(rules, last))[0]
+        steps = timetable(rules, next_trading_day(rules, last))
+        if steps[-2].at_ns <= now_ns:  # today's close has passed: a day that has not begun is not caught up
+            steps = timetable(rules, next_trading_day(rules, today))
+        return steps[0]
     steps = timetable(rules, exchange.date)
     last_session = len(rules.sessions)
     match exchange.phase:
@@ -93,6 +115,7 @@ class Timers:
         self.clock = clock
         self.days_left: int | None = 0  # None: without end
         self.skip_idle = False
+        self._last_settled: date | None = None
 
     @property
     def running(self) -> bool:
@@ -100,42 +123,53 @@ class Timers:
 
     def start(self, days: int | None, skip_idle: bool) -> None:
         """Run so many days (None: without end); `skip_idle` sets the clock forward outside trading hours."""
+        self._last_settled = self.exchange.date if self.exchange.is_settled else None
         self.days_left, self.skip_idle = days, skip_idle
 
     def stop(self) -> None:
         self.days_left = 0
 
     def due(self) -> Step | None:
-        """The next step while the timers run."""
-        return next_step(self.exchange, self.clock.now_ns()) if self.running else None
+        """The next step while the timers run and there is something to trade."""
+        if not self.running or not len(self.exchange.instruments):
+            return None
+        return next_step(self.exchange, self.clock.now_ns())
 
     async def run(self) -> None:
-        """Hand in each command when its time has come."""
-        while True:
-            try:
-                step = self.due()
-            except CalendarError as error:
-                _log.error("the timers stop: %s", error)
-                self.stop()
-                continue
-            if step is None:
-                await asyncio.sleep(_LONGEST_NAP_S)
-                continue
-            if self.skip_idle and self.exchange.phase != Phase.CONTINUOUS:
-                self.clock.advance_to(step.at_ns)
-            wait_s = (step.at_ns - self.clock.now_ns()) / 1e9 / self.clock.speed
-            if wait_s > 0:
-                await asyncio.sleep(min(wait_s, _LONGEST_NAP_S))
-                continue
-            try:
-                await self.inbox.ask(step.command)
-            except Problem as problem:
-                # An operator was faster, or the exchange has stopped: look again.
-                _log.warning("timers: %s", problem)
-                await asyncio.sleep(_LONGEST_NAP_S)
-                continue
-            if isinstance(step.command, SettleDay) and self.days_left is not None:
+        """Hand in each command when its time has come. An error that nobody expected stops the exchange."""
+        try:
+            while True:
+                await asyncio.sleep(await self._step())
+        except Exception as error:
+            self.inbox.break_down(error)
+
+    async def _step(self) -> float:
+        """Hand in the next command if it is due; returns how many seconds to wait before looking again."""
+        day = self.exchange.date if self.exchange.is_settled else None
+        if day is not None and day != self._last_settled:
+            self._last_settled = day
+            if self.days_left:
                 self.days_left -= 1
+        try:
+            step = self.due()
+        except CalendarError as error:
+            _log.error("the timers stop: %s", error)
+            self.stop()
+            return _LONGEST_NAP_S
+        if step is None:
+            return _LONGEST_NAP_S
+        if self.skip_idle and self.exchange.phase != Phase.CONTINUOUS:
+            self.clock.advance_to(step.at_ns)
+        wait_s = (step.at_ns - self.clock.now_ns()) / 1e9 / self.clock.speed
+        if wait_s > 0:
+            return min(wait_s, _LONGEST_NAP_S)
+        try:
+            await self.inbox.ask(step.command)
+        except Problem as problem:
+            # An operator was faster, or the exchange has stopped: look again.
+            _log.warning("timers: %s", problem)
+            return _LONGEST_NAP_S
+        return 0.0
 
     def open_time(self, day: date) -> int:
         """When the pre-open of a day begins, UTC nanoseconds."""

@@ -1,7 +1,7 @@
 """From state and history to what goes over the wire. Reads only."""
 
-from collections.abc import Iterable
 from datetime import date
+from itertools import islice
 from typing import Any, Literal
 
 import numpy as np
@@ -66,10 +66,15 @@ def class_name(account: Account) -> schemas.ClassName:
 
 
 def order_view(gateway: Gateway, order_id: int) -> schemas.OrderView:
-    """An order from the events that concern it."""
+    """An order as it is now."""
+    return order_after(gateway, gateway.history.events_of_order(order_id))
+
+
+def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
+    """An order as some events left it: the first accepted it, the others concern it."""
     exchange, history = gateway.exchange, gateway.history
-    events = history.events_of_order(order_id)
     accepted = events[0]
+    order_id = int(accepted.order_id)
     command = history.command(int(accepted.sequence))
     listed = exchange.instruments[int(accepted.instrument)]
     trades = [history.trades[int(event.trade_id) - 1] for event in events if event.kind == EventKind.TRADED]
@@ -137,12 +142,17 @@ def book_view(gateway: Gateway, listed: Instrument, depth: int) -> schemas.BookV
                 quantity=int(ladder.levels[level].quantity),
                 orders=sum(1 for _ in book_of.queue(ladder, level)),
             )
-            for level in book_of.side_levels(ladder, listed.number, side)[:depth]
+            for level in islice(book_of.side_levels(ladder, listed.number, side), depth)
         ]
 
     return schemas.BookView(
         symbol=listed.symbol, seq=gateway.history.events.size, bids=levels(Side.BUY), asks=levels(Side.SELL)
     )
+
+
+def price(listed: Instrument, ticks: int) -> str | None:
+    """Ticks as a decimal price; None for 0, which is no price."""
+    return listed.price(ticks) if ticks else None
 
 
 def band(gateway: Gateway, listed: Instrument) -> tuple[str | None, str | None]:
@@ -164,8 +174,8 @@ def instrument_view(gateway: Gateway, listed: Instrument) -> schemas.InstrumentV
         vintage=unit.vintage,
         tick=str(listed.tick),
         lot=int(row.lot),
-        close=listed.price(listed.close_ticks),
-        last=listed.price(int(row.last_ticks)),
+        close=price(listed, listed.close_ticks),
+        last=price(listed, int(row.last_ticks)),
         band_low=low,
         band_high=high,
         issued=unit.issued,
@@ -199,19 +209,16 @@ def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> s
     fen_per_tick = int(gateway.exchange.path.desk.instruments[listed.number].fen_per_tick)
     low, high = band(gateway, listed)
 
-    def price(ticks: Iterable[int]) -> str | None:
-        return next((listed.price(int(one)) for one in ticks), None)
-
     return schemas.DaySummary(
         symbol=listed.symbol,
         trades=int(own.size),
         volume=volume,
         turnover=money(turnover_ticks * fen_per_tick),
-        open=price(prices[:1]),
-        high=price([prices.max()] if own.size else []),
-        low=price([prices.min()] if own.size else []),
-        vwap=price([round_half_up(turnover_ticks, volume)] if volume else []),
-        close=listed.price(listed.close_ticks),
+        open=price(listed, int(prices[0]) if own.size else 0),
+        high=price(listed, int(prices.max(initial=0))),
+        low=price(listed, int(prices.min()) if own.size else 0),
+        vwap=price(listed, round_half_up(turnover_ticks, volume) if volume else 0),
+        close=price(listed, listed.close_ticks),
         band_low=low,
         band_high=high,
         fees=money(int(own["buyer_fee"].sum() + own["seller_fee"].sum())),

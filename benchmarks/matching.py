@@ -43,6 +43,7 @@ def copy_rows(commands, events):
         event.sequence = command.sequence
         event.order_id = command.order_id
         event.maker_order_id = 0
+        event.maker_leaves = 0
         event.price_ticks = command.price_ticks
         event.quantity = command.quantity
         event.leaves = command.quantity

@@ -5,6 +5,7 @@ Exit codes: 0 well, 1 the caller's error, 2 a check failed or the exchange broke
 
 import asyncio
 import ipaddress
+import signal
 import socket
 import subprocess
 import sys
@@ -30,7 +31,7 @@ app.add_typer(bench, name="bench")
 DEFAULT_JOURNAL = Path("var/exchange.journal")
 
 JournalFile = Annotated[Path, typer.Option(help="Where the exchange remembers: one file, made if missing.")]
-Port = Annotated[int, typer.Option(help="TCP port; 0 takes a free one.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")]
 
 
 AssignedIds = Annotated[
@@ -57,21 +58,28 @@ def fail(code: str, detail: str, status: int = 1) -> NoReturn:
 @app.command()
 def serve(
     journal: JournalFile = DEFAULT_JOURNAL,
-    rules: Annotated[str, typer.Option(help="Rule set by name (hubei, generic) or a TOML file.")] = "hubei",
+    rules: Annotated[
+        str | None, typer.Option(help="Rule set by name (hubei, generic) or a .toml file; default: the journal's.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
     port: Port = 8000,
     clock: Annotated[ClockKind, typer.Option(help="Simulated time, or the real time of the market.")] = (
         ClockKind.SIMULATED
     ),
-    speed: Annotated[float, typer.Option(min=0.001, help="Market seconds a second; simulated clock only.")] = 1.0,
-    day: Annotated[str | None, typer.Option(help="First trading day, e.g. 2026-01-05; default: today.")] = None,
+    speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="Market seconds a second, simulated.")] = 1.0,
+    day: Annotated[
+        str | None, typer.Option(help="First trading day of a new journal, e.g. 2026-01-05; default: today.")
+    ] = None,
     manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
     inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
 ) -> None:
     """Run the exchange alone, until Ctrl-C."""
     if not _is_loopback(host):
         fail("address_not_loopback", f"{host}: there is no authentication yet, so only loopback addresses are served")
+    if clock == ClockKind.REAL and (speed != 1.0 or day):
+        fail("invalid_option", "the real clock has its own speed and date")
     first_day = _date(day) if day else None
+    port = port or _free_port()
     if _is_taken(host, port):
         fail("address_in_use", f"{host}:{port} is taken; choose another with --port")
     _load_compiled()
@@ -80,29 +88,34 @@ def serve(
 
     from api.app import make_app
     from api.gateway import Gateway
-    from api.timers import first_moment, real_now_ns
+    from api.timers import Clock, real_now_ns, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
     from exchange.sessions import CalendarError
 
     try:
-        rule_set = load_rule_set(rules)
+        rule_set = load_rule_set(rules) if rules else None
+        opened = SqliteJournal(journal)
         started_ns = real_now_ns()
-        start_ns = real_now_ns() if clock == ClockKind.REAL else first_moment(rule_set, first_day)
-        gateway = Gateway(SqliteJournal(journal), rule_set, start_ns, 1.0 if clock == ClockKind.REAL else speed, inbox)
+        gateway = Gateway(opened, rule_set, Clock.real() if clock == ClockKind.REAL else Clock(0, speed), inbox)
+        if clock == ClockKind.SIMULATED:
+            gateway.clock.advance_to(simulated_clock(gateway.exchange, first_day, manual))
     except JournalError as error:
         fail(error.code, error.detail)
     except RuleSetError as error:
         fail("invalid_rule_set", str(error))
     except CalendarError as error:
-        fail("calendar_ends", f"{error}; choose a --day, or --manual")
+        fail("calendar_ends", f"{error}; choose an earlier --day for a new journal, or --manual")
     except Refused as error:
         fail("rule_set_differs", error.detail)
     took_s = (real_now_ns() - started_ns) / 1e9
-    say(f"journal {journal}: {gateway.exchange.sequence:,} commands, read and applied in {took_s:.1f} s")
+    commands = gateway.exchange.sequence
+    say(f"journal {journal}: {f'{commands:,} commands, read in {took_s:.1f} s' if commands > 1 else 'new'}")
     if not manual:
         gateway.timers.start(days=None, skip_idle=clock == ClockKind.SIMULATED)
+        if not len(gateway.exchange.instruments):
+            say("nothing is listed yet: the first trading day begins when an instrument is (POST /v1/instruments)")
 
     server = uvicorn.Server(
         uvicorn.Config(
@@ -119,7 +132,8 @@ def serve(
         )
     )
     gateway.inbox.stop = lambda: setattr(server, "should_exit", True)
-    say(f"serving {rule_set.title} on http://{host}:{port} - API pages at http://{host}:{port}/docs - Ctrl-C ends")
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    say(f"serving {gateway.exchange.market.title} on {url} - API pages at {url}/docs - Ctrl-C ends")
     try:
         server.run()
     except KeyboardInterrupt:
@@ -133,7 +147,9 @@ def demo(
     journal: JournalFile = DEFAULT_JOURNAL,
     port: Port = 8000,
     day: Annotated[str, typer.Option(help="First trading day; later runs take the next one.")] = "2026-01-05",
-    seconds: Annotated[float, typer.Option(min=1, help="About how long the four trading hours take.")] = 20.0,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=14_400, help="About how long the four trading hours take.")
+    ] = 20.0,
     seed: Annotated[int, typer.Option(help="Of the participants' plans.")] = 2026,
     exit_: Annotated[bool, typer.Option("--exit", help="End after the report instead of going on serving.")] = False,
 ) -> None:
@@ -141,14 +157,18 @@ def demo(
     from simulation.demo import DemoError, market_day, wait_until_ready
 
     port = port or _free_port()
+    if _is_taken("127.0.0.1", port):
+        fail("address_in_use", f"127.0.0.1:{port} is taken; choose another with --port")
+    _date(day)
     base_url = f"http://127.0.0.1:{port}"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
          "--day", day, "--speed", str(4 * 3600 / seconds)]
     )  # fmt: skip
 
     async def whole_day() -> None:
-        ready = asyncio.create_task(wait_until_ready(base_url, 120))
+        ready = asyncio.create_task(wait_until_ready(base_url, server.pid, 120))
         while not ready.done():
             if server.poll() is not None:
                 raise DemoError("the exchange did not start")
@@ -160,11 +180,12 @@ def demo(
         asyncio.run(whole_day())
         if not exit_:
             say(f"still serving on {base_url} - API pages at {base_url}/docs - Ctrl-C ends")
-            server.wait()
+            if server.wait():
+                fail("exchange_ended", f"the exchange ended with status {server.returncode}", 2)
     except DemoError as error:
-        fail("demo_failed", str(error), 2)
+        fail("demo_failed", f"{error}; the journal {journal} holds what has happened, run again to go on", 2)
     except KeyboardInterrupt:
-        pass
+        say("stopped; the journal holds everything")
     finally:
         server.terminate()
         server.wait()
@@ -181,13 +202,13 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
 
     try:
         exchange = read_exchange(journal)
+        for one in CHECKS:
+            failing = one.__name__
+            one(exchange)
     except JournalError as error:
         fail(error.code, error.detail, 2 if error.code == "journal_corrupt" else 1)
-    for one in CHECKS:
-        try:
-            one(exchange)
-        except AssertionError as error:
-            fail(one.__name__, str(error), 2)
+    except AssertionError as error:
+        fail(failing, str(error), 2)
 
 
 @app.command()

@@ -38,12 +38,12 @@ class OpenAccount(_Command, frozen=True):
 
 
 class ListInstrument(_Command, frozen=True):
-    """Register a unit and list it for trading under the same code; opening_ticks 0: by rule set."""
+    """Register a unit and list it for trading under the same code; without opening_ticks: by rule set."""
 
     symbol: str
     species: Species
     vintage: int
-    opening_ticks: int = 0
+    opening_ticks: int | None = None
 
 
 # -- cash and units

@@ -57,8 +57,11 @@ def note_compiled() -> None:
     """Remember that everything has been compiled, and drop the code of old sources."""
     if config.DISABLE_JIT:
         return
-    _folder.mkdir(parents=True, exist_ok=True)
-    (_folder / "complete").touch()
-    caches = sorted(_home.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
-    for folder in caches[_KEPT_CACHES:]:
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        _folder.mkdir(parents=True, exist_ok=True)
+        (_folder / "complete").touch()
+        caches = sorted(_home.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
+        for folder in caches[_KEPT_CACHES:]:
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return  # a folder that can't be written, or another process that cleans up: it compiles again next time

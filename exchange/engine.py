@@ -13,13 +13,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from exchange.commands import Command, FoundExchange, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
 from exchange.rows import COMMAND, CommandKind, joined, type_of_rows
-from exchange.rules import RuleSet
+from exchange.rules import RuleSet, load_rule_set
 from exchange.state import Exchange
 from exchange.transition import Outcome, apply, content_of
 
@@ -43,18 +44,19 @@ class Engine:
         self.journal = journal
         self.exchange = Exchange()
 
-    def open(self, rules: RuleSet, now_ns: int) -> Iterator[tuple[Batch, Outcome]]:
-        """Apply what the journal holds, batch by batch; found an empty one with a rule set.
+    def open(self, rules: RuleSet | None, now_ns: int) -> Iterator[tuple[Batch, Outcome]]:
+        """Apply what the journal holds, batch by batch; found an empty one with a rule set (default: Hubei's).
 
         JournalError if a block can't be read; Refused if the journal was founded with other rules.
         """
         for batch in read_batches(self.journal.blocks()):
-            yield batch, self.apply(batch)
+            yield batch, _replayed(self.exchange, batch)
         if self.exchange.rules is None:
+            rules = rules or load_rule_set("hubei")
             batch = self.prepare([control(FoundExchange(rules))], now_ns).batch
             self.record(batch).result()
             yield batch, self.apply(batch)
-        elif self.exchange.rules != rules:
+        elif rules is not None and self.exchange.rules != rules:
             raise Refused(
                 Reason.ALREADY_FOUNDED, f"the journal was founded with other rules ({self.exchange.rules.name})"
             )
@@ -141,8 +143,15 @@ def read_exchange(path: Path) -> Exchange:
     """The exchange that a journal file describes, read without locking it. JournalError if it can't be."""
     exchange = Exchange()
     for batch in read_batches(block for _, _, block in read_blocks(path)):
-        apply(exchange, batch)
+        _replayed(exchange, batch)
     return exchange
+
+
+def _replayed(exchange: Exchange, batch: Batch) -> Outcome:
+    try:
+        return apply(exchange, batch)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise JournalError("journal_version", f"command {exchange.sequence + 1}: {error}") from error
 
 
 def _used(key: tuple[int, bytes]) -> Refused:

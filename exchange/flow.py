@@ -79,6 +79,7 @@ def emit(event, kind, command, price_ticks, quantity, leaves, reason):
     event.sequence = command.sequence
     event.order_id = command.order_id
     event.maker_order_id = 0
+    event.maker_leaves = 0
     event.price_ticks = price_ticks
     event.quantity = quantity
     event.leaves = leaves
@@ -142,6 +143,7 @@ def arrive(ladder, references, assigned, book, command, time_in_force, events, n
         leaves -= quantity
         emit(events[n_events], TRADED, command, price_ticks, quantity, leaves, NONE)
         events[n_events].maker_order_id = maker.order_id
+        events[n_events].maker_leaves = maker.leaves - quantity
         n_events += 1
         take_off(ladder, book, slot, quantity)
         if maker.leaves == 0:
@@ -199,10 +201,10 @@ def play_rows(ladder, references, assigned, commands, start, events):
     for index in range(start, commands.size):
         look_ahead(ladder, references, assigned, commands, index)
         command = commands[index]
-        event = events[n_events]
         lacking = lacking_room(ladder, references, assigned, command, n_events, events)
         if lacking != DONE:
             return lacking, index, n_events
+        event = events[n_events]
         if command.kind == CANCEL_ORDER:
             slot, place = slot_named(ladder, references, assigned, command.order_id)
             if slot == 0:

@@ -5,8 +5,9 @@ own. A block is
 
     count (u4) | COMMAND rows | length of each detail (u4 each) | the details
 
-and carries `chain = SHA-256(chain of the block before | block)`, so that a block changed, lost,
-doubled or moved is noticed on reading. The format's version stands in SQLite's `user_version`.
+and carries `chain = SHA-256(chain of the block before | block)`, so that a block changed, lost, doubled or
+moved is noticed on reading; only a lost end looks like an earlier journal, to any chain. The format's
+version stands in SQLite's `user_version`.
 
 One process writes: a lock on `<journal>.lock` keeps a second one out. Reading needs no lock.
 """
@@ -171,7 +172,7 @@ class SqliteJournal:
 def read_blocks(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
     """(number, chain, block) of a journal file, verified one by one. JournalError at the first fault."""
     if not path.is_file():
-        raise JournalError("journal_missing", f"{path} does not exist")
+        raise JournalError("journal_missing", f"{path} is not a file")
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
         try:
@@ -186,6 +187,8 @@ def read_blocks(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
         finally:
             connection.close()
     except (sqlite3.Error, TypeError) as error:
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN):
+            raise JournalError("journal_unreadable", f"{path}: {error}") from error
         raise JournalError("journal_corrupt", f"{path}: {error}") from error
 
 

@@ -66,6 +66,7 @@ EVENT = _records(
         ("price_ticks", "i8"),  # TRADED: the execution price; else the order's limit
         ("quantity", "i8"),  # TRADED: of this fill; CANCELLED: taken off; else of the order
         ("leaves", "i8"),  # of order_id, after the event
+        ("maker_leaves", "i8"),  # TRADED: of maker_order_id, after the event
         ("trade_id", "i8"),  # TRADED
         ("account", "u4"),  # owner of order_id
         ("maker_account", "u4"),  # TRADED

@@ -17,8 +17,8 @@ import msgspec
 
 from matching.pricing import ExecutionPrice
 
-Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.\d{1,6})?|1(\.0{1,6})?)$")]
-Money = Annotated[str, msgspec.Meta(pattern=r"^\d{1,9}(\.\d{1,4})?$")]
+Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
 
 
 class RuleSetError(ValueError):
@@ -36,7 +36,7 @@ class PriceBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Daily price limits about the previous close, as shares of it; asymmetric where the rule is."""
 
     effective_from: date
-    up: Annotated[str, msgspec.Meta(pattern=r"^\d(\.\d{1,6})?$")]
+    up: Annotated[str, msgspec.Meta(pattern=r"^[0-9](\.[0-9]{1,6})?$")]
     down: Share
 
 
@@ -125,7 +125,7 @@ def load_rule_set(name_or_file: str) -> RuleSet:
             text = resources.files("exchange.rulesets").joinpath(f"{name_or_file}.toml").read_text("utf-8")
         rules = msgspec.convert(tomllib.loads(text), RuleSet)
     except OSError as error:
-        raise RuleSetError(f"no rule set {name_or_file!r}: {error.strerror}") from error
+        raise RuleSetError(f"no rule set {name_or_file!r}: neither hubei, generic, nor a .toml file") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
     _check(rules)

@@ -173,6 +173,7 @@ def emit(event, kind, command, order_id, account, instrument, side, price_ticks,
     event.price_ticks = price_ticks
     event.quantity = quantity
     event.leaves = leaves
+    event.maker_leaves = 0
     event.trade_id = 0
     event.account = account
     event.maker_account = 0
@@ -268,6 +269,7 @@ def trade_with_oldest(desk, book, instrument, command, order_id, leaves, turnove
     emit_about_command(event, TRADED, command, order_id, leaves - quantity, NONE)
     event.maker_order_id = maker.order_id
     event.maker_account = maker.owner
+    event.maker_leaves = maker.leaves - quantity
     event.price_ticks = price_ticks
     event.quantity = quantity
     event.trade_id = trade.trade_id

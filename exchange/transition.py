@@ -211,16 +211,14 @@ def list_instrument(exchange: Exchange, command: ListInstrument) -> happened.Ins
         f"instrument {symbol!r} is listed already",
     )
     _require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "instruments are listed while the market is closed")
-    _require(command.opening_ticks >= 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
-    _require(command.opening_ticks < book_of.REACH_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
-
     rules = exchange.market
-    opening_ticks = command.opening_ticks or ticks_of(rules.opening_price or "0", rules.tick_size)
-    _require(
-        opening_ticks > 0 or not rules.price_bands,
-        Reason.PRICE_NOT_POSITIVE,
-        "a market with price bands needs an opening price",
-    )
+    opening_ticks = command.opening_ticks
+    if opening_ticks is None:
+        opening_ticks = ticks_of(rules.opening_price, rules.tick_size) if rules.opening_price else 0
+        _require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
+    else:
+        _require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
+    _require(opening_ticks < book_of.REACH_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
     unit = exchange.units.register(symbol, command.species, command.vintage)
     instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
@@ -229,6 +227,7 @@ def list_instrument(exchange: Exchange, command: ListInstrument) -> happened.Ins
     desk = exchange.path.desk
     rows = np.zeros(instrument.number + 1, INSTRUMENT)
     rows[:-1] = desk.instruments
+    rows[instrument.number].last_ticks = opening_ticks
     rows[instrument.number].asset = unit.number
     rows[instrument.number].fen_per_tick = rules.fen_per_tick
     rows[instrument.number].lot = rules.lot

@@ -457,10 +457,19 @@ def queue(ladder: Ladder, level: int) -> Iterator[Any]:
         slot = int(order.newer)
 
 
-def side_levels(ladder: Ladder, instrument: int, side: Side) -> list[int]:
+def side_levels(ladder: Ladder, instrument: int, side: Side) -> Iterator[int]:
     """Rows of `levels` of one side, best price first."""
-    found = [level for level in occupied_levels(ladder, instrument) if next(queue(ladder, level)).side == side]
-    return found[::-1] if side == Side.BUY else found
+    book = ladder.books[instrument]
+    first = int(book.first_level)
+    best = first + int(book.best_bid if side == Side.BUY else book.best_ask) - int(book.low_ticks)
+    words = ladder.words[first >> 6 : (first + int(book.window)) >> 6]
+    occupied = np.flatnonzero(words).tolist()
+    for word in reversed(occupied) if side == Side.BUY else occupied:
+        bits = [bit for bit in range(64) if int(words[word]) >> bit & 1]
+        for bit in reversed(bits) if side == Side.BUY else bits:
+            level = first + (word << 6) + bit
+            if level <= best if side == Side.BUY else level >= best:
+                yield level
 
 
 def resting(ladder: Ladder, instrument: int) -> Iterator[Any]:
@@ -475,7 +484,7 @@ def check(ladder: Ladder, numbered: bool = True) -> None:
     live = 0
     for instrument in range(1, ladder.books.size):
         book = ladder.books[instrument]
-        bids, asks = (side_levels(ladder, instrument, side) for side in Side)
+        bids, asks = (list(side_levels(ladder, instrument, side)) for side in Side)
         price = {level: int(book.low_ticks + level - book.first_level) for level in bids + asks}
         assert book.best_bid == (price[bids[0]] if bids else NO_BID), "best bid"
         assert book.best_ask == (price[asks[0]] if asks else NO_ASK), "best ask"

@@ -2,7 +2,9 @@
 
 The fee of an order is the rate times all it has traded; each fill pays the difference between the fee
 after and before it. So the fills' fees always add up to the fee of the whole, however an order was cut
-into fills. Rates are in parts per million of turnover: 0.5 % a side is 5,000 (鄂价环资规[2014]41号: 1 %
+into fills; the fee of one trade may be a fen off half a per cent of it. The rounding is not published
+(domain sheet A.7 suggests half-up for each trade alone, which would make the total depend on the cut).
+Rates are in parts per million of turnover: 0.5 % a side is 5,000 (鄂价环资规[2014]41号: 1 %
 of turnover, half from each side).
 """
 

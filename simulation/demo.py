@@ -13,7 +13,7 @@ from rich.table import Table
 
 from api.client import ApiError, AsyncClient
 from api.schemas import AccountView, MarketView
-from simulation.enterprises import Tally, enrol, make_participants, trade_until
+from simulation.enterprises import Participant, Tally, enrol, make_participants, trade_until
 
 ENTERPRISES, INSTITUTIONS = 32, 3
 # Opening prices: HBEA closed at 40.96 CNY on 2025-05-06; Wuhan carbon-inclusion reductions, the living
@@ -31,6 +31,11 @@ async def market_day(base_url: str, seed: int, console: Console) -> None:
         await _market_day(base_url, seed, console)
     except ApiError as error:
         raise DemoError(str(error)) from error
+    except ExceptionGroup as group:
+        first: Exception = group
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise DemoError(f"{type(first).__name__} {first}") from group
 
 
 async def _market_day(base_url: str, seed: int, console: Console) -> None:
@@ -38,17 +43,28 @@ async def _market_day(base_url: str, seed: int, console: Console) -> None:
         await _list_instruments(client)
         symbols = [listing[0] for listing in LISTINGS]
         participants = make_participants(ENTERPRISES, INSTITUTIONS, symbols, random.Random(seed))
-        new = await enrol(client, participants)
-        console.print(f"{len(participants)} participants ({new} new) hold accounts; the day begins.")
+        await enrol(client, participants)
+        console.print(f"{len(participants)} participants hold accounts; the day begins.")
+
+        market = await client.market()
+        if market.phase == "closed" and not market.is_settled:
+            await client.settle()  # a day that was left closed
         await client.run_timers(days=1, skip_idle=True)
-        tally, stop = Tally(), asyncio.Event()
-        trading = asyncio.create_task(trade_until(stop, client, participants, seed, tally))
-        try:
+        tally = Tally()
+        async with asyncio.TaskGroup() as tasks:
+            stop = asyncio.Event()
+            tasks.create_task(_trade(stop, client, participants, seed, tally))
             await _watch(client, tally, console, stop)
-        finally:
-            stop.set()
-            await trading
         await _report(client, tally, console)
+
+
+async def _trade(
+    stop: asyncio.Event, client: AsyncClient, participants: list[Participant], seed: int, tally: Tally
+) -> None:
+    """Let everybody trade from the opening until told to stop."""
+    while (await client.market()).phase != "continuous" and not stop.is_set():
+        await asyncio.sleep(0.02)
+    await trade_until(stop, client, participants, seed, tally)
 
 
 async def _list_instruments(client: AsyncClient) -> None:
@@ -59,26 +75,24 @@ async def _list_instruments(client: AsyncClient) -> None:
 
 
 async def _watch(client: AsyncClient, tally: Tally, console: Console, stop: asyncio.Event) -> None:
-    """Show the day's progress until it is settled."""
+    """Show the day's progress until the timers have settled it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         shown = progress.add_task("waiting", total=1.0, said="")
-        opened = False
         while True:
             market = await client.market()
-            opened = opened or market.phase != "closed"
-            if opened and market.phase == "closed":
+            settled = market.is_settled and not market.timers_running
+            if settled:
                 stop.set()
-                if market.is_settled:
-                    progress.update(shown, completed=1.0, description=f"{market.date} settled")
-                    return
             progress.update(
                 shown,
-                completed=_part_of_day(market),
-                description=f"{market.date} {market.now[11:16]} {market.phase.replace('_', ' ')}",
-                said=f"{tally.placed} orders, {tally.fills} fills, {tally.cancelled} cancelled",
+                completed=1.0 if settled else _part_of_day(market),
+                description=f"{market.date} " + ("settled" if settled else f"{market.now[11:16]} {market.phase}"),
+                said=f"{tally.placed} orders, {tally.cancelled} cancelled",
             )
-            await asyncio.sleep(0.2)
+            if settled:
+                return
+            await asyncio.sleep(0.1)
 
 
 def _part_of_day(market: MarketView) -> float:
@@ -113,8 +127,10 @@ async def _report(client: AsyncClient, tally: Tally, console: Console) -> None:
     console.print(f"Orders: {tally.placed:,} placed, {tally.cancelled:,} cancelled; refused: {refused}")
     moved = ", ".join(f"{quantity:,} t {unit}" for unit, quantity in settlement.units_moved.items())
     console.print(
-        f"Settlement ({settlement.mode}, delivery versus payment): {settlement.trades:,} trades; "
-        f"{_grouped(settlement.cash_moved)} CNY against {moved or 'no units'}; fees {_grouped(settlement.fees)} CNY"
+        f"Settlement ({settlement.mode}, delivery versus payment): "
+        f"{settlement.trades:,} trades, {moved or 'no units'}; "
+        f"buyers paid {_grouped(settlement.cash_moved)} CNY with their fees; "
+        f"fees of both sides {_grouped(settlement.fees)} CNY"
     )
     await _report_holdings(client, console)
     await _report_checks(client, console)
@@ -164,14 +180,17 @@ def _grouped(number: str) -> str:
     return f"{Decimal(number):,}"
 
 
-async def wait_until_ready(base_url: str, seconds: float) -> None:
-    """Wait for a server to answer. DemoError if it does not in time."""
+async def wait_until_ready(base_url: str, process: int, seconds: float) -> None:
+    """Wait for the server that runs as `process` to answer. DemoError if another answers, or none in time."""
     deadline = asyncio.get_running_loop().time() + seconds
     async with AsyncClient(base_url) as client:
         while asyncio.get_running_loop().time() < deadline:
             try:
-                await client.market()
-                return
+                answering = await client.process()
             except ApiError:
                 await asyncio.sleep(0.1)
+                continue
+            if answering != process:
+                raise DemoError(f"another exchange answers at {base_url}")
+            return
     raise DemoError(f"no exchange answers at {base_url}")

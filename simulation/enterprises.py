@@ -43,7 +43,6 @@ class Tally:
     placed: int = 0
     cancelled: int = 0
     refused: dict[str, int] = field(default_factory=dict)
-    fills: int = 0
 
 
 def make_participants(enterprises: int, institutions: int, symbols: list[str], rng: random.Random) -> list[Participant]:
@@ -64,33 +63,40 @@ def make_participants(enterprises: int, institutions: int, symbols: list[str], r
     return made
 
 
-async def enrol(client: AsyncClient, participants: list[Participant]) -> int:
-    """Open, fund and stock every account that is not open yet; returns how many were new."""
-    known = {account.account_id for account in await client.accounts()}
-    new = [participant for participant in participants if participant.account_id not in known]
+async def enrol(client: AsyncClient, participants: list[Participant]) -> None:
+    """Open, fund and stock every account; before the first trading day, finish what was left half done."""
+    known = {account.account_id: account for account in await client.accounts()}
+    has_traded = (await client.market()).date is not None
 
     async def one(participant: Participant) -> None:
+        if has_traded and participant.account_id in known:
+            return
         kind: ClassName = "institution" if participant.is_institution else "covered_enterprise"
-        await client.open_account(participant.account_id, participant.name, kind)
-        await client.deposit(participant.account_id, f"{participant.cash}.00")
+        account = known.get(participant.account_id) or await client.open_account(
+            participant.account_id, participant.name, kind
+        )
+        held = {holding.asset: holding for holding in account.holdings}
+        if Decimal(held["CNY"].settled) == 0:
+            await client.deposit(participant.account_id, f"{participant.cash}.00")
         for symbol, quantity in participant.holdings.items():
-            if quantity:
+            if quantity and held[symbol].settled == 0:
                 await client.issue(participant.account_id, symbol, quantity, "free" if "EA" in symbol else "credit")
+            if quantity and held[symbol].available == 0:
                 await client.transfer(participant.account_id, symbol, quantity, "trading")
 
-    await asyncio.gather(*(one(participant) for participant in new))
-    return len(new)
+    async with asyncio.TaskGroup() as tasks:
+        for participant in participants:
+            tasks.create_task(one(participant))
 
 
 async def trade_until(
     stop: asyncio.Event, client: AsyncClient, participants: list[Participant], seed: int, tally: Tally
 ) -> None:
     """Let everybody trade until told to stop."""
-    desks = [
-        _trade(stop, client, participant, random.Random(f"{seed} {participant.account_id}"), tally)
-        for participant in participants
-    ]
-    await asyncio.gather(*desks)
+    async with asyncio.TaskGroup() as tasks:
+        for participant in participants:
+            rng = random.Random(f"{seed} {participant.account_id}")
+            tasks.create_task(_trade(stop, client, participant, rng, tally))
 
 
 async def _trade(
@@ -141,6 +147,8 @@ async def _place(
     else:
         side = "buy" if lacking > 0 else "sell"
         distance, most = rng.gauss(0.002, 0.006), abs(lacking)
+    if instrument.last is None:
+        return
     last = Decimal(instrument.last)
     away = last * Decimal(f"{distance:.6f}")
     price = (last - away if side == "buy" else last + away).quantize(TICK)
@@ -151,8 +159,5 @@ async def _place(
     if quantity < 1:
         return
     time_in_force: TimeInForceName = "IOC" if rng.random() < 0.15 else "DAY"
-    order = await client.place_order(
-        participant.account_id, instrument.symbol, side, str(price), quantity, time_in_force
-    )
+    await client.place_order(participant.account_id, instrument.symbol, side, str(price), quantity, time_in_force)
     tally.placed += 1
-    tally.fills += len(order.fills)

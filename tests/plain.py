@@ -107,7 +107,7 @@ class PlainExchange:
         yield Reason.MAY_NOT_TRADE, not self.may_trade[c.account]
         yield Reason.MARKET_CLOSED, self.phase != Phase.CONTINUOUS
         yield Reason.INVALID_SIDE, c.side not in list(Side)
-        yield Reason.INVALID_TIME_IN_FORCE, c.time_in_force not in list(TimeInForce)
+        yield Reason.INVALID_TIME_IN_FORCE, c.time_in_force not in (TimeInForce.DAY, TimeInForce.IOC)
         yield Reason.QUANTITY_NOT_POSITIVE, c.quantity <= 0
         yield Reason.QUANTITY_OFF_LOT, c.quantity % self.rules.lot != 0
         yield Reason.PRICE_NOT_POSITIVE, c.price_ticks <= 0
@@ -219,6 +219,7 @@ class PlainExchange:
             price_ticks=fill.price_ticks,
             quantity=fill.quantity,
             leaves=fill.taker_leaves,
+            maker_leaves=fill.maker_leaves,
             trade_id=trade_id,
         )
 

@@ -26,6 +26,7 @@ from api.schemas import (
     TradePage,
 )
 from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenDay, SettleDay, StartTrading
+from exchange.events import DaySettled
 from exchange.instruments import ticks_of
 from exchange.invariants import CHECKS
 from exchange.sessions import trading_days
@@ -131,7 +132,7 @@ async def reconciliation(gateway: TheGateway) -> list[Reconciliation]:
 async def list_instrument(new: NewInstrument, gateway: TheGateway) -> InstrumentView:
     """Register a unit and list it for trading, while the market is closed."""
     tick = gateway.exchange.market.tick_size
-    opening = ticks_of(new.opening_price, tick) if new.opening_price is not None else 0
+    opening = ticks_of(new.opening_price, tick) if new.opening_price is not None else None
     await gateway.inbox.ask(ListInstrument(new.symbol, new.species, new.vintage, opening))
     return views.instrument_view(gateway, gateway.instrument(new.symbol))
 
@@ -162,10 +163,9 @@ async def set_phase(new: NewPhase, gateway: TheGateway) -> MarketView:
 @operator.post("/settlements", status_code=201)
 async def settle(gateway: TheGateway) -> SettlementView:
     """Settle the closed day, delivery versus payment; statements are ready with the answer."""
-    await gateway.inbox.ask(SettleDay())
-    day = gateway.exchange.date
-    assert day is not None
-    return views.settlement_view(gateway, gateway.history.settlements[day])
+    event = await gateway.inbox.ask(SettleDay())
+    assert isinstance(event, DaySettled)
+    return views.settlement_view(gateway, event.report)
 
 
 @operator.get("/settlements/{day}")

@@ -36,15 +36,16 @@ async def place(order: NewOrder, gateway: TheGateway, response: Response) -> Ord
     if answer.repeated:
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
-    return views.order_view(gateway, int(answer.rows[0].order_id))
+    return views.order_after(gateway, answer.rows)
 
 
 @router.delete("/{order_id}")
 async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """Take an order out of the book. What it had reserved is available again with the answer."""
-    _known(gateway, order_id, account_id)
-    command = cancel_order(gateway.account(account_id).number, order_id)
-    _granted(await gateway.inbox.offer(command))
+    account = gateway.account(account_id)
+    if not 0 < order_id < 2**63:
+        raise Problem.of_reason(Reason.UNKNOWN_ORDER)
+    _granted(await gateway.inbox.offer(cancel_order(account.number, order_id)))
     return views.order_view(gateway, order_id)
 
 

@@ -7,8 +7,7 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
-from api.feed import Subscribe, Subscription, push
-from api.gateway import gateway_of_socket
+from api.feed import Feed, Subscribe, Subscriber, push
 from api.problems import Problem
 
 router = APIRouter()
@@ -17,27 +16,36 @@ router = APIRouter()
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
     """Each text frame from the client is a subscription; each from the server an array of messages."""
-    gateway = gateway_of_socket(socket)
+    feed: Feed = socket.app.state.feed
     await socket.accept()
-    subscriptions: list[Subscription] = []
-    pushing = asyncio.create_task(push(socket, subscriptions))
+    subscriber = Subscriber()
+    tasks = {asyncio.create_task(push(socket, subscriber)), asyncio.create_task(_listen(socket, feed, subscriber))}
     try:
-        while True:
-            text = await socket.receive_text()
-            try:
-                subscription = Subscription(gateway, Subscribe.model_validate_json(text))
-            except ValidationError as error:
-                said = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-                await socket.send_text(json.dumps([{"type": "error", "code": "invalid_request", "detail": said}]))
-            except Problem as problem:
-                refusal = {"type": "error", "code": problem.code, "detail": problem.detail}
-                await socket.send_text(json.dumps([refusal]))
-            else:
-                await socket.send_text(json.dumps([subscription.opening()]))
-                subscriptions.append(subscription)
-    except WebSocketDisconnect:
-        pass
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            with suppress(WebSocketDisconnect):
+                task.result()
     finally:
-        pushing.cancel()
-        with suppress(asyncio.CancelledError, WebSocketDisconnect, RuntimeError):
-            await pushing
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _listen(socket: WebSocket, feed: Feed, subscriber: Subscriber) -> None:
+    """Answer the client's frames until it is gone."""
+    while True:
+        frame = await socket.receive()
+        if frame["type"] == "websocket.disconnect":
+            return
+        try:
+            channel = feed.channel(Subscribe.model_validate_json(frame.get("text") or ""))
+        except ValidationError as error:
+            said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'frame'}: {one['msg']}" for one in error.errors())
+            await socket.send_text(json.dumps([{"type": "error", "code": "invalid_request", "detail": said}]))
+        except Problem as problem:
+            refusal = {"type": "error", "code": problem.code, "detail": problem.detail}
+            await socket.send_text(json.dumps([refusal]))
+        else:
+            opening = json.dumps([channel.opening()])
+            subscriber.listen(channel)
+            await socket.send_text(opening)

@@ -11,6 +11,7 @@ from api.app import make_app
 from api.client import AsyncClient
 from api.gateway import Gateway
 from api.inbox import Waiting
+from api.timers import Clock
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
 
@@ -50,7 +51,7 @@ class Desk:
 
 @asynccontextmanager
 async def running_desk(**options: int) -> AsyncIterator[Desk]:
-    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), MORNING_NS, **options)
+    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS), **options)
     desk = Desk(gateway)
     async with gateway.running(), desk.client, desk.http:
         yield desk

@@ -6,6 +6,7 @@ from concurrent.futures import Future
 import pytest
 
 from api.gateway import Gateway
+from api.timers import Clock
 from exchange.journal import JournalError, MemoryJournal
 from exchange.rules import load_rule_set
 from tests.api.conftest import MORNING_NS, Desk, hold_back
@@ -31,7 +32,7 @@ class WatchedJournal(MemoryJournal):
 
 
 async def watched_desk(journal):
-    gateway = Gateway(journal, load_rule_set("hubei"), MORNING_NS)
+    gateway = Gateway(journal, load_rule_set("hubei"), Clock(MORNING_NS))
     return gateway, Desk(gateway)
 
 
@@ -66,6 +67,53 @@ async def test_each_answer_is_that_of_its_own_command():
         assert order.filled == sum(fill.quantity for fill in order.fills)
         assert order.quantity == order.filled + order.leaves
     assert sum(order.filled for order in orders) > 0
+
+
+async def test_an_answer_tells_nothing_of_the_commands_behind_it():
+    gateway, desk = await watched_desk(WatchedJournal())
+    async with gateway.running(), desk.client:
+        await desk.enrol()
+        await desk.open()
+        held = hold_back(gateway)
+        waiting = [asyncio.ensure_future(buy(desk, 1))]  # a group by itself
+        await asyncio.sleep(0.02)
+        waiting += [asyncio.ensure_future(desk.client.place_order("S", "HBEA-2025", "sell", "41.00", 10))]
+        await asyncio.sleep(0.02)
+        waiting += [asyncio.ensure_future(desk.client.place_order("B", "HBEA-2025", "buy", "41.00", 10))]
+        await asyncio.sleep(0.02)
+        held.set()
+        _, seller, buyer = [await one for one in waiting]
+        assert (seller.status, seller.fills) == ("open", [])
+        assert buyer.status == "filled"
+        again = await desk.client.place_order(
+            "S", "HBEA-2025", "sell", "41.00", 10, client_order_id=seller.client_order_id
+        )
+        assert again == seller  # the first answer, not what has become of the order
+        assert (await desk.client.order("S", seller.order_id)).status == "filled"
+
+
+async def test_nothing_is_taken_once_the_inbox_closes():
+    gateway, desk = await watched_desk(WatchedJournal())
+    async with desk.client, desk.http:
+        async with gateway.running():
+            await desk.enrol()
+        response = await desk.http.get("/health")
+        assert (response.status_code, response.json()["status"]) == (503, "stopping")
+        response = await desk.http.post("/v1/accounts/B/deposits", json={"amount": "1.00"})
+        assert (response.status_code, response.json()["code"]) == (503, "stopping")
+
+
+async def test_an_error_in_the_timers_stops_the_exchange(caplog):
+    gateway, desk = await watched_desk(WatchedJournal())
+    stopped = []
+    gateway.inbox.stop = lambda: stopped.append(True)
+    async with gateway.running(), desk.client:
+        await desk.enrol()
+        gateway.timers.start(1, skip_idle=True)
+        gateway.timers.due = lambda: 1 / 0
+        while not stopped:
+            await asyncio.sleep(0.01)
+    assert gateway.inbox.broken == "internal_error"
 
 
 async def test_a_failing_journal_fails_every_waiting_command_and_stops_the_exchange(caplog):

@@ -1,11 +1,14 @@
 """The market over HTTP: the day by hand, the day by the timers, statements, serial numbers."""
 
 import asyncio
+from datetime import date
 
 import pytest
 
+from api.client import ApiError
 from api.timers import Clock, next_step
 from exchange.commands import BreakSession, CloseSession, OpenDay, SettleDay, StartTrading
+from tests.api.conftest import MORNING_NS, hold_back, running_desk
 
 pytestmark = pytest.mark.anyio
 
@@ -137,3 +140,48 @@ async def test_trades_come_in_pages(open_desk):
     assert [trade["trade_id"] for trade in first["trades"] + rest["trades"]] == [1, 2, 3, 4, 5]
     assert [trade["trade_id"] for trade in newest["trades"]] == [4, 5]
     assert [trade.trade_id async for trade in client.trades("HBEA-2025")] == [1, 2, 3, 4, 5]
+
+
+async def test_an_instrument_that_has_not_been_opened_has_its_opening_price(desk):
+    [listed] = await desk.client.instruments()
+    assert (listed.last, listed.close, listed.band_low) == ("40.00", "40.00", None)
+
+
+@pytest.mark.parametrize("price", ["0", "-1.00"])
+async def test_an_opening_price_must_be_positive(desk, price):
+    with pytest.raises(ApiError, match="price_not_positive"):
+        await desk.client.list_instrument("HBCER-2025", "credit", 2025, price)
+
+
+async def test_settling_answers_for_the_day_it_settled_whatever_comes_behind(desk):
+    await desk.open()
+    await desk.client.set_phase("closed")
+    held = hold_back(desk.gateway)
+    other = asyncio.ensure_future(desk.client.deposit("B", "1.00"))
+    await asyncio.sleep(0.02)
+    settling = asyncio.ensure_future(desk.client.settle())
+    await asyncio.sleep(0.02)
+    opening = asyncio.ensure_future(desk.client.open_day("2026-01-06"))
+    await asyncio.sleep(0.02)
+    held.set()
+    await asyncio.gather(other, opening)
+    assert str((await settling).date) == "2026-01-05"
+
+
+async def test_the_timers_wait_until_something_is_listed():
+    async with running_desk() as desk:
+        desk.gateway.clock.speed = 1.0
+        await desk.client.run_timers(days=1, skip_idle=True)
+        await asyncio.sleep(0.12)
+        assert (await desk.client.market()).phase == "closed"
+        await desk.client.list_instrument("HBEA-2025", "allowance", 2025, "40.00")
+        while (await desk.client.market()).phase == "closed":
+            await asyncio.sleep(0.01)
+
+
+async def test_a_day_that_has_passed_is_not_caught_up(desk):
+    evening = MORNING_NS + 11 * 3600 * 1_000_000_000
+    step = next_step(desk.gateway.exchange, evening)
+    assert step.command == OpenDay(date(2026, 1, 6))
+    afternoon = MORNING_NS + 4 * 3600 * 1_000_000_000
+    assert next_step(desk.gateway.exchange, afternoon).command == OpenDay(date(2026, 1, 5))

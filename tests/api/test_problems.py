@@ -21,6 +21,7 @@ BAD_ORDERS = {
     "enormous tonnes": ({"quantity": 2**62}, 422, "amount_too_large"),
     "price off the tick": ({"price": "40.005"}, 422, "price_off_tick"),
     "price as a float": ({"price": 40.0}, 422, "invalid_request"),
+    "price in foreign digits": ({"price": "٤٠.00"}, 422, "invalid_request"),
     "price not a number": ({"price": "NaN"}, 422, "invalid_request"),
     "price zero": ({"price": "0.00"}, 422, "price_not_positive"),
     "price above the band": ({"price": "44.01"}, 422, "price_outside_band"),
@@ -86,6 +87,12 @@ async def test_bad_requests(open_desk, method, path, body, status, code):
 
     assert (response.status_code, response.json()["code"]) == (status, code)
     assert await open_desk.digest() == before
+
+
+async def test_a_form_instead_of_json_is_told_what_to_send(open_desk):
+    response = await open_desk.http.post("/v1/orders", content=b'{"price": "1"}')
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")
+    assert "Content-Type: application/json" in response.json()["detail"]
 
 
 async def test_orders_outside_trading_hours_are_refused(desk):

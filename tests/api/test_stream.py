@@ -3,14 +3,18 @@
 import json
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
 import uvicorn
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from api import feed
 from api.app import make_app
 from api.gateway import Gateway
+from api.timers import Clock
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
 from tests.api.conftest import MORNING_NS
@@ -25,7 +29,7 @@ class Web(httpx.Client):
 
 @pytest.fixture
 def web():
-    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), MORNING_NS)
+    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
     server = uvicorn.Server(uvicorn.Config(make_app(gateway), port=0, log_level="warning", ws="websockets-sansio"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -133,10 +137,47 @@ def test_an_account_hears_of_its_own_orders_only(web):
     assert [message["type"] for message in messages] == ["accepted", "traded"]
 
 
+def test_a_maker_hears_of_a_fill_from_its_own_side(web):
+    resting = order(web, "S", "sell", "40.00", 100)
+    with web.listen() as socket:
+        subscribe(socket, channel="orders", account_id="S")
+        order(web, "B", "buy", "40.00", 30)
+        [fill] = news(socket, 1)
+    assert (fill["order_id"], fill["side"], fill["quantity"], fill["leaves"]) == (resting["order_id"], "sell", 30, 70)
+    assert (fill["liquidity"], fill["aggressor"]) == ("maker", "buy")
+
+
+def test_two_listeners_hear_the_same(web):
+    with web.listen() as one, web.listen() as other:
+        for socket in (one, other):
+            subscribe(socket, channel="book.l3", symbol="HBEA-2025")
+        order(web, "S", "sell", "40.00", 5)
+        order(web, "B", "buy", "40.00", 5)
+        assert news(one, 3) == news(other, 3)
+
+
+def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch):
+    monkeypatch.setattr(feed, "KEPT", 2)
+    monkeypatch.setattr(feed, "TICK_S", 0.5)
+    with web.listen() as socket:
+        subscribe(socket, channel="trades", symbol="HBEA-2025")
+        for _ in range(12):
+            order(web, "S", "sell", "40.00", 1)
+            order(web, "B", "buy", "40.00", 1)
+            with web.listen() as hurried:  # another listener moves the channel on
+                subscribe(hurried, channel="trades", symbol="HBEA-2025")
+        heard = []
+        with suppress(ConnectionClosed):
+            for frame in socket:
+                heard += json.loads(frame)
+        assert heard[-1]["code"] == "too_slow" and socket.close_code == feed.TOO_SLOW
+
+
 @pytest.mark.parametrize(
     ("frame", "code"),
     [
         ("not json", "invalid_request"),
+        (b"\x00\xff", "invalid_request"),
         ('{"op": "sing"}', "invalid_request"),
         ('{"op": "subscribe", "channel": "trades"}', "unknown_instrument"),
         ('{"op": "subscribe", "channel": "orders", "account_id": "X"}', "unknown_account"),

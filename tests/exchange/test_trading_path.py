@@ -89,7 +89,7 @@ class Setting:
             yield DepositCash(f"T{number}", self.cash)
         yield OpenAccount("V", "Verifier", ParticipantClass.VERIFIER)
         for instrument, opening in enumerate(self.opening_ticks, 1):
-            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, 2020 + instrument, opening)
+            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, 2020 + instrument, opening or None)
             for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
                 yield IssueUnits(f"T{number}", f"HBEA-{instrument}", self.units, Origin.FREE)
                 yield TransferUnits(f"T{number}", f"HBEA-{instrument}", self.units, to_trading=True)

@@ -26,6 +26,7 @@ from matching.ladder import (
     oldest_at,
     reduce,
     rest,
+    tradable,
 )
 from matching.orders import Side, TimeInForce
 
@@ -38,10 +39,12 @@ ONE = 1  # the only instrument that trades; a second one lies behind it in the a
 
 
 @njit(_nrt=False)
-def submit(ladder, instrument, order_id, side, price_ticks, quantity, rests, fills):
+def submit(ladder, instrument, order_id, side, price_ticks, quantity, kill, rests, fills):
     """Match at the makers' prices, rest what is left; writes (maker, price, quantity) and returns how many."""
     book = ladder.books[instrument]
     n_fills = 0
+    if kill and tradable(ladder, book, side, price_ticks, quantity) < quantity:
+        return n_fills
     while quantity and crosses(book, side, price_ticks):
         slot = oldest_at(ladder, book, best_opposite(book, side))
         maker = ladder.orders[slot]
@@ -74,7 +77,7 @@ class LadderBook:
     def __init__(self, slots: int = 1, ids: int = 1) -> None:
         self.ladder = new_ladder(instruments=2, slots=slots, ids=ids)
         self.ladder = book_of.with_price(self.ladder, 2, 77)
-        submit(self.ladder, 2, self.next_id(), Side.SELL, 77, 1, True, np.zeros((1, 3), np.int64))
+        submit(self.ladder, 2, self.next_id(), Side.SELL, 77, 1, False, True, np.zeros((1, 3), np.int64))
 
     def next_id(self) -> int:
         pool = self.ladder.pool[0]
@@ -91,9 +94,10 @@ class LadderBook:
         if not book.low_ticks <= order.price_ticks < book.low_ticks + book.window:
             self.ladder = book_of.with_price(self.ladder, ONE, order.price_ticks)
         fills = np.zeros((int(self.ladder.pool[0].live), 3), np.int64)
-        rests = order.time_in_force != TimeInForce.IOC
+        kill = order.time_in_force == TimeInForce.FOK
+        rests = order.time_in_force < TimeInForce.IOC
         price_ticks, leaves = order.price_ticks, order.leaves
-        made = submit(self.ladder, ONE, order.order_id, int(order.side), price_ticks, leaves, rests, fills)
+        made = submit(self.ladder, ONE, order.order_id, int(order.side), price_ticks, leaves, kill, rests, fills)
         return [tuple(fill) for fill in fills[:made].tolist()]
 
     def take_off(self, order_id: int, quantity: int) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from tests.system.server import Server
@@ -81,6 +82,9 @@ REFUSALS = {
     "journal of another version": (other_version, [], "journal_version"),
     "journal that is no database": (lambda path: path.write_bytes(b"garbage" * 1000), [], "journal_corrupt"),
     "rule set that does not exist": (None, ["--rules", "mars"], "invalid_rule_set"),
+    "a port that is none": (None, ["--port", "99999"], None),
+    "a speed that is none": (None, ["--speed", "inf"], None),
+    "a real clock with a speed": (None, ["--clock", "real", "--speed", "2"], "invalid_option"),
     "address that others can reach": (None, ["--host", "0.0.0.0"], "address_not_loopback"),
     "a day that is none": (None, ["--day", "tomorrow"], "invalid_date"),
     "a day beyond the calendar": (None, ["--day", "2031-01-01"], "calendar_ends"),
@@ -94,8 +98,9 @@ def test_serve_refuses_with_a_code(tmp_path, prepare, options, code):
         prepare(journal)
         before = journal.read_bytes()
     ended = carbonex("serve", "--journal", journal, "--port", 0, *options)
-    assert ended.returncode == 1
-    assert f"carbonex: {code}: " in ended.stderr and "Traceback" not in ended.stderr
+    assert ended.returncode == (1 if code else 2), ended.stderr  # 2: the option itself can't be
+    assert f"carbonex: {code}: " in ended.stderr or not code
+    assert "Traceback" not in ended.stderr
     if prepare:
         assert journal.read_bytes() == before
 
@@ -114,6 +119,51 @@ def test_a_journal_has_one_server_and_a_port_too(tmp_path):
         third = carbonex("serve", "--journal", tmp_path / "other.journal", "--port", server.port)
         assert (third.returncode, "address_in_use" in third.stderr) == (1, True)
     assert "serving" in server.output and "/docs" in server.output
+
+
+def test_a_demo_leaves_another_exchange_alone(tmp_path):
+    with Server(tmp_path / "exchange.journal") as server:
+        before = httpx.get(f"{server.url}/v1/state").json()
+        ended = carbonex("demo", "--exit", "--port", server.port, "--journal", tmp_path / "other.journal")
+        assert (ended.returncode, "address_in_use" in ended.stderr) == (1, True)
+        assert httpx.get(f"{server.url}/v1/state").json() == before
+    assert not (tmp_path / "other.journal").exists()
+
+
+def test_a_demo_finishes_a_day_that_was_left_closed(tmp_path):
+    journal = tmp_path / "exchange.journal"
+    with Server(journal) as server:
+        for path, body in (
+            ("instruments", {"symbol": "HBEA-2025", "species": "allowance", "vintage": 2025, "opening_price": "40.00"}),
+            ("trading-days", {"date": "2026-01-05"}),
+        ):
+            assert httpx.post(f"{server.url}/v1/{path}", json=body).is_success
+        assert httpx.put(f"{server.url}/v1/market/phase", json={"phase": "closed"}).is_success
+    ended = carbonex("demo", "--exit", "--seconds", 2, "--port", 0, "--journal", journal)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "2026-01-06 settled" in ended.stdout
+
+
+def test_an_interrupted_demo_takes_its_exchange_with_it(tmp_path):
+    journal = tmp_path / "exchange.journal"
+    command = [sys.executable, "-m", "exchange.cli", "demo", "--port", "0", "--journal", str(journal)]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in demo.stdout:
+        if "serving" in line:
+            break
+    demo.terminate()
+    demo.communicate(timeout=60)
+    assert carbonex("check", journal).returncode == 0
+    with Server(journal):  # nobody holds the journal
+        pass
+
+
+def test_a_journal_keeps_its_rules_and_a_free_port_is_told(tmp_path):
+    journal = tmp_path / "exchange.journal"
+    with Server(journal, "--rules", "generic"):
+        pass
+    with Server(journal) as server:
+        assert httpx.get(f"{server.url}/v1/rules").json()["name"] == "generic"
 
 
 def test_another_rule_set_than_the_journals_is_refused(tmp_path):

@@ -10,7 +10,6 @@ from api.schemas import OrderView
 from exchange.commands import Command
 from exchange.engine import Engine, read_batches, read_exchange
 from exchange.journal import MemoryJournal, read_blocks
-from exchange.rules import load_rule_set
 from tests.system.server import Server
 
 pytestmark = pytest.mark.anyio
@@ -115,10 +114,3 @@ async def place_again(client, order):
     except ApiError as error:
         assert error.code == "insufficient_units"
         return None
-
-
-def test_rules_of_the_journal_are_kept(tmp_path):
-    journal = tmp_path / "exchange.journal"
-    with Server(journal, "--rules", "generic"):
-        pass
-    assert read_exchange(journal).rules == load_rule_set("generic")
