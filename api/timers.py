@@ -119,6 +119,12 @@ class Timers:
 
     @property
     def running(self) -> bool:
+        """Whether there is a day left to run; a day is done when it is settled, whoever settled it."""
+        day = self.exchange.date if self.exchange.is_settled else None
+        if day is not None and day != self._last_settled:
+            self._last_settled = day
+            if self.days_left:
+                self.days_left -= 1
         return self.days_left is None or self.days_left > 0
 
     def start(self, days: int | None, skip_idle: bool) -> None:
@@ -145,11 +151,6 @@ class Timers:
 
     async def _step(self) -> float:
         """Hand in the next command if it is due; returns how many seconds to wait before looking again."""
-        day = self.exchange.date if self.exchange.is_settled else None
-        if day is not None and day != self._last_settled:
-            self._last_settled = day
-            if self.days_left:
-                self.days_left -= 1
         try:
             step = self.due()
         except CalendarError as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numba.core import config
 
-EXAMPLES = 60 if config.DISABLE_JIT or config.BOUNDSCHECK else 300
+EXAMPLES = 60 if config.DISABLE_JIT else 30 if config.BOUNDSCHECK else 300
 
 settings.register_profile(
     "same",
