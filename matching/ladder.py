@@ -414,21 +414,21 @@ def _with_windows(ladder: Ladder, changed: dict[int, tuple[int, int]]) -> Ladder
         low, levels = changed.get(instrument, (int(book.low_ticks), int(book.window)))
         book.first_level, book.low_ticks, book.window = first, low, levels
         first += levels
-    wider = ladder._replace(
-        books=books,
-        levels=np.zeros(first, LEVEL),
-        words=np.zeros(first // 64, np.uint64),
-        summary=np.zeros(first // WINDOW_STEP, np.uint64),
-    )
+    wider_levels = np.zeros(first, LEVEL)
     for instrument in range(1, books.size):
         old, new = ladder.books[instrument], books[instrument]
-        for level in occupied_levels(ladder, instrument):
-            moved = int(new.first_level + (level - old.first_level) + old.low_ticks - new.low_ticks)
-            wider.levels[moved] = ladder.levels[level]
-            word = moved >> 6
-            wider.words[word] |= np.uint64(1 << (moved & 63))
-            wider.summary[word >> 6] |= np.uint64(1 << (word & 63))
-    return wider
+        low = max(int(old.low_ticks), int(new.low_ticks))
+        end = min(int(old.low_ticks + old.window), int(new.low_ticks + new.window))
+        if low < end:
+            here, there = int(old.first_level + low - old.low_ticks), int(new.first_level + low - new.low_ticks)
+            wider_levels[there : there + end - low] = ladder.levels[here : here + end - low]
+    words = _words_of(wider_levels["oldest"] != 0)
+    return ladder._replace(books=books, levels=wider_levels, words=words, summary=_words_of(words != 0))
+
+
+def _words_of(bits: type_of_rows) -> type_of_rows:
+    """Zeros and ones as 64-bit words, lowest bit first; the reverse of `_bits_of`."""
+    return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
 
 
 # ---------------------------------------------------------------- reading
@@ -438,14 +438,6 @@ def is_resting(ladder: Ladder, order_id: int) -> bool:
     """Whether an order is in a book."""
     index = order_id - int(ladder.pool[0].first_order_id)
     return 0 <= index < ladder.slot_of.size and bool(ladder.slot_of[index])
-
-
-def occupied_levels(ladder: Ladder, instrument: int) -> list[int]:
-    """Rows of `levels` that hold orders of an instrument, by rising price."""
-    book = ladder.books[instrument]
-    start, end = int(book.first_level), int(book.first_level + book.window)
-    oldest = ladder.levels["oldest"][start:end]
-    return [start + int(i) for i in np.flatnonzero(oldest)]
 
 
 def queue(ladder: Ladder, level: int) -> Iterator[Any]:
