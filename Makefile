@@ -12,7 +12,7 @@ run: $(READY)
 	$(BIN)/carbonex demo
 
 test: check kernels
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # Format, lint, types, import directions.
 check: $(READY)
