@@ -12,7 +12,7 @@ import sys
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -82,7 +82,7 @@ def serve(
     port = port or _free_port()
     if _is_taken(host, port):
         fail("address_in_use", f"{host}:{port} is taken; choose another with --port")
-    _load_compiled()
+    _load_compiled("trading")
 
     import uvicorn
 
@@ -198,7 +198,7 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
     from exchange.invariants import CHECKS
     from exchange.journal import JournalError
 
-    _load_compiled()
+    _load_compiled("trading")
 
     try:
         exchange = read_exchange(journal)
@@ -224,7 +224,7 @@ def replay(
 
     try:
         rows = read_flow(flow)
-        _load_compiled()
+        _load_compiled("flow")
         written = write_events(out, FlowPlayer(assigned_ids).play(rows, new_events()), force)
     except FlowFileError as error:
         fail("invalid_flow_file", str(error))
@@ -246,21 +246,25 @@ def matching(
         flows = {flow.name: read_flow(flow)} if flow else None
     except FlowFileError as error:
         fail("invalid_flow_file", str(error))
-    _load_compiled()
+    _load_compiled("flow")
     benchmark.run(flows, assigned_ids, messages, runs)
 
 
-def _load_compiled() -> None:
-    """Load the machine code of the trading path; the first time on a machine it has to be compiled."""
+def _load_compiled(loops: Literal["trading", "flow"]) -> None:
+    """Load the machine code of some loops; the first time on a machine it has to be compiled."""
     from exchange.compiled import is_compiled, note_compiled
 
-    if not is_compiled():
-        say("compiling the trading path for this machine; this happens once and takes about 10 seconds ...")
-    from exchange import flow, trading
+    if not is_compiled(loops):
+        say(f"compiling the {loops} path for this machine; this happens once and takes 10 to 20 seconds ...")
+    if loops == "trading":
+        from exchange import trading
 
-    trading.warm_up()
-    flow.warm_up()
-    note_compiled()
+        trading.warm_up()
+    else:
+        from exchange import flow
+
+        flow.warm_up()
+    note_compiled(loops)
 
 
 def _date(text: str) -> date:

@@ -48,18 +48,18 @@ entry = njit(_nrt=False, cache=True)
 """Decorates a compiled loop that Python calls; no reference counting inside, kept on disk."""
 
 
-def is_compiled() -> bool:
-    """Whether the machine code of this very source is on disk already."""
-    return bool(config.DISABLE_JIT) or (_folder / "complete").exists()
+def is_compiled(loops: str) -> bool:
+    """Whether the machine code of some loops ("trading", "flow"), made of this very source, is on disk already."""
+    return bool(config.DISABLE_JIT) or (_folder / f"{loops}.complete").exists()
 
 
-def note_compiled() -> None:
-    """Remember that everything has been compiled, and drop the code of old sources."""
+def note_compiled(loops: str) -> None:
+    """Remember that some loops have been compiled, and drop the code of old sources."""
     if config.DISABLE_JIT:
         return
     try:
         _folder.mkdir(parents=True, exist_ok=True)
-        (_folder / "complete").touch()
+        (_folder / f"{loops}.complete").touch()
         caches = sorted(_home.iterdir(), key=lambda folder: folder.stat().st_mtime, reverse=True)
         for folder in caches[_KEPT_CACHES:]:
             shutil.rmtree(folder, ignore_errors=True)
