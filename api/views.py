@@ -20,18 +20,16 @@ from registry.holdings import CASH, settled
 from settlement.batch import SettlementReport
 from settlement.statements import Statement
 
-CURRENCY = CASH
-
 
 def asset_name(gateway: Gateway, asset: int) -> str:
     """CNY, or the code of a unit."""
     exchange = gateway.exchange
-    return exchange.market.currency if asset == CURRENCY else exchange.units[asset].code
+    return exchange.market.currency if asset == CASH else exchange.units[asset].code
 
 
 def amount(asset: int, value: int) -> str | int:
     """Money as a decimal string, units as whole tonnes."""
-    return money(value) if asset == CURRENCY else value
+    return money(value) if asset == CASH else value
 
 
 def side_name(side: int) -> schemas.SideName:

@@ -21,6 +21,7 @@ _KERNEL_FILES = (
     "matching/*.py",
     "registry/*.py",
     "settlement/*.py",
+    "exchange/compiled.py",
     "exchange/trading.py",
     "exchange/flow.py",
     "exchange/rows.py",

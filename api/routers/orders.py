@@ -43,8 +43,7 @@ async def place(order: NewOrder, gateway: TheGateway, response: Response) -> Ord
 async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """Take an order out of the book. What it had reserved is available again with the answer."""
     account = gateway.account(account_id)
-    if not 0 < order_id < 2**63:
-        raise Problem.of_reason(Reason.UNKNOWN_ORDER)
+    _possible(order_id)
     _granted(await gateway.inbox.offer(cancel_order(account.number, order_id)))
     return views.order_view(gateway, order_id)
 
@@ -77,11 +76,16 @@ def _granted(answer: Answer) -> Answer:
     return answer
 
 
+def _possible(order_id: int) -> None:
+    """An id that no row can hold is no order's."""
+    if not 0 < order_id < 2**63:
+        raise Problem.of_reason(Reason.UNKNOWN_ORDER)
+
+
 def _known(gateway: Gateway, order_id: int, account_id: str) -> None:
     """Another account's order is as unknown as one that never was."""
     account = gateway.account(account_id)
-    if not 0 < order_id < 2**63:
-        raise Problem.of_reason(Reason.UNKNOWN_ORDER)
+    _possible(order_id)
     events = gateway.history.events_of_order(order_id)
     if not events.size or events[0].account != account.number:
         raise Problem.of_reason(Reason.UNKNOWN_ORDER)
