@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test check kernels interpreted bounds-checked clean
+.PHONY: run test check kernels interpreted bounds-checked explore clean
 
 run: $(READY)
 	$(BIN)/carbonex demo
@@ -30,6 +30,12 @@ interpreted: $(READY)
 
 bounds-checked: $(READY)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+
+# New random histories of the trading path against its readable twin; EXAMPLES says how many.
+EXAMPLES ?= 20000
+explore: $(READY)
+	CARBONEX_EXPLORE=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile explore --timeout 0 \
+		tests/exchange/test_trading_path.py -k twin
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbonex needs Python 3.11 or later; set PYTHON=")'

@@ -20,7 +20,9 @@ whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a sta
 The stream is a WebSocket at `/v1/stream`: send
 `{"op": "subscribe", "channel": "trades", "symbol": "HBEA-2025"}` (or channel `book.l3`, or `orders` with an
 `account_id` in place of the symbol) as a text frame, and get arrays of messages; the first says from which
-`seq` on, each later one has its `seq` and the `prev_seq` of the message before it.
+`seq` on, each later one has its `seq` and the `prev_seq` of the message before it. The first of `book.l3` has
+the orders of the book, each later one an order as the book shows it from now on: `added` at the back of its
+price's queue, where it may have stood before, `reduced` in its place, or `removed`.
 """
 
 

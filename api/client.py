@@ -18,7 +18,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from api import schemas
-from api.schemas import ClassName, SideName, TimeInForceName
+from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
@@ -68,22 +68,49 @@ class AsyncClient:
         account_id: str,
         symbol: str,
         side: SideName,
-        price: str,
+        price: str | None,
         quantity: int,
-        time_in_force: TimeInForceName = "DAY",
+        time_in_force: TimeInForceName | None = None,
         client_order_id: str | None = None,
+        *,
+        order_type: OrderTypeName = "limit",
+        stop_price: str | None = None,
+        display_quantity: int | None = None,
+        expire_date: str | None = None,
+        post_only: bool = False,
+        self_trade_prevention: SelfTradePreventionName | None = None,
     ) -> schemas.OrderView:
-        """Place a limit order; tried again if the answer is lost or the inbox full. ApiError if refused."""
+        """Place an order; tried again if the answer is lost or the inbox full. ApiError if refused.
+
+        A market or stop order has no `price`. `time_in_force` is DAY unless named, of a market order IOC.
+        `expire_date` (ISO 8601) belongs to GTD.
+        """
         body = {
             "account_id": account_id,
             "symbol": symbol,
             "side": side,
+            "type": order_type,
             "price": price,
+            "stop_price": stop_price,
             "quantity": quantity,
+            "display_quantity": display_quantity,
             "time_in_force": time_in_force,
+            "expire_date": expire_date,
+            "post_only": post_only,
+            "self_trade_prevention": self_trade_prevention,
             "client_order_id": client_order_id or f"c-{uuid.uuid4().hex}",
         }
         return await self._retried("POST", "/v1/orders", schemas.OrderView, json=body)
+
+    async def amend_order(
+        self, account_id: str, order_id: int, quantity: int, price: str | None = None, stop_price: str | None = None
+    ) -> schemas.OrderView:
+        """Give an order new leaves, and another price if one is named; `priority` of the answer tells the rest.
+
+        Not tried again if the answer is lost: fills that came between would be made up for. Ask for the order.
+        """
+        body = {"account_id": account_id, "quantity": quantity, "price": price, "stop_price": stop_price}
+        return await self._one("PATCH", f"/v1/orders/{order_id}", schemas.OrderView, json=body)
 
     async def cancel_order(self, account_id: str, order_id: int) -> schemas.OrderView:
         """Cancel an order. ApiError `unknown_order` if it does not rest any more."""
@@ -99,6 +126,16 @@ class AsyncClient:
                 if not error.passing:
                     raise
         return await self.order(account_id, order_id)
+
+    async def cancel_all(
+        self, account_id: str, symbol: str | None = None, side: SideName | None = None
+    ) -> schemas.CancelledOrders:
+        """Cancel all orders of an account, or those of an instrument or side.
+
+        Tried again if the answer is lost; the answer then has only what the last try found.
+        """
+        params = _named(account_id=account_id, symbol=symbol, side=side)
+        return await self._retried("DELETE", "/v1/orders", schemas.CancelledOrders, params=params)
 
     async def order(self, account_id: str, order_id: int) -> schemas.OrderView:
         return await self._one("GET", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id})
@@ -120,6 +157,10 @@ class AsyncClient:
 
     async def book(self, symbol: str, depth: int = 10) -> schemas.BookView:
         return await self._one("GET", f"/v1/books/{symbol}", schemas.BookView, params={"depth": depth})
+
+    async def auction(self, symbol: str) -> schemas.AuctionView:
+        """What a call auction would come to now. ApiError `wrong_phase` if there is none."""
+        return await self._one("GET", f"/v1/instruments/{symbol}/auction", schemas.AuctionView)
 
     async def trades(self, symbol: str) -> AsyncIterator[schemas.TradeView]:
         """All trades of an instrument, oldest first, page by page."""
@@ -152,9 +193,19 @@ class AsyncClient:
     # -- accounts and units
 
     async def open_account(
-        self, account_id: str, name: str, participant_class: ClassName = "covered_enterprise"
+        self,
+        account_id: str,
+        name: str,
+        participant_class: ClassName = "covered_enterprise",
+        beneficial_owner: str | None = None,
     ) -> schemas.AccountView:
-        body = {"account_id": account_id, "name": name, "participant_class": participant_class}
+        """Open an account; those that name the same beneficial owner do not trade with one another."""
+        body = {
+            "account_id": account_id,
+            "name": name,
+            "participant_class": participant_class,
+            "beneficial_owner": beneficial_owner,
+        }
         return await self._one("POST", "/v1/accounts", schemas.AccountView, json=body)
 
     async def accounts(self) -> list[schemas.AccountView]:
@@ -198,8 +249,19 @@ class AsyncClient:
     async def open_day(self, day: str) -> schemas.MarketView:
         return await self._one("POST", "/v1/trading-days", schemas.MarketView, json={"date": day})
 
-    async def set_phase(self, phase: str) -> schemas.MarketView:
-        return await self._one("PUT", "/v1/market/phase", schemas.MarketView, json={"phase": phase})
+    async def set_phase(self, phase: str) -> schemas.MarketChange:
+        """To `call`, `continuous`, `break` or `closed`; the answer has the auctions that this ended."""
+        return await self._one("PUT", "/v1/market/phase", schemas.MarketChange, json={"phase": phase})
+
+    async def halt(self, reason: str, symbol: str | None = None) -> schemas.MarketChange:
+        """Halt trading in an instrument, or in all."""
+        body = {"reason": reason, "symbol": symbol}
+        return await self._one("POST", "/v1/market/halts", schemas.MarketChange, json=body)
+
+    async def resume(self, reason: str, symbol: str | None = None) -> schemas.MarketChange:
+        """End the halt of an instrument, or all halts."""
+        params = _named(reason=reason, symbol=symbol)
+        return await self._one("DELETE", "/v1/market/halts", schemas.MarketChange, params=params)
 
     async def settle(self) -> schemas.SettlementView:
         return await self._one("POST", "/v1/settlements", schemas.SettlementView)
@@ -252,6 +314,11 @@ class AsyncClient:
         if response.is_error:
             raise _error(response)
         return response
+
+
+def _named(**params: str | None) -> dict[str, str]:
+    """The parameters that have a value."""
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _error(response: httpx.Response) -> ApiError:

@@ -8,32 +8,29 @@ message is its event's number since the journal began; `prev_seq` is that of the
 same channel, so that a gap can't hide.
 
 Channels: `trades` and `book.l3` of a symbol, for everybody and without names; `orders` of an account, told
-from that account's side.
+from that account's side. `book.l3` tells of each order as the book shows it (:mod:`api.shown`).
 """
 
 import asyncio
 import json
+from itertools import zip_longest
 from typing import Any, Literal
 
 from fastapi import WebSocket
 from pydantic import BaseModel, ConfigDict
 
 from api.gateway import Gateway
+from api.shown import Shown, ShownBook
 from api.timers import iso
-from api.views import side_name
+from api.views import aggressor_of, liquidity_of, price, side_name, trade_view
 from exchange.instruments import Instrument
 from exchange.reasons import Reason
 from exchange.rows import EventKind, type_of_rows
-from matching import ladder as book_of
-from matching.orders import Side
+from matching.orders import EITHER_SIDE, Priority, Side
 
 TICK_S = 0.05
 KEPT = 100_000  # messages of a channel
 TOO_SLOW = 4008  # WebSocket close code
-_KINDS = {
-    "trades": (EventKind.TRADED,),
-    "book.l3": (EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED),
-}
 
 
 class Subscribe(BaseModel):
@@ -69,9 +66,10 @@ class Channel:
         """Put into words what has happened since the last time; returns how many messages there have been."""
         events = self.gateway.history.events
         fresh = events[self.cursor :]
-        for index in self.wanted(fresh).nonzero()[0].tolist():
+        wanted = self.wanted(fresh).nonzero()[0].tolist()
+        for index, next_index in zip_longest(wanted, wanted[1:]):
             seq = self.cursor + index + 1
-            for message in self.messages_of(fresh[index]):
+            for message in self.messages_of(fresh[index], None if next_index is None else fresh[next_index]):
                 head = {"channel": self.name, "seq": seq, "prev_seq": self.last_seq}
                 self.messages.append(json.dumps(head | message))
                 self.last_seq = seq
@@ -96,40 +94,68 @@ class Channel:
         """Which event rows this channel tells."""
         raise NotImplementedError
 
-    def messages_of(self, event: Any) -> list[dict[str, Any]]:
-        """What it tells of one."""
+    def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:
+        """What it tells of one; `later` is the next one that it tells of, None if that has not happened yet."""
         raise NotImplementedError
 
+    def at(self, event: Any) -> str:
+        """When an event happened, ISO 8601."""
+        command = self.gateway.history.command(int(event.sequence))
+        return iso(int(command.now_ns), self.gateway.exchange.market.timezone)
 
-class PublicChannel(Channel):
-    """The trades or the order-by-order book of one instrument."""
 
-    def __init__(self, gateway: Gateway, name: str, listed: Instrument) -> None:
-        super().__init__(gateway, name)
+class TradesChannel(Channel):
+    """The trades of one instrument."""
+
+    def __init__(self, gateway: Gateway, listed: Instrument) -> None:
+        super().__init__(gateway, "trades")
         self.listed = listed
 
     def opening(self) -> dict[str, Any]:
-        opening = super().opening() | {"symbol": self.listed.symbol}
-        if self.name == "book.l3":
-            ladder = self.gateway.exchange.path.desk.ladder
-            opening["orders"] = [
-                {
-                    "order_id": int(order.order_id),
-                    "side": side_name(order.side),
-                    "price": self.listed.price(int(order.price_ticks)),
-                    "quantity": int(order.leaves),
-                }
-                for order in book_of.resting(ladder, self.listed.number)
-            ]
-        return opening
+        return super().opening() | {"symbol": self.listed.symbol}
 
     def wanted(self, events: type_of_rows) -> type_of_rows:
-        of_kind = (events["kind"][:, None] == _KINDS[self.name]).any(axis=1)
-        wanted: type_of_rows = of_kind & (events["instrument"] == self.listed.number)
+        wanted: type_of_rows = (events["kind"] == EventKind.TRADED) & (events["instrument"] == self.listed.number)
         return wanted
 
-    def messages_of(self, event: Any) -> list[dict[str, Any]]:
-        return [_told(self.gateway, self.listed, event, event.order_id, event.side, event.leaves)]
+    def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:
+        trade = self.gateway.history.trade(int(event.trade_id))
+        orders = {"buy_order_id": int(trade.buy_order_id), "sell_order_id": int(trade.sell_order_id)}
+        return [{"type": "traded"} | trade_view(self.gateway, trade).model_dump() | orders]
+
+
+class BookChannel(Channel):
+    """The book of one instrument, order by order, as everybody may see it."""
+
+    def __init__(self, gateway: Gateway, listed: Instrument) -> None:
+        super().__init__(gateway, "book.l3")
+        self.listed = listed
+        self.book = ShownBook(gateway.history, gateway.exchange.path.desk.ladder, listed.number)
+
+    def opening(self) -> dict[str, Any]:
+        opening = super().opening()
+        orders = [self._order(order_id, shown) for order_id, shown in self.book.orders.items()]
+        return opening | {"symbol": self.listed.symbol, "orders": orders}
+
+    def wanted(self, events: type_of_rows) -> type_of_rows:
+        wanted: type_of_rows = events["instrument"] == self.listed.number
+        return wanted
+
+    def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:
+        return [
+            {"type": change.type, "symbol": self.listed.symbol, "at": self.at(event)}
+            | self._order(change.order_id, change.shown)
+            for change in self.book.changes(event, later)
+        ]
+
+    def _order(self, order_id: int, shown: Shown) -> dict[str, Any]:
+        """An order as the book shows it. Price in CNY per t, quantity in tCO2e."""
+        return {
+            "order_id": order_id,
+            "side": side_name(shown.side),
+            "price": self.listed.price(shown.price_ticks),
+            "quantity": shown.quantity,
+        }
 
 
 class PrivateChannel(Channel):
@@ -143,41 +169,40 @@ class PrivateChannel(Channel):
         mine: type_of_rows = (events["account"] == self.account) | (events["maker_account"] == self.account)
         return mine
 
-    def messages_of(self, event: Any) -> list[dict[str, Any]]:
-        listed = self.gateway.exchange.instruments[int(event.instrument)] if event.instrument else None
+    def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:
         told = []
         if event.account == self.account:
-            told.append(_told(self.gateway, listed, event, event.order_id, event.side, event.leaves))
+            told.append(self._told(event, event.order_id, event.side, event.leaves))
         if event.maker_account == self.account:
             side = Side(int(event.side)).opposite
-            told.append(_told(self.gateway, listed, event, event.maker_order_id, side, event.maker_leaves))
-        if event.kind == EventKind.TRADED:
-            for message in told:
-                message["liquidity"] = "taker" if message["order_id"] == event.order_id else "maker"
+            told.append(self._told(event, event.maker_order_id, side, event.maker_leaves))
         return told
 
-
-def _told(
-    gateway: Gateway, listed: Instrument | None, event: Any, order_id: int, side: int, leaves: int
-) -> dict[str, Any]:
-    """An event from the side of one order. Prices in CNY per t, quantities in tCO2e."""
-    kind = EventKind(int(event.kind))
-    command = gateway.history.command(int(event.sequence))
-    message: dict[str, Any] = {
-        "type": kind.label,
-        "order_id": int(order_id),
-        "quantity": int(event.quantity),
-        "leaves": int(leaves),
-        "at": iso(int(command.now_ns), gateway.exchange.market.timezone),
-    }
-    if listed is not None:
-        message |= {"symbol": listed.symbol, "side": side_name(side), "price": listed.price(int(event.price_ticks))}
-    if kind == EventKind.TRADED:
-        message |= {"trade_id": int(event.trade_id), "maker_order_id": int(event.maker_order_id)}
-        message["aggressor"] = side_name(event.side)
-    if event.reason:
-        message["reason"] = Reason(int(event.reason)).code
-    return message
+    def _told(self, event: Any, order_id: int, side: int, leaves: int) -> dict[str, Any]:
+        """An event from the side of one order. Prices in CNY per t, quantities in tCO2e."""
+        kind = EventKind(int(event.kind))
+        message: dict[str, Any] = {
+            "type": kind.label,
+            "order_id": int(order_id),
+            "quantity": int(event.quantity),
+            "leaves": int(leaves),
+            "at": self.at(event),
+        }
+        if event.instrument:
+            listed = self.gateway.exchange.instruments[int(event.instrument)]
+            message |= {"symbol": listed.symbol, "price": price(listed, int(event.price_ticks))}
+            message["side"] = side_name(side) if side != EITHER_SIDE else None
+        if event.maker_order_id:
+            message["maker_order_id"] = int(event.maker_order_id)
+        if kind == EventKind.TRADED:
+            trade = self.gateway.history.trade(int(event.trade_id))
+            message |= {"trade_id": int(event.trade_id), "aggressor": aggressor_of(trade)}
+            message["liquidity"] = liquidity_of(trade, order_id)
+        if kind == EventKind.AMENDED:
+            message["priority"] = Priority(int(event.priority)).label
+        if event.reason:
+            message["reason"] = Reason(int(event.reason)).code
+        return message
 
 
 class Feed:
@@ -191,12 +216,17 @@ class Feed:
         """The channel that a request names. Problem if its instrument or account is unknown."""
         key = request.channel, request.symbol or request.account_id
         if key not in self.channels:
-            if request.channel == "orders":
-                made: Channel = PrivateChannel(self.gateway, self.gateway.account(request.account_id).number)
-            else:
-                made = PublicChannel(self.gateway, request.channel, self.gateway.instrument(request.symbol))
-            self.channels[key] = made
+            self.channels[key] = self._made(request)
         return self.channels[key]
+
+    def _made(self, request: Subscribe) -> Channel:
+        match request.channel:
+            case "trades":
+                return TradesChannel(self.gateway, self.gateway.instrument(request.symbol))
+            case "book.l3":
+                return BookChannel(self.gateway, self.gateway.instrument(request.symbol))
+            case "orders":
+                return PrivateChannel(self.gateway, self.gateway.account(request.account_id).number)
 
 
 class Subscriber:

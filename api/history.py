@@ -18,6 +18,10 @@ from settlement.batch import SettlementReport
 from settlement.statements import Statement
 
 _MANY = 4096  # rows at once that only a replay brings
+_OF_ORDERS = (
+    EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED, EventKind.AMENDED, EventKind.PREVENTED,
+    EventKind.REFRESHED, EventKind.TRIGGERED,
+)  # fmt: skip
 
 
 class GrowingRows:
@@ -112,10 +116,10 @@ class History:
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)
-        about_orders = (events["kind"] == EventKind.ACCEPTED) | (events["kind"] == EventKind.CANCELLED)
-        traded = events["kind"] == EventKind.TRADED
-        keys = np.concatenate([events["order_id"][about_orders | traded], events["maker_order_id"][traded]])
-        self._by_order.add(keys, np.concatenate([places[about_orders | traded], places[traded]]))
+        of_orders = np.isin(events["kind"], _OF_ORDERS)
+        met = events["maker_order_id"] != 0
+        keys = np.concatenate([events["order_id"][of_orders], events["maker_order_id"][met]])
+        self._by_order.add(keys, np.concatenate([places[of_orders], places[met]]))
         accepted = events["kind"] == EventKind.ACCEPTED
         self._by_account.add(events["account"][accepted], places[accepted])
 
@@ -141,11 +145,19 @@ class History:
         """All trade rows; row i is trade i + 1."""
         return self._trades.rows
 
+    def trade(self, trade_id: int) -> Any:
+        """The row of a trade by its id."""
+        return self._trades.rows[trade_id - 1]
+
     def answer(self, sequence: int) -> type_of_rows:
         """The event rows that one command caused."""
         sequences = self.events["sequence"]
         start, end = np.searchsorted(sequences, [sequence, sequence + 1])
         return self.events[start:end]
+
+    def placing(self, order_id: int) -> Any:
+        """The row of the command that placed an accepted order."""
+        return self.command(int(self.events_of_order(order_id)[0].sequence))
 
     def events_of_order(self, order_id: int) -> type_of_rows:
         """The event rows that concern one order, as taker or as maker."""

@@ -21,12 +21,18 @@ from exchange.reasons import Reason, Refused
 MEDIA_TYPE = "application/problem+json"
 
 _NOT_FOUND = {Reason.UNKNOWN_ACCOUNT, Reason.UNKNOWN_INSTRUMENT, Reason.UNKNOWN_UNIT, Reason.UNKNOWN_ORDER}
-_CONFLICT = {
+_CONFLICT = {  # as things stand now
     Reason.ACCOUNT_EXISTS,
     Reason.INSTRUMENT_EXISTS,
     Reason.ALREADY_FOUNDED,
     Reason.MARKET_CLOSED,
+    Reason.MARKET_HALTED,
+    Reason.ALREADY_HALTED,
+    Reason.NOT_HALTED,
     Reason.WRONG_PHASE,
+    Reason.NOT_IN_CALL,
+    Reason.STOP_ALREADY_REACHED,
+    Reason.POST_ONLY_WOULD_TRADE,
     Reason.DAY_NOT_SETTLED,
     Reason.DAY_ALREADY_SETTLED,
     Reason.DATE_NOT_LATER,
@@ -41,12 +47,24 @@ _SAID = {
     Reason.UNKNOWN_ORDER: "No order of this id rests in the book for this account.",
     Reason.MAY_NOT_TRADE: "Participants of this class may not trade.",
     Reason.MARKET_CLOSED: "The market is not open for this now; see GET /v1/market.",
+    Reason.MARKET_HALTED: "Trading in this instrument is halted; see GET /v1/instruments.",
+    Reason.TIME_IN_FORCE_NOT_ALLOWED: "The rule set lets no order outlive its day: GTC and GTD are not taken.",
+    Reason.CONTRADICTORY_TERMS: "The terms of the order contradict one another: "
+    "a market order has no price and is IOC or FOK; a stop order has no price, is DAY and needs a price band; "
+    "a stop price belongs to orders that wait for one; a stop-limit, iceberg or post-only order is not IOC or FOK; "
+    "an iceberg or post-only order is a limit order; an expire date belongs to GTD, and GTD needs one.",
+    Reason.NOT_IN_CALL: "Nothing trades at once in a call auction: no IOC, FOK or post-only orders.",
+    Reason.LAST_DAY_PASSED: "The expire date lies before the trading day.",
     Reason.QUANTITY_NOT_POSITIVE: "The quantity must be at least one tonne.",
     Reason.QUANTITY_OFF_LOT: "The quantity must be a multiple of the lot.",
-    Reason.PRICE_NOT_POSITIVE: "The price must be above zero.",
+    Reason.INVALID_DISPLAY_QUANTITY: "What an iceberg shows must be a multiple of the lot and at most its quantity, "
+    "which is below 2,147,483,648 t.",
+    Reason.PRICE_NOT_POSITIVE: "A price that the order needs is missing, or is not above zero.",
     Reason.PRICE_OUTSIDE_BAND: "The price lies outside the day's price band; see GET /v1/instruments.",
-    Reason.PRICE_OUT_OF_RANGE: "The price lies too far from the reference price.",
+    Reason.PRICE_OUT_OF_RANGE: "The price lies too far from those of the other orders.",
     Reason.AMOUNT_TOO_LARGE: "Price times quantity is larger than can be booked.",
+    Reason.STOP_ALREADY_REACHED: "The last trade has reached the stop price already.",
+    Reason.POST_ONLY_WOULD_TRADE: "The order would trade at once, and is post-only.",
     Reason.INSUFFICIENT_CASH: "The account's available cash does not cover price, quantity and fee.",
     Reason.INSUFFICIENT_UNITS: "The account's available units do not cover the quantity.",
 }

@@ -12,7 +12,8 @@ from registry.accounts import ParticipantClass
 from registry.serials import Origin
 from registry.units import Species
 
-_INT64 = 2**63 - 1
+_INT32, _INT64 = 2**31 - 1, 2**63 - 1
+_FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2149, 6, 6)  # that a row can hold
 
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["42.00"])]
@@ -22,7 +23,12 @@ ClassName = Literal[
     "clearing_bank",
 ]  # fmt: skip
 SideName = Literal["buy", "sell"]
-TimeInForceName = Literal["DAY", "IOC"]
+OrderTypeName = Literal["limit", "market", "stop", "stop_limit"]
+TimeInForceName = Literal["DAY", "GTC", "GTD", "IOC", "FOK"]
+SelfTradePreventionName = Literal["cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
+Liquidity = Literal["maker", "taker"]
+PhaseName = Literal["closed", "pre_open", "call", "continuous", "break"]
+HaltReason = Annotated[str, Field(min_length=1, max_length=200, examples=["News pending"])]
 
 
 class Model(BaseModel):
@@ -36,6 +42,9 @@ class NewAccount(Model):
     account_id: Identifier = Field(examples=["E-001"])
     name: str = Field(min_length=1, max_length=200, examples=["Daye Cement"])
     participant_class: ClassName = "covered_enterprise"
+    beneficial_owner: Identifier | None = Field(
+        default=None, description="Accounts that name the same one do not trade with one another", examples=[None]
+    )
 
     @property
     def class_of(self) -> ParticipantClass:
@@ -70,12 +79,42 @@ class NewOrder(Model):
     account_id: Identifier = Field(examples=["E-001"])
     symbol: Identifier = Field(examples=["HBEA-2025"])
     side: SideName
-    price: DecimalText = Field(description="CNY per t")
+    type: OrderTypeName = "limit"
+    price: DecimalText | None = Field(
+        default=None, description="Limit, CNY per t; a market or stop order has none", examples=["42.00"]
+    )
+    stop_price: DecimalText | None = Field(
+        default=None,
+        description="A stop or stop-limit order waits for a trade at this price or beyond",
+        examples=[None],
+    )
     quantity: Tonnes
-    type: Literal["limit"] = "limit"
-    time_in_force: TimeInForceName = "DAY"
+    time_in_force: TimeInForceName | None = Field(
+        default=None, description="Left out: DAY, of a market order IOC", examples=["DAY"]
+    )
+    expire_date: date | None = Field(
+        default=None, ge=_FIRST_DAY, le=_LAST_DAY, description="GTD: the last day of its life", examples=[None]
+    )
+    display_quantity: int | None = Field(
+        default=None, strict=True, ge=1, le=_INT32, description="Iceberg: show at most so many t", examples=[None]
+    )
+    post_only: bool = Field(default=False, strict=True, description="Refused if it would trade at once")
+    self_trade_prevention: SelfTradePreventionName | None = Field(
+        default=None,
+        description="What happens when it meets an order of its own beneficial owner; left out: by the rule set",
+        examples=[None],
+    )
     client_order_id: Identifier | None = Field(
         default=None, description="Yours, unique per account and day: a repeat gets the first answer", examples=["a-17"]
+    )
+
+
+class Amendment(Model):
+    account_id: Identifier = Field(examples=["E-001"])
+    quantity: Tonnes = Field(description="New leaves: how much shall still trade, tCO2e")
+    price: DecimalText | None = Field(default=None, description="New limit; left out: as it is", examples=["42.00"])
+    stop_price: DecimalText | None = Field(
+        default=None, description="New stop price of a waiting order; left out: as it is", examples=[None]
     )
 
 
@@ -84,7 +123,12 @@ class NewTradingDay(Model):
 
 
 class NewPhase(Model):
-    phase: Literal["continuous", "break", "closed"]
+    phase: Literal["call", "continuous", "break", "closed"]
+
+
+class NewHalt(Model):
+    reason: HaltReason
+    symbol: Identifier | None = Field(default=None, description="Left out: all instruments", examples=["HBEA-2025"])
 
 
 class TimerSettings(Model):
@@ -111,6 +155,7 @@ class AccountView(Model):
     account_id: str
     name: str
     participant_class: ClassName
+    beneficial_owner: str | None
     holdings: list[Holding]
 
 
@@ -119,28 +164,42 @@ class Fill(Model):
     price: str
     quantity: int
     fee: str
-    liquidity: Literal["maker", "taker"]
+    liquidity: Liquidity | None = Field(description="None in an auction: neither took")
 
 
 class OrderView(Model):
+    """An order; quantity = filled + leaves + cancelled + prevented."""
+
     order_id: int
     client_order_id: str | None
     account_id: str
     symbol: str
     side: SideName
-    type: Literal["limit"] = "limit"
+    type: OrderTypeName
     time_in_force: TimeInForceName
-    price: str
+    price: str | None = Field(description="Limit; none of a market or stop order")
+    stop_price: str | None
     quantity: int
-    status: Literal["open", "filled", "cancelled"]
+    display_quantity: int | None
+    post_only: bool
+    expire_date: date | None
+    self_trade_prevention: SelfTradePreventionName | Literal["allow"]
+    status: Literal["open", "waiting", "filled", "cancelled"] = Field(description="waiting: for its stop price")
     reason: str | None = Field(default=None, description="Why the rest was cancelled")
+    priority: Literal["kept", "lost"] | None = Field(default=None, description="What the last amend did to its place")
     filled: int
-    leaves: int
+    leaves: int = Field(description="Still to trade, shown and hidden")
     cancelled: int
+    prevented: int = Field(description="Lost to self-trade prevention")
     average_price: str | None
     fills: list[Fill]
     accepted_at: str
     sequence: int = Field(description="Of the command that placed it")
+
+
+class CancelledOrders(Model):
+    count: int
+    order_ids: list[int] = Field(description="Oldest first")
 
 
 class TradeView(Model):
@@ -148,7 +207,7 @@ class TradeView(Model):
     symbol: str
     price: str
     quantity: int
-    aggressor: SideName
+    aggressor: SideName | None = Field(description="Who took; none in an auction")
     at: str
     sequence: int
 
@@ -160,7 +219,7 @@ class TradePage(Model):
 
 class Level(Model):
     price: str
-    quantity: int
+    quantity: int = Field(description="As shown: without what icebergs hide")
     orders: int
 
 
@@ -171,8 +230,19 @@ class BookView(Model):
     asks: list[Level]
 
 
+class AuctionView(Model):
+    """What the orders of a call auction come to, now or when it ended."""
+
+    symbol: str
+    price: str | None = Field(description="At which most would trade; none if no bid reaches an ask")
+    volume: int
+    imbalance: int = Field(description="Left over at the price: of buyers if positive, of sellers if negative")
+
+
 class InstrumentView(Model):
     symbol: str
+    phase: PhaseName | Literal["halted"]
+    halt_reason: str | None
     unit: str
     species: Species
     vintage: int
@@ -185,9 +255,15 @@ class InstrumentView(Model):
     issued: int
 
 
+class Halt(Model):
+    symbol: str
+    reason: str
+
+
 class MarketView(Model):
     market: str
-    phase: Literal["closed", "pre_open", "continuous", "break"]
+    phase: PhaseName
+    halts: list[Halt] = Field(description="Instruments that take no orders, whatever the phase")
     date: date | None
     session: int
     is_settled: bool
@@ -197,6 +273,12 @@ class MarketView(Model):
     until: str | None = Field(description="When the phase ends by the timetable, if the timers run")
     ended_by: str | None = Field(description="The command that ends it")
     sequence: int
+
+
+class MarketChange(MarketView):
+    """The market after an operator's verb."""
+
+    auctions: list[AuctionView] = Field(description="Call auctions that it ended, of books that were crossed")
 
 
 class DaySummary(Model):

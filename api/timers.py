@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from api.inbox import Inbox
 from api.problems import Problem
+from exchange.commands import StartTrading
 from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
 from exchange.state import Exchange
 
@@ -93,17 +94,20 @@ def next_step(exchange: Exchange, now_ns: int) -> Step:
             steps = timetable(rules, next_trading_day(rules, today))
         return steps[0]
     steps = timetable(rules, exchange.date)
-    last_session = len(rules.sessions)
+    starts = [index for index, step in enumerate(steps) if isinstance(step.command, StartTrading)]
+    begun = min(exchange.session, len(starts))  # by hand there may be more sessions than the timetable has
+    close, settle = steps[-2:]
     match exchange.phase:
         case Phase.PRE_OPEN:
-            done = 1
+            return steps[1]
         case Phase.CONTINUOUS:
-            done = min(2 * exchange.session, 2 * last_session)
-        case Phase.BREAK:
-            done = min(2 * exchange.session + 1, 2 * last_session - 1)
-        case Phase.CLOSED:
-            done = 2 * last_session + 1
-    return steps[done]
+            return steps[starts[begun - 1] + 1]
+        case Phase.CALL if begun == len(starts):
+            return close
+        case Phase.CALL | Phase.BREAK:
+            return steps[starts[min(begun, len(starts) - 1)]]
+        case _:
+            return settle
 
 
 class Timers:
@@ -159,7 +163,7 @@ class Timers:
             return _LONGEST_NAP_S
         if step is None:
             return _LONGEST_NAP_S
-        if self.skip_idle and self.exchange.phase != Phase.CONTINUOUS:
+        if self.skip_idle and self.exchange.phase not in (Phase.CONTINUOUS, Phase.CALL):
             self.clock.advance_to(step.at_ns)
         wait_s = (step.at_ns - self.clock.now_ns()) / 1e9 / self.clock.speed
         if wait_s > 0:

@@ -2,18 +2,20 @@
 
 from datetime import date
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from api import schemas
 from api.gateway import Gateway
 from api.timers import iso
+from exchange.events import Auction
 from exchange.instruments import UNLIMITED_TICKS, Instrument, money
-from exchange.reasons import Reason
-from exchange.rows import EventKind, type_of_rows
+from exchange.rows import type_of_rows
+from exchange.sessions import Phase
 from matching import ladder as book_of
-from matching.orders import Side, TimeInForce
+from matching.auction import Uncrossing, uncrossing
+from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
 from registry.accounts import Account
 from registry.holdings import CASH, settled
@@ -36,6 +38,19 @@ def side_name(side: int) -> schemas.SideName:
     return "buy" if side == Side.BUY else "sell"
 
 
+def aggressor_of(trade: Any) -> schemas.SideName | None:
+    """Which side took, of a TRADE row; None in an auction."""
+    return None if trade.aggressor == EITHER_SIDE else side_name(trade.aggressor)
+
+
+def liquidity_of(trade: Any, order_id: int) -> schemas.Liquidity | None:
+    """What an order did in a TRADE row; None in an auction, where neither took."""
+    if trade.aggressor == EITHER_SIDE:
+        return None
+    taker = trade.buy_order_id if trade.aggressor == Side.BUY else trade.sell_order_id
+    return "taker" if order_id == taker else "maker"
+
+
 def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
     balances = gateway.exchange.path.desk.balances[account.number]
     owned = settled(balances)
@@ -51,6 +66,7 @@ def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
         account_id=account.account_id,
         name=account.name,
         participant_class=class_name(account),
+        beneficial_owner=account.beneficial_owner or None,
         holdings=holdings,
     )
 
@@ -63,59 +79,6 @@ def class_name(account: Account) -> schemas.ClassName:
     return name  # type: ignore[no-any-return]
 
 
-def order_view(gateway: Gateway, order_id: int) -> schemas.OrderView:
-    """An order as it is now."""
-    return order_after(gateway, gateway.history.events_of_order(order_id))
-
-
-def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
-    """An order as some events left it: the first accepted it, the others concern it."""
-    exchange, history = gateway.exchange, gateway.history
-    accepted = events[0]
-    order_id = int(accepted.order_id)
-    command = history.command(int(accepted.sequence))
-    listed = exchange.instruments[int(accepted.instrument)]
-    trades = [history.trades[int(event.trade_id) - 1] for event in events if event.kind == EventKind.TRADED]
-    filled = sum(int(trade.quantity) for trade in trades)
-    value = sum(int(trade.price_ticks * trade.quantity) for trade in trades)
-    ended = [event for event in events if event.kind == EventKind.CANCELLED]
-    cancelled = sum(int(event.quantity) for event in ended)
-    leaves = int(accepted.quantity) - filled - cancelled
-    status: Literal["open", "filled", "cancelled"] = "cancelled" if ended else "open" if leaves else "filled"
-    return schemas.OrderView(
-        order_id=order_id,
-        client_order_id=history.client_order_ids.get(order_id),
-        account_id=exchange.accounts[int(accepted.account)].account_id,
-        symbol=listed.symbol,
-        side=side_name(accepted.side),
-        time_in_force="IOC" if command.time_in_force == TimeInForce.IOC else "DAY",
-        price=listed.price(int(accepted.price_ticks)),
-        quantity=int(accepted.quantity),
-        status=status,
-        reason=Reason(int(ended[0].reason)).code if ended else None,
-        filled=filled,
-        leaves=leaves,
-        cancelled=cancelled,
-        average_price=listed.price(round_half_up(value, filled)) if filled else None,
-        fills=[fill_view(listed, trade, order_id) for trade in trades],
-        accepted_at=iso(int(command.now_ns), exchange.market.timezone),
-        sequence=int(accepted.sequence),
-    )
-
-
-def fill_view(listed: Instrument, trade: Any, order_id: int) -> schemas.Fill:
-    """A trade from the side of one of its orders."""
-    bought = trade.buy_order_id == order_id
-    took = (trade.aggressor == Side.BUY) == bought
-    return schemas.Fill(
-        trade_id=int(trade.trade_id),
-        price=listed.price(int(trade.price_ticks)),
-        quantity=int(trade.quantity),
-        fee=money(int(trade.buyer_fee if bought else trade.seller_fee)),
-        liquidity="taker" if took else "maker",
-    )
-
-
 def trade_view(gateway: Gateway, trade: Any) -> schemas.TradeView:
     listed = gateway.exchange.instruments[int(trade.instrument)]
     return schemas.TradeView(
@@ -123,7 +86,7 @@ def trade_view(gateway: Gateway, trade: Any) -> schemas.TradeView:
         symbol=listed.symbol,
         price=listed.price(int(trade.price_ticks)),
         quantity=int(trade.quantity),
-        aggressor=side_name(trade.aggressor),
+        aggressor=aggressor_of(trade),
         at=iso(int(trade.now_ns), gateway.exchange.market.timezone),
         sequence=int(trade.sequence),
     )
@@ -131,17 +94,16 @@ def trade_view(gateway: Gateway, trade: Any) -> schemas.TradeView:
 
 def book_view(gateway: Gateway, listed: Instrument, depth: int) -> schemas.BookView:
     ladder = gateway.exchange.path.desk.ladder
-    book = ladder.books[listed.number]
 
     def levels(side: Side) -> list[schemas.Level]:
-        return [
-            schemas.Level(
-                price=listed.price(int(book.low_ticks + level - book.first_level)),
-                quantity=int(ladder.levels[level].quantity),
-                orders=sum(1 for _ in book_of.queue(ladder, level)),
-            )
-            for level in islice(book_of.side_levels(ladder, listed.number, side), depth)
-        ]
+        queue_index = book_of.queue_index(listed.number, side)
+        queue = ladder.queues[queue_index]
+        shown = []
+        for level in islice(book_of.levels_of(ladder, queue_index), depth):
+            quantities = [int(order.shown) for order in book_of.orders_at(ladder, level)]
+            ticks = book_of.price_at(queue, level)
+            shown.append(schemas.Level(price=listed.price(ticks), quantity=sum(quantities), orders=len(quantities)))
+        return shown
 
     return schemas.BookView(
         symbol=listed.symbol, seq=gateway.history.events.size, bids=levels(Side.BUY), asks=levels(Side.SELL)
@@ -167,6 +129,8 @@ def instrument_view(gateway: Gateway, listed: Instrument) -> schemas.InstrumentV
     low, high = band(gateway, listed)
     return schemas.InstrumentView(
         symbol=listed.symbol,
+        phase=_phase_name(Phase(int(row.phase))),
+        halt_reason=gateway.exchange.halts.get(listed.number),
         unit=unit.code,
         species=unit.species,
         vintage=unit.vintage,
@@ -180,13 +144,44 @@ def instrument_view(gateway: Gateway, listed: Instrument) -> schemas.InstrumentV
     )
 
 
+def _phase_name(phase: Phase) -> Any:
+    return phase.label
+
+
+def auction_view(listed: Instrument, found: Auction | Uncrossing | None) -> schemas.AuctionView:
+    """How a call auction stands, or ended; `found` is None if no bid reaches an ask."""
+    return schemas.AuctionView(
+        symbol=listed.symbol,
+        price=listed.price(found.price_ticks) if found else None,
+        volume=found.volume if found else 0,
+        imbalance=found.imbalance if found else 0,
+    )
+
+
+def indicative_auction(gateway: Gateway, listed: Instrument) -> schemas.AuctionView:
+    """What the auction of an instrument would come to now."""
+    desk = gateway.exchange.path.desk
+    bids, asks = (book_of.depth(desk.ladder, book_of.queue_index(listed.number, side)) for side in Side)
+    return auction_view(listed, uncrossing(bids, asks, int(desk.instruments[listed.number].last_ticks)))
+
+
+def market_change(gateway: Gateway, auctions: list[Auction]) -> schemas.MarketChange:
+    """The market after an operator's verb, and the auctions that it ended."""
+    instruments = gateway.exchange.instruments
+    ended = [auction_view(instruments[auction.instrument], auction) for auction in auctions]
+    return schemas.MarketChange(**dict(market_view(gateway)), auctions=ended)
+
+
 def market_view(gateway: Gateway) -> schemas.MarketView:
     exchange, timers, zone = gateway.exchange, gateway.timers, gateway.exchange.market.timezone
     step = timers.due()
-    phase: Any = exchange.phase.label
     return schemas.MarketView(
         market=exchange.market.title,
-        phase=phase,
+        phase=_phase_name(exchange.phase),
+        halts=[
+            schemas.Halt(symbol=exchange.instruments[number].symbol, reason=reason)
+            for number, reason in sorted(exchange.halts.items())
+        ],
         date=exchange.date,
         session=exchange.session,
         is_settled=exchange.is_settled,

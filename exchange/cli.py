@@ -250,12 +250,46 @@ def matching(
     benchmark.run(flows, assigned_ids, messages, runs)
 
 
+@bench.command()
+def path(
+    messages: Annotated[int, typer.Option(min=1000, help="Length of each named flow.")] = 2_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Messages a second of the whole trading path: 2,000 accounts, 8 instruments, beside the ladder alone."""
+    from benchmarks import trading_path as benchmark
+
+    _load_compiled("flow")
+    _load_compiled("trading")
+    benchmark.run(messages, runs)
+
+
+@bench.command()
+def one() -> None:
+    """Microseconds of one order at a time from Python."""
+    from benchmarks import one_order as benchmark
+
+    _load_compiled("trading")
+    benchmark.run()
+
+
+@bench.command()
+def endurance(
+    messages: Annotated[int, typer.Option(min=2_000_000, help="Messages through one book.")] = 20_000_000,
+) -> None:
+    """Whether the last of many million messages costs what the first did, and how memory grows."""
+    from benchmarks import endurance as benchmark
+
+    _load_compiled("flow")
+    _load_compiled("trading")
+    benchmark.run(messages)
+
+
 def _load_compiled(loops: Literal["trading", "flow"]) -> None:
     """Load the machine code of some loops; the first time on a machine it has to be compiled."""
     from exchange.compiled import is_compiled, note_compiled
 
     if not is_compiled(loops):
-        say(f"compiling the {loops} path for this machine; this happens once and takes 10 to 20 seconds ...")
+        say(f"compiling the {loops} path for this machine; this happens once and takes about half a minute ...")
     if loops == "trading":
         from exchange import trading
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from exchange.rows import COMMAND, CommandKind
 from exchange.rules import RuleSet
-from matching.orders import Side, TimeInForce
+from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from registry.accounts import ParticipantClass
 from registry.serials import Origin
 from registry.units import Species
@@ -35,6 +35,7 @@ class OpenAccount(_Command, frozen=True):
     account_id: str
     name: str
     participant_class: ParticipantClass
+    beneficial_owner: str = ""  # accounts that name the same one do not trade with one another
 
 
 class ListInstrument(_Command, frozen=True):
@@ -86,8 +87,26 @@ class OpenDay(_Command, frozen=True):
     date: date
 
 
+class OpenCall(_Command, frozen=True):
+    """Pre-open, break or continuous trading to a call auction: orders rest, nothing trades."""
+
+
 class StartTrading(_Command, frozen=True):
-    """Pre-open or break to continuous trading."""
+    """Pre-open, break or call to continuous trading; a crossed book is uncrossed first."""
+
+
+class HaltTrading(_Command, frozen=True):
+    """Take no orders in an instrument, or in all; cancels are taken."""
+
+    reason: str
+    symbol: str | None = None
+
+
+class ResumeTrading(_Command, frozen=True):
+    """End the halt of an instrument, or all halts; a crossed book is uncrossed first."""
+
+    reason: str
+    symbol: str | None = None
 
 
 class BreakSession(_Command, frozen=True):
@@ -95,7 +114,7 @@ class BreakSession(_Command, frozen=True):
 
 
 class CloseSession(_Command, frozen=True):
-    """End the day's trading: DAY orders expire, the closing price is fixed."""
+    """End the day's trading: a call is uncrossed, orders whose last day it is expire, the closing price is fixed."""
 
 
 class SettleDay(_Command, frozen=True):
@@ -111,7 +130,10 @@ Control = (
     | IssueUnits
     | TransferUnits
     | OpenDay
+    | OpenCall
     | StartTrading
+    | HaltTrading
+    | ResumeTrading
     | BreakSession
     | CloseSession
     | SettleDay
@@ -158,8 +180,15 @@ def place_order(
     quantity: int,
     time_in_force: TimeInForce = TimeInForce.DAY,
     client_order_id: str = "",
+    *,
+    order_type: OrderType = OrderType.LIMIT,
+    stop_ticks: int = 0,
+    display_quantity: int = 0,
+    last_day: date | None = None,
+    post_only: bool = False,
+    self_trade: SelfTradePrevention = SelfTradePrevention.BY_RULES,
 ) -> Command:
-    """A limit order."""
+    """A new order. `price_ticks` is 0 of a market or stop order; `last_day` belongs to GTD."""
     row = _row(
         CommandKind.PLACE_ORDER,
         account=account,
@@ -168,10 +197,40 @@ def place_order(
         price_ticks=price_ticks,
         quantity=quantity,
         time_in_force=time_in_force,
+        order_type=order_type,
+        stop_ticks=stop_ticks,
+        display_quantity=display_quantity,
+        last_day=day_number(last_day) if last_day else 0,
+        post_only=post_only,
+        self_trade=self_trade,
     )
     return Command(row, client_order_id.encode())
+
+
+def amend_order(account: int, order_id: int, price_ticks: int, leaves: int, stop_ticks: int = 0) -> Command:
+    """Give an order another price or quantity; `stop_ticks` 0 leaves a stop price as it is."""
+    return Command(
+        _row(
+            CommandKind.AMEND_ORDER,
+            account=account,
+            order_id=order_id,
+            price_ticks=price_ticks,
+            quantity=leaves,
+            stop_ticks=stop_ticks,
+        )
+    )
 
 
 def cancel_order(account: int, order_id: int) -> Command:
     """Take an order out of the book."""
     return Command(_row(CommandKind.CANCEL_ORDER, account=account, order_id=order_id))
+
+
+def cancel_orders(account: int, instrument: int = 0, side: int = EITHER_SIDE) -> Command:
+    """Take all orders of an account out of the books, or those of an instrument or side; account 0: everybody's."""
+    return Command(_row(CommandKind.CANCEL_ORDERS, account=account, instrument=instrument, side=side))
+
+
+def day_number(day: date) -> int:
+    """A date as rows carry it: days since 1970-01-01."""
+    return day.toordinal() - date(1970, 1, 1).toordinal()

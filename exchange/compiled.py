@@ -22,6 +22,8 @@ _KERNEL_FILES = (
     "registry/*.py",
     "settlement/*.py",
     "exchange/compiled.py",
+    "exchange/desk.py",
+    "exchange/refusals.py",
     "exchange/trading.py",
     "exchange/flow.py",
     "exchange/rows.py",

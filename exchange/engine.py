@@ -22,7 +22,8 @@ from exchange.reasons import Reason, Refused
 from exchange.rows import COMMAND, CommandKind, joined, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
 from exchange.state import Exchange
-from exchange.transition import Outcome, apply, content_of
+from exchange.trading import Written
+from exchange.transition import Outcome, apply, apply_rows, content_of
 
 COMMANDS_AT_ONCE = 65_536  # applied in one go when a journal is read
 
@@ -100,6 +101,20 @@ class Engine:
     def apply(self, batch: Batch) -> Outcome:
         """Apply a journalled batch."""
         return apply(self.exchange, batch)
+
+    def submit_rows(self, rows: type_of_rows, now_ns: int) -> Written:
+        """Stamp, record and apply rows of the trading path; returns the event rows and trade rows they cause.
+
+        The short way for who has rows: the stamps are written into them, and they carry no client order ids.
+        ValueError if there is none, or one of them is a CONTROL command; then nothing has happened.
+        """
+        exchange = self.exchange
+        first, last = exchange.sequence + 1, exchange.sequence + rows.size
+        now_ns = max(now_ns, exchange.now_ns)
+        rows["sequence"] = first if first == last else np.arange(first, last + 1)
+        rows["now_ns"] = now_ns
+        self.journal.append(Batch.encode_rows(rows.tobytes())).result()
+        return apply_rows(exchange, rows, last, now_ns)
 
     def submit(self, commands: Sequence[Command], now_ns: int) -> tuple[list[Receipt], Outcome]:
         """Prepare, record and apply commands; returns their receipts and what happened."""

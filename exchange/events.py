@@ -63,8 +63,33 @@ class DayOpened(_Event, frozen=True):
     date: date
 
 
+class Auction(msgspec.Struct, frozen=True):
+    """How a call auction of an instrument ended; imbalance: demand - supply at its price."""
+
+    instrument: int
+    price_ticks: int
+    volume: int
+    imbalance: int
+
+
+class CallOpened(_Event, frozen=True):
+    date: date
+
+
 class TradingStarted(_Event, frozen=True):
     session: int
+    auctions: list[Auction]
+
+
+class TradingHalted(_Event, frozen=True):
+    instruments: list[int]
+    reason: str
+
+
+class TradingResumed(_Event, frozen=True):
+    instruments: list[int]
+    reason: str
+    auctions: list[Auction]
 
 
 class SessionBroken(_Event, frozen=True):
@@ -74,6 +99,7 @@ class SessionBroken(_Event, frozen=True):
 class SessionClosed(_Event, frozen=True):
     date: date
     closes_ticks: dict[int, int]
+    auctions: list[Auction]
 
 
 class DaySettled(_Event, frozen=True):
@@ -91,7 +117,10 @@ Event = (
     | UnitsIssued
     | UnitsTransferred
     | DayOpened
+    | CallOpened
     | TradingStarted
+    | TradingHalted
+    | TradingResumed
     | SessionBroken
     | SessionClosed
     | DaySettled

@@ -20,14 +20,17 @@ INSTRUMENT = np.dtype(
             ("seller_fee_ppm", "i8"),
             ("lot", "i8"),  # t
             ("asset", "i8"),  # unit number
+            ("today", "u2"),  # days since 1970
             ("phase", "u1"),  # exchange.sessions.Phase
             ("execution_price", "u1"),  # matching.pricing.ExecutionPrice
+            ("self_trade", "u1"),  # matching.orders.SelfTradePrevention of orders that choose none
+            ("carries_over", "u1"),  # whether GTC and GTD orders are taken
             ("resale_at_once", "u1"),
             ("proceeds_at_once", "u1"),
         ],
     )
 )
-UNLIMITED_TICKS = 1 << 62
+UNLIMITED_TICKS = (1 << 63) - 1
 
 
 class Instrument(msgspec.Struct):

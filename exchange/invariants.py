@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from exchange.desk import backing_of_order
+from exchange.sessions import Phase
 from exchange.state import Exchange
-from exchange.trading import backing
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
@@ -56,11 +57,9 @@ def reservations_are_backed(exchange: Exchange) -> None:
     needed = np.zeros(desk.balances.shape, np.int64)
     for listed in exchange.instruments:
         instrument = desk.instruments[listed.number]
-        for order in book_of.resting(desk.ladder, listed.number):
+        for order in book_of.orders_of(desk.ladder, listed.number):
             asset = CASH if order.side == Side.BUY else int(instrument.asset)
-            needed[order.owner, asset] += backing(
-                instrument, order.side, order.price_ticks, order.leaves, order.turnover
-            )
+            needed[order.owner, asset] += backing_of_order(instrument, order)
     owed = _owed(exchange)
     np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
     np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
@@ -74,13 +73,18 @@ def claims_are_owed(exchange: Exchange) -> None:
     owed = _owed(exchange)
     np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
     np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
-    claims[int(desk.counters[0].house), CASH] += owed.fees
+    claims[int(desk.progress[0].house), CASH] += owed.fees
     assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
 
 
 def books_are_sound(exchange: Exchange) -> None:
-    """Queues, bitmap, best prices and counts agree, and no book is crossed."""
-    book_of.check(exchange.path.desk.ladder)
+    """Queues, bitmap, best prices and counts agree, and no book is crossed while it trades."""
+    desk = exchange.path.desk
+    book_of.check(desk.ladder)
+    assert desk.progress[0].arriving == 0, "an order is still arriving"
+    for listed in exchange.instruments:
+        if desk.instruments[listed.number].phase == Phase.CONTINUOUS:
+            assert not book_of.is_crossed(desk.ladder, listed.number), f"the book of {listed.symbol} is crossed"
 
 
 def prices_are_within_the_band(exchange: Exchange) -> None:
@@ -90,7 +94,7 @@ def prices_are_within_the_band(exchange: Exchange) -> None:
     for listed in exchange.instruments:
         row = desk.instruments[listed.number]
         prices = trades["price_ticks"][trades["instrument"] == listed.number].tolist()
-        prices += [int(order.price_ticks) for order in book_of.resting(desk.ladder, listed.number)]
+        prices += [int(order.price_ticks) for order in book_of.orders_of(desk.ladder, listed.number)]
         for price in prices:
             assert row.band_low_ticks <= price <= row.band_high_ticks, f"{listed.symbol}: {price} ticks"
 

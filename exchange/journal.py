@@ -27,12 +27,13 @@ from urllib.parse import quote
 
 import numpy as np
 
-from exchange.rows import COMMAND, type_of_rows
+from exchange.rows import COMMAND, CommandKind, type_of_rows
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _APPLICATION_ID = 0x63617262  # "carb"
 _GENESIS = bytes(32)
 _COUNT = struct.Struct("<I")
+_KIND_AT = COMMAND.fields["kind"][1] if COMMAND.fields else 0  # byte of a row
 
 
 class JournalError(Exception):
@@ -54,6 +55,16 @@ class Batch:
     def encode(self) -> bytes:
         lengths = np.fromiter(map(len, self.details), np.uint32, len(self.details))
         return b"".join((_COUNT.pack(self.rows.size), self.rows.tobytes(), lengths.tobytes(), *self.details))
+
+    @staticmethod
+    def encode_rows(rows: bytes) -> bytes:
+        """The block of trading rows, given as bytes, without details. ValueError for none, or a CONTROL command."""
+        if not rows:
+            raise ValueError("a block holds at least one command")
+        if CommandKind.CONTROL in rows[_KIND_AT :: COMMAND.itemsize]:
+            raise ValueError("a CONTROL command has a detail")
+        count = len(rows) // COMMAND.itemsize
+        return _COUNT.pack(count) + rows + bytes(4 * count)
 
     @classmethod
     def decode(cls, block: bytes) -> Self:
@@ -84,6 +95,17 @@ class Journal(Protocol):
     def close(self) -> None: ...
 
 
+class _Done(Future[None]):
+    """What is recorded in memory is recorded at once."""
+
+    def result(self, timeout: float | None = None) -> None:
+        return None
+
+
+_DONE = _Done()
+_DONE.set_result(None)
+
+
 class MemoryJournal:
     """A journal that forgets with the process: for research, benchmarks and tests."""
 
@@ -92,9 +114,7 @@ class MemoryJournal:
 
     def append(self, block: bytes) -> "Future[None]":
         self._blocks.append(block)
-        done: Future[None] = Future()
-        done.set_result(None)
-        return done
+        return _DONE
 
     def blocks(self) -> Iterator[bytes]:
         return iter(self._blocks)

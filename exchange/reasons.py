@@ -25,32 +25,47 @@ class Reason(IntEnum):
     UNKNOWN_COMMAND = 9
     # when
     MARKET_CLOSED = 10
-    WRONG_PHASE = 11
-    DAY_NOT_SETTLED = 12
-    DAY_ALREADY_SETTLED = 13
-    DATE_NOT_LATER = 14
-    CLIENT_ORDER_ID_USED = 15
-    # how much and at what price
+    MARKET_HALTED = 11
+    WRONG_PHASE = 12
+    DAY_NOT_SETTLED = 13
+    DAY_ALREADY_SETTLED = 14
+    DATE_NOT_LATER = 15
+    CLIENT_ORDER_ID_USED = 16
+    ALREADY_HALTED = 17
+    NOT_HALTED = 18
+    # on which terms
     INVALID_SIDE = 20
     INVALID_TIME_IN_FORCE = 21
-    QUANTITY_NOT_POSITIVE = 22
-    QUANTITY_OFF_LOT = 23
-    PRICE_OFF_TICK = 24
-    PRICE_NOT_POSITIVE = 25
-    PRICE_OUTSIDE_BAND = 26
-    PRICE_OUT_OF_RANGE = 27
-    AMOUNT_OFF_FEN = 28
-    AMOUNT_NOT_POSITIVE = 29
-    AMOUNT_TOO_LARGE = 30
-    ORDER_EXISTS = 31  # foreign flow: the reference of an order that still rests
-    ORDER_ID_OUT_OF_SEQUENCE = 32  # foreign flow with assigned ids
+    INVALID_ORDER_TYPE = 22
+    INVALID_SELF_TRADE_PREVENTION = 23
+    TIME_IN_FORCE_NOT_ALLOWED = 24  # the rule set lets no order outlive its day
+    CONTRADICTORY_TERMS = 25  # see exchange.trading
+    NOT_IN_CALL = 26  # IOC, FOK, post-only: nothing trades at once in a call auction
+    LAST_DAY_PASSED = 27
+    # how much and at what price
+    QUANTITY_NOT_POSITIVE = 30
+    QUANTITY_OFF_LOT = 31
+    INVALID_DISPLAY_QUANTITY = 32
+    PRICE_OFF_TICK = 33
+    PRICE_NOT_POSITIVE = 34
+    PRICE_OUTSIDE_BAND = 35
+    PRICE_OUT_OF_RANGE = 36
+    AMOUNT_OFF_FEN = 37
+    AMOUNT_NOT_POSITIVE = 38
+    AMOUNT_TOO_LARGE = 39
+    ORDER_EXISTS = 40  # foreign flow: the reference of an order that still rests
+    ORDER_ID_OUT_OF_SEQUENCE = 41  # foreign flow with assigned ids
+    STOP_ALREADY_REACHED = 42
+    POST_ONLY_WOULD_TRADE = 43
     # with what
-    INSUFFICIENT_CASH = 40
-    INSUFFICIENT_UNITS = 41
-    # why an order ended without a refusal
+    INSUFFICIENT_CASH = 50
+    INSUFFICIENT_UNITS = 51
+    # why something happened without a refusal
     BY_REQUEST = 60
     IMMEDIATE_OR_CANCEL = 61
     END_OF_DAY = 62
+    SELF_TRADE = 63
+    AUCTION = 64  # a trade of a call auction: neither order took
 
     @property
     def code(self) -> str:

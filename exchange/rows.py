@@ -19,7 +19,8 @@ class CommandKind(IntEnum):
     CONTROL = 0  # everything off the trading path; the command itself is the row's detail
     PLACE_ORDER = 1
     CANCEL_ORDER = 2
-    AMEND_ORDER = 3  # foreign order flow only, so far
+    AMEND_ORDER = 3
+    CANCEL_ORDERS = 4  # mass cancel: of an account (0: of everybody), an instrument (0: all), a side (2: both)
 
 
 class EventKind(IntEnum):
@@ -32,6 +33,10 @@ class EventKind(IntEnum):
     CANCEL_REFUSED = 5
     AMENDED = 6  # an order has a new price or quantity, even if it then trades in full
     AMEND_REFUSED = 7
+    PREVENTED = 8  # taker and maker have one beneficial owner: no trade, `leaves` says who is gone
+    REFRESHED = 9  # an iceberg shows its next slice, at the back of its queue
+    TRIGGERED = 10  # a trade reached the stop price of an order, which now enters the book
+    ORDERS_CANCELLED = 11  # the end of a mass cancel
 
     @property
     def label(self) -> str:
@@ -48,13 +53,19 @@ COMMAND = _records(
         ("sequence", "i8"),  # order of commands, from 1, stamped by the engine
         ("now_ns", "i8"),  # stamped by the engine
         ("order_id", "i8"),  # CANCEL_ORDER, AMEND_ORDER: which; in a foreign flow the external reference
-        ("price_ticks", "i8"),
-        ("quantity", "i8"),
+        ("price_ticks", "i8"),  # limit; 0 of a market or stop order
+        ("quantity", "i8"),  # of an amend: the new leaves
         ("account", "u4"),
+        ("stop_ticks", "i4"),  # stop price of a stop or stop-limit order; of an amend 0: as it was
+        ("display_quantity", "i4"),  # slice that an iceberg shows; 0: all of it
+        ("last_day", "u2"),  # GTD: the last day of its life, in days since 1970
         ("instrument", "u2"),
         ("kind", "u1"),  # CommandKind
         ("side", "u1"),  # matching.orders.Side
+        ("order_type", "u1"),  # matching.orders.OrderType
         ("time_in_force", "u1"),  # matching.orders.TimeInForce
+        ("self_trade", "u1"),  # matching.orders.SelfTradePrevention
+        ("post_only", "u1"),  # 1: refused if it would trade at once
     ],
 )
 
@@ -62,18 +73,19 @@ EVENT = _records(
     [
         ("sequence", "i8"),  # of the command that caused it
         ("order_id", "i8"),
-        ("maker_order_id", "i8"),  # TRADED
+        ("maker_order_id", "i8"),  # TRADED, PREVENTED; of an auction trade the sell order
         ("price_ticks", "i8"),  # TRADED: the execution price; else the order's limit
-        ("quantity", "i8"),  # TRADED: of this fill; CANCELLED: taken off; else of the order
+        ("quantity", "i8"),  # TRADED: of this fill; CANCELLED: taken off; REFRESHED: shown; else of the order
         ("leaves", "i8"),  # of order_id, after the event
-        ("maker_leaves", "i8"),  # TRADED: of maker_order_id, after the event
+        ("maker_leaves", "i8"),  # TRADED, PREVENTED: of maker_order_id, after the event
         ("trade_id", "i8"),  # TRADED
         ("account", "u4"),  # owner of order_id
-        ("maker_account", "u4"),  # TRADED
+        ("maker_account", "u4"),  # TRADED, PREVENTED
         ("instrument", "u2"),
         ("kind", "u1"),  # EventKind
         ("side", "u1"),  # of order_id
         ("reason", "u1"),  # exchange.reasons.Reason
+        ("priority", "u1"),  # AMENDED: matching.orders.Priority
     ],
 )
 
@@ -91,9 +103,14 @@ TRADE = _records(
         ("buyer", "u4"),  # account
         ("seller", "u4"),  # account
         ("instrument", "u2"),
-        ("aggressor", "u1"),  # side of the taker
+        ("aggressor", "u1"),  # side of the taker; EITHER_SIDE in an auction
     ],
 )
+
+
+def copied(rows: type_of_rows) -> type_of_rows:
+    """Rows in memory of their own, which can't be written to. By way of bytes: see `joined`."""
+    return np.frombuffer(rows.tobytes(), rows.dtype)
 
 
 def joined(parts: Sequence[type_of_rows]) -> type_of_rows:

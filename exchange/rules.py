@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from matching.orders import SelfTradePrevention
 from matching.pricing import ExecutionPrice
 
 Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
@@ -32,12 +33,27 @@ class ClosingPrice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rule: Literal["day_vwap", "last_5_vwap", "last_trade"]
 
 
+class ExecutionPriceRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Execution-price rule in force from a date (see `matching.pricing`)."""
+
+    effective_from: date
+    rule: Literal["maker", "median_of_three", "seller_price"]
+
+
+class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether an order may outlive its day (GTC, GTD), from a date."""
+
+    effective_from: date
+    allowed: bool
+
+
 class PriceBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Daily price limits about the previous close, as shares of it; asymmetric where the rule is."""
+    """Daily price limits of a trading method, as shares of the previous close; asymmetric where the rule is."""
 
     effective_from: date
     up: Annotated[str, msgspec.Meta(pattern=r"^[0-9](\.[0-9]{1,6})?$")]
     down: Share
+    method: Literal["negotiated", "block", "forward"] = "negotiated"
 
 
 class Fees(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,17 +77,36 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     currency: str
     tick: Money
     lot: Annotated[int, msgspec.Meta(ge=1)]
-    execution_price: Literal["maker", "median_of_three"]
     resale_lag_days: Annotated[int, msgspec.Meta(ge=0, le=1)]
     proceeds_usable_same_day: bool
     closing_prices: list[ClosingPrice]
+    execution_prices: list[ExecutionPriceRule] = []
+    carry_over: list[CarryOver] = []
+    self_trade_prevention: Literal["allow", "cancel_newest", "cancel_oldest", "cancel_both", "decrement"] = (
+        "cancel_newest"
+    )
     opening_price: Money | None = None
+    opening_call: str | None = None  # when the call auction opens that ends with the first session's start
+    closing_call: str | None = None  # when the one opens that ends with the last session
     price_bands: list[PriceBand] = []
     fees: list[Fees] = []
 
+    def execution_price_on(self, day: date) -> ExecutionPrice:
+        """Execution-price rule of a day; the maker's price where none is named."""
+        rule = in_force(self.execution_prices, day)
+        return ExecutionPrice[rule.rule.upper()] if rule else ExecutionPrice.MAKER
+
+    def carry_over_on(self, day: date) -> bool:
+        """Whether GTC and GTD orders are taken on a day; they are where nothing is said."""
+        rule = in_force(self.carry_over, day)
+        return rule is None or rule.allowed
+
     @property
-    def execution_price_rule(self) -> ExecutionPrice:
-        return ExecutionPrice[self.execution_price.upper()]
+    def self_trade_rule(self) -> SelfTradePrevention:
+        """What happens to orders of one beneficial owner that choose nothing; BY_RULES: they trade."""
+        if self.self_trade_prevention == "allow":
+            return SelfTradePrevention.BY_RULES
+        return SelfTradePrevention[self.self_trade_prevention.upper()]
 
     @property
     def tick_size(self) -> Decimal:
@@ -86,9 +121,9 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rule = in_force(self.closing_prices, day)
         return rule.rule if rule else "last_trade"
 
-    def band_ticks(self, day: date, previous_close_ticks: int) -> tuple[int, int] | None:
-        """Lowest and highest valid price in ticks, rounded half-up; None without a band."""
-        band = in_force(self.price_bands, day)
+    def band_ticks(self, day: date, previous_close_ticks: int, method: str = "negotiated") -> tuple[int, int] | None:
+        """Lowest and highest valid price of a method in ticks, rounded half-up; None without a band."""
+        band = in_force([band for band in self.price_bands if band.method == method], day)
         if band is None:
             return None
         low = half_up(previous_close_ticks * (1 - Decimal(band.down)))
@@ -102,7 +137,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return int(Decimal(fees.buyer) * 1_000_000), int(Decimal(fees.seller) * 1_000_000)
 
 
-_Dated = TypeVar("_Dated", ClosingPrice, PriceBand, Fees)
+_Dated = TypeVar("_Dated", ClosingPrice, ExecutionPriceRule, CarryOver, PriceBand, Fees)
 
 
 def in_force(rules: list[_Dated], day: date) -> _Dated | None:
@@ -133,7 +168,9 @@ def load_rule_set(name_or_file: str) -> RuleSet:
 
 
 def _check(rules: RuleSet) -> None:
-    times = [rules.pre_open, *(at for session in rules.sessions for at in session), rules.settle_at]
+    sessions = [at for session in rules.sessions for at in session]
+    calls = [[at] if at else [] for at in (rules.opening_call, rules.closing_call)]
+    times = [rules.pre_open, *calls[0], *sessions[:-1], *calls[1], sessions[-1], rules.settle_at]
     try:
         parsed = [time.fromisoformat(at) for at in times]
         ZoneInfo(rules.timezone)
@@ -142,7 +179,7 @@ def _check(rules: RuleSet) -> None:
     if any(at.tzinfo for at in parsed):
         raise RuleSetError(f"rule set {rules.name!r}: times are local to {rules.timezone}, without an offset")
     if parsed != sorted(set(parsed)):
-        raise RuleSetError(f"rule set {rules.name!r}: pre_open, sessions and settle_at must follow one another")
+        raise RuleSetError(f"rule set {rules.name!r}: pre_open, calls, sessions and settle_at must follow one another")
     if Decimal(rules.tick) * 100 != rules.fen_per_tick or rules.fen_per_tick < 1:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
     if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:

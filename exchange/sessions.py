@@ -1,11 +1,13 @@
 """The trading day: phases, what each admits, and the timetable of a date on the exchange's calendar.
 
-| phase      | new orders | cancels | entered by      |
-|------------|------------|---------|-----------------|
-| closed     | no         | no      | CloseSession    |
-| pre-open   | no         | yes     | OpenDay         |
-| continuous | yes        | yes     | StartTrading    |
-| break      | no         | yes     | BreakSession    |
+| phase      | new orders, amends | cancels | entered by                                     |
+|------------|--------------------|---------|------------------------------------------------|
+| closed     | no                 | no      | CloseSession                                   |
+| pre-open   | no                 | yes     | OpenDay                                        |
+| call       | yes, rest only     | yes     | OpenCall; left by an uncrossing                |
+| continuous | yes                | yes     | StartTrading                                   |
+| break      | no                 | yes     | BreakSession                                   |
+| halted     | no                 | yes     | HaltTrading of an instrument, until it resumes |
 
 Whether a date is a trading day comes from `exchange_calendars`, the kept library of exchange holidays;
 its Shanghai calendar reaches to the end of the last year whose holidays have been announced.
@@ -17,7 +19,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from exchange.commands import BreakSession, CloseSession, Control, OpenDay, SettleDay, StartTrading
+from exchange.commands import BreakSession, CloseSession, Control, OpenCall, OpenDay, SettleDay, StartTrading
 from exchange.rules import RuleSet
 
 _FIRST_KNOWN_DATE = "2013-01-01"  # before the first pilot market opened
@@ -30,6 +32,8 @@ class Phase(IntEnum):
     PRE_OPEN = 1
     CONTINUOUS = 2
     BREAK = 3
+    CALL = 4
+    HALTED = 5  # of an instrument, while the market calls or trades
 
     @property
     def label(self) -> str:
@@ -85,8 +89,12 @@ def timetable(rules: RuleSet, day: date) -> list[Step]:
         return int(moment.timestamp()) * 1_000_000_000
 
     steps = [Step(at(rules.pre_open), OpenDay(day))]
+    if rules.opening_call:
+        steps.append(Step(at(rules.opening_call), OpenCall()))
     for number, (start, end) in enumerate(rules.sessions, 1):
         steps.append(Step(at(start), StartTrading()))
+        if rules.closing_call and number == len(rules.sessions):
+            steps.append(Step(at(rules.closing_call), OpenCall()))
         steps.append(Step(at(end), CloseSession() if number == len(rules.sessions) else BreakSession()))
     steps.append(Step(at(rules.settle_at), SettleDay()))
     return steps

@@ -17,7 +17,7 @@ from exchange.rows import TRADE, joined, type_of_rows
 from exchange.rules import RuleSet
 from exchange.sessions import Phase
 from exchange.trading import TradingPath
-from matching.ladder import resting
+from matching.ladder import orders_of, price_at
 from registry.accounts import Accounts
 from registry.holdings import BUCKETS
 from registry.serials import Serials
@@ -48,6 +48,8 @@ class Exchange:
         self.phase = Phase.CLOSED
         self.session = 0  # continuous sessions begun today
         self.is_settled = True
+        self.is_interrupted = False  # a call auction interrupts a continuous session, which will go on
+        self.halts: dict[int, str] = {}  # reason by number of a halted instrument
 
         self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
         self.unsettled_trades: list[type_of_rows] = []
@@ -79,7 +81,10 @@ class Exchange:
         add("rules", self.rules)
         add("day", self.date, self.phase, self.session, self.is_settled)
         add("cash", self.cash_deposited, self.cash_withdrawn)
-        add("counters", *(int(value) for value in desk.counters[0]), int(desk.ladder.pool[0].next_order_id))
+        add("interrupted", self.is_interrupted)
+        add("halts", sorted(self.halts.items()))
+        add("counters", int(desk.progress[0].next_trade_id), int(desk.progress[0].house))
+        add("orders", int(desk.ladder.pool[0].next_order_id))
         for account in self.accounts:
             add("account", account)
             for asset in range(len(self.units) + 1):
@@ -92,9 +97,9 @@ class Exchange:
             add("block", block)
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
-            add("reference", int(desk.ladder.books[instrument.number].reference_ticks))
-            for order in resting(desk.ladder, instrument.number):
-                add("order", *(int(order[name]) for name in _ORDER_FIELDS))
+            for order in orders_of(desk.ladder, instrument.number):
+                stands_at = price_at(desk.ladder.queues[order.queue], int(order.level))
+                add("order", stands_at, *(int(order[name]) for name in _ORDER_FIELDS))
         for (account_number, client_order_id), (_, row) in sorted(self.client_orders.items()):
             add("client order", account_number, client_order_id, row)
         add("entries", [(account_number, entry) for account_number, entry in self.entries])
@@ -104,4 +109,7 @@ class Exchange:
         return content.hexdigest()
 
 
-_ORDER_FIELDS = ("order_id", "price_ticks", "leaves", "turnover", "owner", "side", "time_in_force")
+_ORDER_FIELDS = (
+    "order_id", "price_ticks", "shown", "hidden", "display", "turnover", "owner", "last_day", "side",
+    "time_in_force", "self_trade", "terms",
+)  # fmt: skip

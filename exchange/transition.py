@@ -18,23 +18,31 @@ from exchange.commands import (
     Control,
     DepositCash,
     FoundExchange,
+    HaltTrading,
     IssueUnits,
     ListInstrument,
     OpenAccount,
+    OpenCall,
     OpenDay,
+    ResumeTrading,
     SettleDay,
     StartTrading,
     TransferUnits,
     WithdrawCash,
+    day_number,
     decode_control,
 )
+from exchange.desk import PARTICIPANT
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.journal import Batch
 from exchange.reasons import Reason, Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, UNITS_MAX, Exchange
+from exchange.trading import Written
 from matching import ladder as book_of
+from matching.auction import uncrossing
+from matching.orders import Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
 from registry.accounts import Account, ParticipantClass
@@ -69,21 +77,57 @@ def apply(exchange: Exchange, batch: Batch) -> Outcome:
     for start, end in _stretches(batch.rows):
         stretch = batch.rows[start:end]
         if stretch[0].kind == CommandKind.CONTROL:
-            expired = [np.zeros(0, EVENT)]
-            event = _apply_control(exchange, stretch, batch.details[start], expired)
-            outcome.events[int(stretch[0].sequence)] = event
-            rows.extend(expired)
+            step = Step(exchange, stretch)
+            outcome.events[step.sequence] = _apply_control(step, batch.details[start])
+            rows.extend(step.rows)
+            trades.extend(step.trades)
+            exchange.sequence, exchange.now_ns = step.sequence, int(stretch[0].now_ns)
         else:
-            new_rows, new_trades = exchange.path.run(stretch)
+            last = stretch[-1]
+            new_rows, new_trades = apply_rows(exchange, stretch, int(last.sequence), int(last.now_ns))
             _remember_client_orders(exchange, stretch, batch.details[start:end], new_rows)
-            if new_trades.size:
-                exchange.unsettled_trades.append(new_trades)
             rows.append(new_rows)
             trades.append(new_trades)
-        exchange.sequence = int(stretch[-1].sequence)
-        exchange.now_ns = int(stretch[-1].now_ns)
     outcome.rows, outcome.trades = joined(rows), joined(trades)
     return outcome
+
+
+def apply_rows(exchange: Exchange, rows: type_of_rows, sequence: int, now_ns: int) -> Written:
+    """Apply rows of the trading path, the last of them stamped so; returns event rows and trade rows."""
+    written = _noted(exchange, exchange.path.run(rows))
+    exchange.sequence, exchange.now_ns = sequence, now_ns
+    return written
+
+
+def _noted(exchange: Exchange, written: Written) -> Written:
+    """Trades wait for settlement from the moment they happen."""
+    if written[1].size:
+        exchange.unsettled_trades.append(written[1])
+    return written
+
+
+@dataclass
+class Step:
+    """A command off the trading path at work, and what it makes the trading path write."""
+
+    exchange: Exchange
+    row: type_of_rows  # (1,) COMMAND
+    rows: list[type_of_rows] = field(default_factory=list)
+    trades: list[type_of_rows] = field(default_factory=list)
+
+    @property
+    def sequence(self) -> int:
+        return int(self.row[0].sequence)
+
+    def say(self, written: Written) -> None:
+        """Event rows and trade rows that the command causes."""
+        events, trades = _noted(self.exchange, written)
+        self.rows.append(events)
+        self.trades.append(trades)
+
+    def say_events(self, events: type_of_rows) -> None:
+        """Event rows without trades."""
+        self.rows.append(events)
 
 
 def _stretches(rows: type_of_rows) -> Iterator[tuple[int, int]]:
@@ -115,20 +159,17 @@ def content_of(row: np.record) -> bytes:
     return b"".join(row[name].tobytes() for name in COMMAND.names or () if name not in ("sequence", "now_ns"))
 
 
-def _apply_control(exchange: Exchange, row: type_of_rows, detail: bytes, expired: list[type_of_rows]) -> happened.Event:
+def _apply_control(step: Step, detail: bytes) -> happened.Event:
     command = decode_control(detail)
-    sequence = int(row[0].sequence)
     try:
-        if exchange.rules is None and not isinstance(command, FoundExchange):
+        if step.exchange.rules is None and not isinstance(command, FoundExchange):
             raise AssertionError("the first command of a journal founds the exchange")
-        return _handle(exchange, command, sequence, row, expired)
+        return _handle(step.exchange, command, step)
     except Refused as refused:
         return happened.CommandRefused(refused.reason, refused.detail)
 
 
-def _handle(
-    exchange: Exchange, command: Control, sequence: int, row: type_of_rows, expired: list[type_of_rows]
-) -> happened.Event:
+def _handle(exchange: Exchange, command: Control, step: Step) -> happened.Event:
     match command:
         case FoundExchange():
             return found_exchange(exchange, command)
@@ -137,21 +178,27 @@ def _handle(
         case ListInstrument():
             return list_instrument(exchange, command)
         case DepositCash():
-            return deposit_cash(exchange, command, sequence)
+            return deposit_cash(exchange, command, step.sequence)
         case WithdrawCash():
-            return withdraw_cash(exchange, command, sequence)
+            return withdraw_cash(exchange, command, step.sequence)
         case IssueUnits():
-            return issue_units(exchange, command, sequence)
+            return issue_units(exchange, command, step.sequence)
         case TransferUnits():
             return transfer_units(exchange, command)
         case OpenDay():
-            return open_day(exchange, command)
+            return open_day(exchange, command, step)
+        case OpenCall():
+            return open_call(exchange)
         case StartTrading():
-            return start_trading(exchange)
+            return start_trading(exchange, step)
+        case HaltTrading():
+            return halt_trading(exchange, command)
+        case ResumeTrading():
+            return resume_trading(exchange, command, step)
         case BreakSession():
             return break_session(exchange)
         case CloseSession():
-            return close_session(exchange, row, expired)
+            return close_session(exchange, step)
         case SettleDay():
             return settle_day(exchange)
         case _:
@@ -185,7 +232,7 @@ def found_exchange(exchange: Exchange, command: FoundExchange) -> happened.Excha
 
     exchange.rules = command.rules
     house = open_account(exchange, OpenAccount(HOUSE, command.rules.title, ParticipantClass.MARKET_OPERATOR)).account
-    exchange.path.desk.counters[0].house = house.number
+    exchange.path.desk.progress[0].house = house.number
     return happened.ExchangeFounded(command.rules.name)
 
 
@@ -193,13 +240,16 @@ def open_account(exchange: Exchange, command: OpenAccount) -> happened.AccountOp
     taken = command.account_id in exchange.accounts.by_id
     _require(not taken, Reason.ACCOUNT_EXISTS, f"account {command.account_id!r} is open already")
 
-    account = exchange.accounts.open(command.account_id, command.name, command.participant_class)
+    account = exchange.accounts.open(
+        command.account_id, command.name, command.participant_class, command.beneficial_owner
+    )
     _fit_balances(exchange)
     desk = exchange.path.desk
-    may_trade = np.zeros(account.number + 1, np.uint8)
-    may_trade[:-1] = desk.may_trade
-    may_trade[account.number] = account.participant_class.may_trade
-    exchange.path.desk = desk._replace(may_trade=may_trade)
+    participants = np.zeros(account.number + 1, PARTICIPANT)
+    participants[:-1] = desk.participants
+    participants[account.number].group = account.group
+    participants[account.number].may_trade = account.participant_class.may_trade
+    exchange.path.desk = desk._replace(participants=participants)
     return happened.AccountOpened(account)
 
 
@@ -218,7 +268,7 @@ def list_instrument(exchange: Exchange, command: ListInstrument) -> happened.Ins
         _require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
     else:
         _require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
-    _require(opening_ticks < book_of.REACH_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
+    _require(opening_ticks < book_of.PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
     unit = exchange.units.register(symbol, command.species, command.vintage)
     instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
@@ -231,7 +281,7 @@ def list_instrument(exchange: Exchange, command: ListInstrument) -> happened.Ins
     rows[instrument.number].asset = unit.number
     rows[instrument.number].fen_per_tick = rules.fen_per_tick
     rows[instrument.number].lot = rules.lot
-    rows[instrument.number].execution_price = rules.execution_price_rule
+    rows[instrument.number].self_trade = rules.self_trade_rule
     rows[instrument.number].resale_at_once = rules.resale_lag_days == 0
     rows[instrument.number].proceeds_at_once = rules.proceeds_usable_same_day
     exchange.path.desk = desk._replace(instruments=rows, ladder=book_of.with_instrument(desk.ladder))
@@ -305,10 +355,16 @@ def transfer_units(exchange: Exchange, command: TransferUnits) -> happened.Units
 
 def _set_phase(exchange: Exchange, phase: Phase) -> None:
     exchange.phase = phase
-    exchange.path.desk.instruments["phase"][1:] = phase
+    for instrument in exchange.instruments:
+        halted = instrument.number in exchange.halts and phase in (Phase.CALL, Phase.CONTINUOUS)
+        exchange.path.desk.instruments[instrument.number].phase = Phase.HALTED if halted else phase
 
 
-def open_day(exchange: Exchange, command: OpenDay) -> happened.DayOpened:
+def _phase(exchange: Exchange, number: int) -> Phase:
+    return Phase(int(exchange.path.desk.instruments[number].phase))
+
+
+def open_day(exchange: Exchange, command: OpenDay, step: Step) -> happened.DayOpened:
     _require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, f"the day {exchange.date} is still open")
     _require(exchange.is_settled, Reason.DAY_NOT_SETTLED, f"the day {exchange.date} has not been settled")
     later = exchange.date is None or command.date > exchange.date
@@ -316,29 +372,92 @@ def open_day(exchange: Exchange, command: OpenDay) -> happened.DayOpened:
 
     rules, desk = exchange.market, exchange.path.desk
     exchange.date, exchange.session, exchange.is_settled = command.date, 0, False
+    exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
+    before = desk.instruments.copy()
     buyer_ppm, seller_ppm = rules.fee_ppm(command.date)
     for instrument in exchange.instruments:
         row = desk.instruments[instrument.number]
+        row.today = day_number(command.date)
+        row.execution_price = rules.execution_price_on(command.date)
+        row.carries_over = rules.carry_over_on(command.date)
         row.last_ticks = instrument.close_ticks
         row.band_low_ticks, row.band_high_ticks = rules.band_ticks(command.date, instrument.close_ticks) or (
             1,
             UNLIMITED_TICKS,
         )
         row.buyer_fee_ppm, row.seller_fee_ppm = buyer_ppm, seller_ppm
-        desk.ladder.books[instrument.number].reference_ticks = instrument.close_ticks
+    step.say_events(exchange.path.carry_over(step.row, before))
     _set_phase(exchange, Phase.PRE_OPEN)
     return happened.DayOpened(command.date)
 
 
-def start_trading(exchange: Exchange) -> happened.TradingStarted:
-    startable = exchange.phase in (Phase.PRE_OPEN, Phase.BREAK)
+def open_call(exchange: Exchange) -> happened.CallOpened:
+    callable_from = exchange.phase in (Phase.PRE_OPEN, Phase.BREAK, Phase.CONTINUOUS)
+    _require(callable_from, Reason.WRONG_PHASE, f"no call auction opens from {exchange.phase.label}")
+    assert exchange.date is not None
+
+    exchange.is_interrupted = exchange.phase == Phase.CONTINUOUS
+    _set_phase(exchange, Phase.CALL)
+    return happened.CallOpened(exchange.date)
+
+
+def start_trading(exchange: Exchange, step: Step) -> happened.TradingStarted:
+    startable = exchange.phase in (Phase.PRE_OPEN, Phase.BREAK, Phase.CALL)
     _require(startable, Reason.WRONG_PHASE, f"trading does not start from {exchange.phase.label}")
 
-    exchange.session += 1
+    if not exchange.is_interrupted:
+        exchange.session += 1
+    exchange.is_interrupted = False
     _set_phase(exchange, Phase.CONTINUOUS)
-    return happened.TradingStarted(exchange.session)
+    trading = [listed.number for listed in exchange.instruments if listed.number not in exchange.halts]
+    return happened.TradingStarted(exchange.session, _uncross(exchange, step, trading))
+
+
+def _uncross(exchange: Exchange, step: Step, numbers: list[int]) -> list[happened.Auction]:
+    """Hold the auction of each of these instruments whose book is crossed; where trading goes on, stops follow."""
+    path, auctions = exchange.path, []
+    for number in numbers:
+        bids, asks = (book_of.depth(path.desk.ladder, book_of.queue_index(number, side)) for side in Side)
+        found = uncrossing(bids, asks, int(path.desk.instruments[number].last_ticks))
+        if found is None:
+            continue
+        auctions.append(happened.Auction(number, found.price_ticks, found.volume, found.imbalance))
+        step.say(path.uncross(step.row, number, found.price_ticks, found.volume))
+        if path.desk.instruments[number].phase == Phase.CONTINUOUS:
+            step.say(path.trigger(step.row, number, found.price_ticks))
+    return auctions
+
+
+def _named(exchange: Exchange, symbol: str | None) -> list[int]:
+    """Number of one instrument, or of all."""
+    if symbol is None:
+        return [listed.number for listed in exchange.instruments]
+    listed = exchange.instruments.by_symbol.get(symbol)
+    if listed is None:
+        raise Refused(Reason.UNKNOWN_INSTRUMENT, f"no instrument {symbol!r}")
+    return [listed.number]
+
+
+def halt_trading(exchange: Exchange, command: HaltTrading) -> happened.TradingHalted:
+    halted = [number for number in _named(exchange, command.symbol) if number not in exchange.halts]
+    _require(bool(halted), Reason.ALREADY_HALTED, "there is nothing left to halt")
+
+    exchange.halts.update(dict.fromkeys(halted, command.reason))
+    _set_phase(exchange, exchange.phase)
+    return happened.TradingHalted(halted, command.reason)
+
+
+def resume_trading(exchange: Exchange, command: ResumeTrading, step: Step) -> happened.TradingResumed:
+    resumed = [number for number in _named(exchange, command.symbol) if number in exchange.halts]
+    _require(bool(resumed), Reason.NOT_HALTED, "there is no halt to end")
+
+    for number in resumed:
+        del exchange.halts[number]
+    _set_phase(exchange, exchange.phase)
+    uncrossed = resumed if exchange.phase == Phase.CONTINUOUS else []
+    return happened.TradingResumed(resumed, command.reason, _uncross(exchange, step, uncrossed))
 
 
 def break_session(exchange: Exchange) -> happened.SessionBroken:
@@ -348,11 +467,13 @@ def break_session(exchange: Exchange) -> happened.SessionBroken:
     return happened.SessionBroken(exchange.session)
 
 
-def close_session(exchange: Exchange, row: type_of_rows, expired: list[type_of_rows]) -> happened.SessionClosed:
+def close_session(exchange: Exchange, step: Step) -> happened.SessionClosed:
     _require(exchange.phase != Phase.CLOSED, Reason.WRONG_PHASE, "the market is closed")
     assert exchange.date is not None
 
-    expired.append(exchange.path.expire(row))
+    called = [listed.number for listed in exchange.instruments if _phase(exchange, listed.number) == Phase.CALL]
+    auctions = _uncross(exchange, step, called)
+    step.say_events(exchange.path.expire(step.row))
     _set_phase(exchange, Phase.CLOSED)
     rule = exchange.market.closing_rule(exchange.date)
     trades = exchange.trades_today()
@@ -360,7 +481,7 @@ def close_session(exchange: Exchange, row: type_of_rows, expired: list[type_of_r
         own = trades[trades["instrument"] == instrument.number]
         instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], instrument.close_ticks)
     closes = {instrument.number: instrument.close_ticks for instrument in exchange.instruments}
-    return happened.SessionClosed(exchange.date, closes)
+    return happened.SessionClosed(exchange.date, closes, auctions)
 
 
 def settle_day(exchange: Exchange) -> happened.DaySettled:
@@ -369,7 +490,7 @@ def settle_day(exchange: Exchange) -> happened.DaySettled:
 
     desk, day = exchange.path.desk, str(exchange.date)
     trades = exchange.trades_today()
-    house = int(desk.counters[0].house)
+    house = int(desk.progress[0].house)
     owed = obligations(trades, desk.instruments["asset"], desk.instruments["fen_per_tick"])
     moves = settlement_batch.movements(owed, desk.balances.shape, house)
     assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"

@@ -2,22 +2,26 @@
 
 How it works
 ------------
-Every price of an instrument's window is one row of ``levels``; a price holds bids or asks, never
-both, so one ladder serves both sides and ``best_bid`` < ``best_ask`` always. Orders live in recycled
-slots of ``orders``; a level names its oldest and newest slot, and each order names its older and newer
-neighbour. ``words`` has a bit per level and ``summary`` a bit per word: the next occupied price is one
-or two bit scans away. ``slot_of`` finds an order's slot by arithmetic on its id, since the exchange
-numbers orders in sequence.
+An instrument has four *queues* of orders: bids and asks, and outside the book the sell and buy stops that
+wait for a trade to reach them. A queue is a window of ``levels``, one row a tick, **best price first**:
+the level of a price is ``origin + sign * price``, where the sign of bids and sell stops (highest first) is
+-1. So *better* is always a smaller level, whichever way an order goes: the best level of a queue is one
+integer, the next best is found by scanning upwards, and nothing here asks whether somebody buys or sells.
 
-All instruments share the arrays; an instrument's window begins at ``books[i].first_level`` and is a
-multiple of 4,096 levels long, so that no word or summary word is shared. Slot 0, order 0 and
-instrument 0 are nobody.
+Orders live in recycled slots of ``orders``; a level names its oldest and newest slot, and each order names
+its older and newer neighbour. ``words`` has a bit per level and ``summary`` a bit per word: the next
+occupied price is one or two bit scans away. ``slot_of`` finds an order's slot by arithmetic on its id,
+since the exchange numbers orders in sequence.
+
+All queues share the arrays; a window is a multiple of 4,096 levels long, so that no word or summary word
+is shared. Slot 0, order 0 and instrument 0 are nobody. Slot 0 is also where a neighbour's link is written
+when there is no neighbour: that costs less than asking.
 
 What it leaves to others: whether an order may come in, who pays, what is said about it. Its plain twin
 is :class:`matching.book.Book`.
 
-Still not pretty: widening a window copies the arrays of all instruments. It is rare (the window
-doubles) and happens between two commands, never inside one.
+A window that must widen moves behind all others and doubles; what it leaves behind lies idle until the
+array is full. That happens between two commands, never inside one.
 """
 
 from collections.abc import Iterator
@@ -28,28 +32,35 @@ from numba import njit
 
 from matching.bits import highest_bit, lowest_bit
 from matching.orders import Side
+from matching.prefetch import prefetch
 
 inlined = njit(_nrt=False, inline="always")
 
 type_of_rows = np.ndarray[Any, np.dtype[Any]]
 
 BUY = int(Side.BUY)
-NO_BID = -(1 << 62)  # lower than any price
-NO_ASK = 1 << 62  # higher than any price
-NO_LEVEL = -1
+NOBODY = np.uint32(0)  # the slot of no order
+NO_LEVEL = 1 << 62  # worse than any level
 WINDOW_STEP = 4096  # levels: one summary word
-REACH_TICKS = 1 << 21  # a price further than this from the reference price is refused
+LEVELS = 1 << 20  # room for levels at first; memory that is not used costs nothing
+FIRST_WINDOW = 4 * WINDOW_STEP
+REACH_TICKS = 1 << 25  # the prices of one queue lie within so many ticks
+PRICE_MAX_TICKS = 1 << 40
+QUANTITY_MAX = 1 << 40  # tonnes of an order: no sum of a level's quantities can wrap
 
-BOOK = np.dtype(
+QUEUES = 4  # of an instrument: bids, asks, sell stops, buy stops
+STOPS = 2  # added to the queue of the book that moves towards them
+SIGNS = (-1, 1, -1, 1)
+
+QUEUE = np.dtype(
     (
         np.record,
         [
-            ("best_bid", "i8"),  # ticks, or NO_BID
-            ("best_ask", "i8"),  # ticks, or NO_ASK
-            ("low_ticks", "i8"),  # price of the window's first level
-            ("first_level", "i8"),  # row of `levels` where the window begins
-            ("window", "i8"),  # levels in the window
-            ("reference_ticks", "i8"),  # prices must lie within REACH_TICKS of it; 0: none yet
+            ("best", "i8"),  # level of the best price, or NO_LEVEL
+            ("origin", "i8"),  # level of a price = origin + sign x price
+            ("sign", "i8"),  # -1: the highest price is the best; 1: the lowest
+            ("first", "i8"),  # the window's levels: from here
+            ("end", "i8"),  # to before here
         ],
     )
 )
@@ -57,26 +68,32 @@ LEVEL = np.dtype(
     (
         np.record,
         [
-            ("quantity", "i8"),  # sum of leaves, tCO2e
-            ("oldest", "i4"),  # slot first in the queue
-            ("newest", "i4"),  # slot last in the queue
+            ("quantity", "i8"),  # sum of what its orders show and hide, tCO2e
+            ("oldest", "u4"),  # slot first in the queue
+            ("newest", "u4"),  # slot last in the queue
         ],
     )
 )
-ORDER = np.dtype(
+ORDER = np.dtype(  # 64 bytes: one line of the cache
     (
         np.record,
         [
             ("order_id", "i8"),
-            ("price_ticks", "i8"),
-            ("leaves", "i8"),  # quantity still to trade, tCO2e
+            ("price_ticks", "i8"),  # limit
+            ("shown", "i8"),  # what of its leaves stands in the queue, tCO2e
             ("turnover", "i8"),  # sum of price x quantity traded so far, fen: the caller's, for fees
+            ("hidden", "i4"),  # what an iceberg holds back
+            ("display", "i4"),  # slice that an iceberg shows; 0: no iceberg
+            ("older", "u4"),  # slot one place ahead in the queue
+            ("newer", "u4"),  # slot one place behind; of a free slot: the next free one
+            ("level", "u4"),  # where it stands
             ("owner", "u4"),  # whoever the caller says
-            ("older", "i4"),  # slot one place ahead in the queue
-            ("newer", "i4"),  # slot one place behind; of a free slot: the next free one
-            ("instrument", "u2"),
-            ("side", "u1"),
-            ("time_in_force", "u1"),
+            ("queue", "u2"),  # which it stands in
+            ("last_day", "u2"),  # of its life, days since 1970: the caller's
+            ("side", "u1"),  # matching.orders.Side
+            ("time_in_force", "u1"),  # matching.orders.TimeInForce
+            ("self_trade", "u1"),  # matching.orders.SelfTradePrevention: the caller's
+            ("terms", "u1"),  # the caller's
         ],
     )
 )
@@ -84,10 +101,10 @@ POOL = np.dtype(
     (
         np.record,
         [
-            ("free", "i8"),  # a free slot; 0: none
-            ("live", "i8"),  # resting orders
+            ("live", "i8"),  # slots in use
             ("next_order_id", "i8"),
             ("first_order_id", "i8"),  # the id whose slot is slot_of[0]
+            ("free", "u4"),  # a free slot; 0: none
         ],
     )
 )
@@ -96,28 +113,58 @@ POOL = np.dtype(
 class Ladder(NamedTuple):
     """The books of all instruments: arrays only, so that kernels take it as one argument."""
 
-    books: type_of_rows  # (instruments + 1,) BOOK
+    queues: type_of_rows  # (4 x (instruments + 1),) QUEUE
     levels: type_of_rows  # (sum of windows,) LEVEL
     words: type_of_rows  # (levels / 64,) u8, a bit per level
     summary: type_of_rows  # (words / 64,) u8, a bit per word
-    orders: type_of_rows  # (slots,) ORDER
-    slot_of: type_of_rows  # (ids,) i4, slot of order first_order_id + i; 0: not resting
+    orders: type_of_rows  # (slots + 1,) ORDER
+    slot_of: type_of_rows  # (ids,) u4, slot of order first_order_id + i; 0: not resting
     pool: type_of_rows  # (1,) POOL
 
 
-# ---------------------------------------------------------------- the kernels
+# ---------------------------------------------------------------- where
 
 
 @inlined
-def level_of(book, price_ticks):
-    """Row of `levels` that holds a price of the window."""
-    return book.first_level + price_ticks - book.low_ticks
+def at(rows, index):
+    """Row `index` >= 0 of an array; unsigned, or the machine asks each time whether to count from the end."""
+    return rows[np.uint64(index)]
 
 
 @inlined
-def in_window(book, price_ticks):
+def queue_of(instrument, side):
+    """Index of the queue in which an order of this side rests; `^ 1` is the one that it meets."""
+    return instrument * QUEUES + side
+
+
+@inlined
+def stop_queue_of(instrument, side):
+    """Index of the queue in which a stop order of this side waits: a sell stop for the price to fall."""
+    return instrument * QUEUES + STOPS + (1 - side)
+
+
+@inlined
+def level_of(queue, price_ticks):
+    """Level of a price, inside the window or not."""
+    return queue.origin + queue.sign * price_ticks
+
+
+@inlined
+def price_of(queue, level):
+    """Price in ticks of a level."""
+    return (level - queue.origin) * queue.sign
+
+
+@inlined
+def in_window(queue, price_ticks):
     """Whether the window has a level for this price."""
-    return book.low_ticks <= price_ticks < book.low_ticks + book.window
+    return queue.first <= level_of(queue, price_ticks) < queue.end
+
+
+@inlined
+def crosses(opposite, limit_ticks):
+    """Whether an order of this limit would trade with the best of the opposite queue."""
+    return opposite.best <= level_of(opposite, limit_ticks)
 
 
 @inlined
@@ -125,204 +172,187 @@ def find(ladder, order_id):
     """Slot of a resting order; 0 if there is none of this id."""
     index = order_id - ladder.pool[0].first_order_id
     if 0 <= index < ladder.slot_of.size:
-        return np.int64(ladder.slot_of[index])
-    return np.int64(0)
+        return ladder.slot_of[np.uint64(index)]
+    return NOBODY
 
 
 @inlined
-def occupy(ladder, level):
-    """Mark a level as holding orders."""
+def next_occupied(ladder, level, end):
+    """Nearest occupied level from one on, before `end`; NO_LEVEL if none."""
+    if level >= end:
+        return NO_LEVEL
     word = level >> 6
-    ladder.words[word] |= np.uint64(1) << np.uint64(level & 63)
-    ladder.summary[word >> 6] |= np.uint64(1) << np.uint64(word & 63)
-
-
-@inlined
-def vacate(ladder, level):
-    """Mark a level as empty."""
-    word = level >> 6
-    ladder.words[word] &= ~(np.uint64(1) << np.uint64(level & 63))
-    if ladder.words[word] == np.uint64(0):
-        ladder.summary[word >> 6] &= ~(np.uint64(1) << np.uint64(word & 63))
+    bits = ladder.words[np.uint64(word)] & (~np.uint64(0) << np.uint64(level & 63))
+    if bits != np.uint64(0):
+        return (word << 6) + lowest_bit(bits)
+    return _first_after(ladder.words, ladder.summary, word, end)
 
 
 @njit(_nrt=False)
-def occupied_above(ladder, level, end):
-    """Nearest occupied level above one, below `end`; NO_LEVEL if none."""
-    word = level >> 6
-    bits = ladder.words[word] & (~np.uint64(1) << np.uint64(level & 63))
-    if bits != np.uint64(0):
-        return (word << 6) + lowest_bit(bits)
+def _first_after(words, summary, word, end):
+    """Nearest occupied level in a later word."""
     group = word >> 6
-    bits = ladder.summary[group] & (~np.uint64(1) << np.uint64(word & 63))
+    bits = summary[np.uint64(group)] & ((~np.uint64(0) << np.uint64(word & 63)) << np.uint64(1))
     while bits == np.uint64(0):
         group += 1
         if group << 12 >= end:
             return NO_LEVEL
-        bits = ladder.summary[group]
+        bits = summary[np.uint64(group)]
     word = (group << 6) + lowest_bit(bits)
-    return (word << 6) + lowest_bit(ladder.words[word])
+    return (word << 6) + lowest_bit(words[np.uint64(word)])
 
 
 @njit(_nrt=False)
-def occupied_below(ladder, level, start):
-    """Nearest occupied level below one, not below `start`; NO_LEVEL if none."""
-    word = level >> 6
-    bits = ladder.words[word] & ((np.uint64(1) << np.uint64(level & 63)) - np.uint64(1))
-    if bits != np.uint64(0):
-        return (word << 6) + highest_bit(bits)
-    group = word >> 6
-    bits = ladder.summary[group] & ((np.uint64(1) << np.uint64(word & 63)) - np.uint64(1))
-    while bits == np.uint64(0):
+def worst_occupied(ladder, queue):
+    """The last occupied level of a queue; NO_LEVEL if it is empty."""
+    group = (queue.end >> 12) - 1
+    while group >= queue.first >> 12:
+        bits = ladder.summary[np.uint64(group)]
+        if bits != np.uint64(0):
+            word = (group << 6) + highest_bit(bits)
+            return (word << 6) + highest_bit(ladder.words[np.uint64(word)])
         group -= 1
-        if group << 12 < start:
-            return NO_LEVEL
-        bits = ladder.summary[group]
-    word = (group << 6) + highest_bit(bits)
-    return (word << 6) + highest_bit(ladder.words[word])
+    return NO_LEVEL
+
+
+@njit(_nrt=False)
+def out_of_reach(ladder, queue, price_ticks):
+    """Whether a price lies too far from others of its queue. A window never reaches further than that."""
+    if in_window(queue, price_ticks) or queue.best == NO_LEVEL:
+        return False
+    level = level_of(queue, price_ticks)
+    return max(worst_occupied(ladder, queue), level) - min(queue.best, level) >= REACH_TICKS
+
+
+# ---------------------------------------------------------------- coming and going
 
 
 @inlined
-def best_opposite(book, side):
-    """Best price in ticks that an order of this side meets; NO_ASK or NO_BID if none."""
-    return book.best_ask if side == BUY else book.best_bid
-
-
-@inlined
-def crosses(book, side, limit_ticks):
-    """Whether an order of this side and limit would trade now."""
-    if side == BUY:
-        return book.best_ask <= limit_ticks
-    return book.best_bid >= limit_ticks
-
-
-@inlined
-def step_away(ladder, book, side, level):
-    """The best price of `side` was emptied at `level`: move to the next one."""
-    if side == BUY:
-        below = occupied_below(ladder, level, book.first_level)
-        book.best_bid = NO_BID if below == NO_LEVEL else book.low_ticks + below - book.first_level
-    else:
-        above = occupied_above(ladder, level, book.first_level + book.window)
-        book.best_ask = NO_ASK if above == NO_LEVEL else book.low_ticks + above - book.first_level
-
-
-@inlined
-def unlink(ladder, book, order, level_index):
-    """Take an order out of its queue and close the gap."""
-    level = ladder.levels[level_index]
-    if order.older:
-        ladder.orders[order.older].newer = order.newer
-    else:
-        level.oldest = order.newer
-    if order.newer:
-        ladder.orders[order.newer].older = order.older
-    else:
-        level.newest = order.older
-    if level.oldest == 0:
-        vacate(ladder, level_index)
-        if order.price_ticks == (book.best_bid if order.side == BUY else book.best_ask):
-            step_away(ladder, book, order.side, level_index)
-
-
-@inlined
-def take_off(ladder, book, slot, quantity):
-    """Take `quantity` off a resting order; an order of nothing leaves the book and frees its slot."""
-    order = ladder.orders[slot]
-    level_index = level_of(book, order.price_ticks)
-    ladder.levels[level_index].quantity -= quantity
-    order.leaves -= quantity
-    if order.leaves == 0:
-        unlink(ladder, book, order, level_index)
-        pool = ladder.pool[0]
-        order.newer = pool.free
-        pool.free = slot
-        pool.live -= 1
-
-
-@inlined
-def forget(ladder, order_id):
-    """The order does not rest any more."""
-    ladder.slot_of[order_id - ladder.pool[0].first_order_id] = 0
-
-
-@inlined
-def reduce(ladder, book, slot, quantity):
-    """`take_off` for orders that the exchange numbers."""
-    take_off(ladder, book, slot, quantity)
-    if ladder.orders[slot].leaves == 0:
-        forget(ladder, ladder.orders[slot].order_id)
-
-
-@inlined
-def link(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
-    """Put an order at the back of its price's queue; returns its slot. The window and the pool have room."""
+def take_slot(ladder):
+    """A free slot, now in use; there must be one."""
     pool = ladder.pool[0]
     slot = pool.free
-    order = ladder.orders[slot]
-    pool.free = order.newer
+    pool.free = at(ladder.orders, slot).newer
     pool.live += 1
-    level_index = level_of(book, price_ticks)
-    level = ladder.levels[level_index]
-
-    order.order_id = order_id
-    order.price_ticks = price_ticks
-    order.leaves = leaves
-    order.turnover = turnover
-    order.owner = owner
-    order.older = level.newest
-    order.newer = 0
-    order.instrument = instrument
-    order.side = side
-    order.time_in_force = time_in_force
-
-    if level.newest:
-        ladder.orders[level.newest].newer = slot
-    else:
-        level.oldest = slot
-        occupy(ladder, level_index)
-        if side == BUY:
-            book.best_bid = max(book.best_bid, price_ticks)
-        else:
-            book.best_ask = min(book.best_ask, price_ticks)
-    level.newest = slot
-    level.quantity += leaves
     return slot
 
 
 @inlined
-def rest(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover):
-    """`link` for orders that the exchange numbers."""
-    slot = link(ladder, book, instrument, order_id, side, time_in_force, owner, price_ticks, leaves, turnover)
-    ladder.slot_of[order_id - ladder.pool[0].first_order_id] = slot
-
-
-@njit(_nrt=False)
-def tradable(ladder, book, side, limit_ticks, wanted):
-    """How much of `wanted` an order of this side and limit would trade at once."""
-    if not crosses(book, side, limit_ticks):
-        return np.int64(0)
-    found = np.int64(0)
-    level = level_of(book, best_opposite(book, side))
-    while True:
-        found += ladder.levels[level].quantity
-        if found >= wanted:
-            return np.int64(wanted)
-        if side == BUY:
-            level = occupied_above(ladder, level, book.first_level + book.window)
-        else:
-            level = occupied_below(ladder, level, book.first_level)
-        if level == NO_LEVEL:
-            return found
-        price_ticks = book.low_ticks + level - book.first_level
-        if (price_ticks > limit_ticks) if side == BUY else (price_ticks < limit_ticks):
-            return found
+def free_slot(ladder, slot):
+    """The order of a slot is gone."""
+    pool = ladder.pool[0]
+    at(ladder.orders, slot).newer = pool.free
+    pool.free = slot
+    pool.live -= 1
 
 
 @inlined
-def oldest_at(ladder, book, price_ticks):
-    """Slot first in the queue at a price."""
-    return np.int64(ladder.levels[level_of(book, price_ticks)].oldest)
+def enqueue(ladder, slot, queue_index, price_ticks):
+    """Put an order at the back of a price's queue. The window has a level for the price."""
+    order = at(ladder.orders, slot)
+    queue = at(ladder.queues, queue_index)
+    level_index = level_of(queue, price_ticks)
+    level = at(ladder.levels, level_index)
+    newest = level.newest
+    order.level = level_index
+    order.queue = queue_index
+    order.older = newest
+    order.newer = 0
+    at(ladder.orders, newest).newer = slot
+    level.newest = slot
+    level.oldest = slot if newest == 0 else level.oldest
+    level.quantity += order.shown + order.hidden
+    queue.best = min(queue.best, level_index)
+    word = level_index >> 6
+    ladder.words[np.uint64(word)] |= np.uint64(1) << np.uint64(level_index & 63)
+    ladder.summary[np.uint64(word >> 6)] |= np.uint64(1) << np.uint64(word & 63)
+
+
+@inlined
+def _unlink(ladder, order, level):
+    """Close the gap that an order leaves in its queue."""
+    older, newer = order.older, order.newer
+    at(ladder.orders, older).newer = newer
+    at(ladder.orders, newer).older = older
+    level.oldest = newer if older == 0 else level.oldest
+    level.newest = older if newer == 0 else level.newest
+
+
+@inlined
+def vacate(ladder, queue_index, level_index):
+    """Mark a level as empty; if it was the best, find the next."""
+    word = level_index >> 6
+    bits = ladder.words[np.uint64(word)] & ~(np.uint64(1) << np.uint64(level_index & 63))
+    ladder.words[np.uint64(word)] = bits
+    if bits == np.uint64(0):
+        ladder.summary[np.uint64(word >> 6)] &= ~(np.uint64(1) << np.uint64(word & 63))
+    queue = at(ladder.queues, queue_index)
+    if level_index == queue.best:
+        queue.best = next_occupied(ladder, level_index + 1, queue.end)
+
+
+@inlined
+def dequeue(ladder, slot):
+    """Take an order out of its queue; the slot stays in use."""
+    order = at(ladder.orders, slot)
+    level = at(ladder.levels, order.level)
+    level.quantity -= order.shown + order.hidden
+    _unlink(ladder, order, level)
+    if level.oldest == 0:
+        vacate(ladder, order.queue, order.level)
+
+
+@inlined
+def take_off(ladder, slot, quantity):
+    """Take `quantity` off what a resting order shows. If nothing is left of that, the caller dequeues it."""
+    order = at(ladder.orders, slot)
+    order.shown -= quantity
+    at(ladder.levels, order.level).quantity -= quantity
+
+
+@inlined
+def forget(ladder, order_id):
+    """An order is gone: its id finds nothing any more."""
+    ladder.slot_of[np.uint64(order_id - ladder.pool[0].first_order_id)] = 0
+
+
+@inlined
+def look_at(ladder, slot):
+    """Fetch into the cache what taking an order out of its queue will touch; its own row is there already."""
+    order = at(ladder.orders, slot)
+    prefetch(ladder.orders, order.older)
+    prefetch(ladder.orders, order.newer)
+    prefetch(ladder.levels, order.level)
+
+
+@njit(_nrt=False)
+def tradable(ladder, opposite, limit_ticks, wanted):
+    """How much of `wanted` an order of this limit would trade at once with the opposite queue."""
+    limit = level_of(opposite, limit_ticks)
+    found = np.int64(0)
+    level = opposite.best
+    while level <= limit:
+        found += at(ladder.levels, level).quantity
+        if found >= wanted:
+            return np.int64(wanted)
+        level = next_occupied(ladder, level + 1, opposite.end)
+    return found
+
+
+@njit(_nrt=False)
+def worst_price_for(ladder, opposite, wanted):
+    """Price in ticks of the last level that an order without a limit would reach; 0 if there is none."""
+    level = opposite.best
+    if level == NO_LEVEL:
+        return np.int64(0)
+    found = at(ladder.levels, level).quantity
+    while found < wanted:
+        later = next_occupied(ladder, level + 1, opposite.end)
+        if later == NO_LEVEL:
+            break
+        level = later
+        found += at(ladder.levels, level).quantity
+    return price_of(opposite, level)
 
 
 # ---------------------------------------------------------------- making and widening
@@ -333,28 +363,30 @@ def new_ladder(instruments: int = 0, slots: int = 1024, ids: int = 4096) -> Ladd
     pool = np.zeros(1, POOL)
     pool[0].next_order_id = pool[0].first_order_id = 1
     ladder = Ladder(
-        books=np.zeros(1, BOOK),
-        levels=np.zeros(0, LEVEL),
-        words=np.zeros(0, np.uint64),
-        summary=np.zeros(0, np.uint64),
+        queues=np.zeros(0, QUEUE),
+        levels=np.zeros(LEVELS, LEVEL),
+        words=np.zeros(LEVELS >> 6, np.uint64),
+        summary=np.zeros(LEVELS >> 12, np.uint64),
         orders=np.zeros(1, ORDER),
-        slot_of=np.zeros(ids, np.int32),
+        slot_of=np.zeros(ids, np.uint32),
         pool=pool,
     )
     ladder = with_slots(ladder, slots)
-    for _ in range(instruments):
+    for _ in range(instruments + 1):  # nobody's too
         ladder = with_instrument(ladder)
     return ladder
 
 
 def with_instrument(ladder: Ladder) -> Ladder:
-    """The ladder with one more instrument, whose window is empty."""
-    known = ladder.books.size
-    books = np.zeros(known + 1, BOOK)
-    books[:known] = ladder.books
-    books[known].best_bid, books[known].best_ask = NO_BID, NO_ASK
-    books[known].first_level = ladder.levels.size
-    return ladder._replace(books=books)
+    """The ladder with one more instrument, whose windows are empty."""
+    added = np.zeros(QUEUES, QUEUE)
+    added["best"] = NO_LEVEL
+    added["sign"] = SIGNS
+    added["first"] = added["end"] = ladder.queues["end"].max(initial=0)
+    queues = np.zeros(ladder.queues.size + QUEUES, QUEUE)
+    queues[: ladder.queues.size] = ladder.queues
+    queues[ladder.queues.size :] = added
+    return ladder._replace(queues=queues)
 
 
 def with_slots(ladder: Ladder, slots: int) -> Ladder:
@@ -372,75 +404,112 @@ def with_slots(ladder: Ladder, slots: int) -> Ladder:
 def with_ids(ladder: Ladder) -> Ladder:
     """The ladder with room for more order ids, as many again: those below the oldest resting one are let go."""
     pool = ladder.pool[0]
-    resting = np.flatnonzero(ladder.slot_of)
-    skip = int(resting[0]) if resting.size else int(pool.next_order_id - pool.first_order_id)
+    taken = ladder.slot_of != 0
+    oldest = int(taken.argmax())
+    skip = oldest if taken[oldest] else int(pool.next_order_id - pool.first_order_id)
     kept = ladder.slot_of[skip:]
     used = int(pool.next_order_id - pool.first_order_id) - skip
-    slot_of = np.zeros(max(ladder.slot_of.size, 2 * used), np.int32)
+    slot_of = np.zeros(max(ladder.slot_of.size, 2 * used), np.uint32)
     slot_of[: kept.size] = kept
     pool.first_order_id += skip
     return ladder._replace(slot_of=slot_of)
 
 
-def with_price(ladder: Ladder, instrument: int, price_ticks: int) -> Ladder:
-    """The ladder with a window of `instrument` that covers its resting orders and a further price.
+def with_price(ladder: Ladder, queue_index: int, price_ticks: int) -> Ladder:
+    """The ladder with a window of a queue that covers its orders and a further price, which is not out of reach.
 
-    The window doubles at least. What it covers out of reach of the day's reference price is let go: no order
-    rests there, and a window that kept every price ever seen would outgrow the memory.
+    The window is at least twice as long as what it must cover, with as much room on either side; an empty
+    queue's is laid about the price. So a market may drift as far as it likes.
     """
-    book = ladder.books[instrument]
-    reference_ticks = int(book.reference_ticks)
-    low, high = int(book.low_ticks), int(book.low_ticks + book.window) - 1
-    if reference_ticks:
-        low, high = max(low, reference_ticks - REACH_TICKS), min(high, reference_ticks + REACH_TICKS)
-    is_empty = book.best_bid == NO_BID and book.best_ask == NO_ASK
-    slack = (high - low + 1) // 2
-    if low > high or (is_empty and not reference_ticks):
-        low, high = price_ticks - WINDOW_STEP // 2, price_ticks + WINDOW_STEP // 2
-    elif price_ticks < low:
-        low = price_ticks - slack
-    else:
-        high = price_ticks + slack
-    levels = -(-(high - low + 1) // WINDOW_STEP) * WINDOW_STEP
-    return _with_windows(ladder, {instrument: (low, levels)})
+    queue = ladder.queues[queue_index]
+    level = int(queue.origin) + int(queue.sign) * price_ticks
+    best, worst = level, level
+    if queue.best != NO_LEVEL:
+        *_, last = levels_of(ladder, queue_index)
+        best, worst = min(int(queue.best), level), max(last, level)
+    covered = worst - best + 1
+    levels = max(FIRST_WINDOW, min(-(-2 * covered // WINDOW_STEP) * WINDOW_STEP, REACH_TICKS))
+    if int(ladder.queues["end"].max()) + levels > ladder.levels.size:
+        return with_price(_with_levels(ladder, levels), queue_index, price_ticks)
+    return _moved(ladder, queue_index, best - (levels - covered) // 2, levels)
 
 
-def _with_windows(ladder: Ladder, changed: dict[int, tuple[int, int]]) -> Ladder:
-    """The ladder laid out anew, some instruments with another (low_ticks, levels)."""
-    books = ladder.books.copy()
-    first = 0
-    for instrument in range(1, books.size):
-        book = books[instrument]
-        low, levels = changed.get(instrument, (int(book.low_ticks), int(book.window)))
-        book.first_level, book.low_ticks, book.window = first, low, levels
-        first += levels
-    wider_levels = np.zeros(first, LEVEL)
-    for instrument in range(1, books.size):
-        old, new = ladder.books[instrument], books[instrument]
-        low = max(int(old.low_ticks), int(new.low_ticks))
-        end = min(int(old.low_ticks + old.window), int(new.low_ticks + new.window))
-        if low < end:
-            here, there = int(old.first_level + low - old.low_ticks), int(new.first_level + low - new.low_ticks)
-            wider_levels[there : there + end - low] = ladder.levels[here : here + end - low]
-    words = _words_of(wider_levels["oldest"] != 0)
-    return ladder._replace(books=books, levels=wider_levels, words=words, summary=_words_of(words != 0))
+def _with_levels(ladder: Ladder, needed: int) -> Ladder:
+    """The ladder with room for a further window, its windows moved together."""
+    lengths = ladder.queues["end"] - ladder.queues["first"]
+    room = int(lengths.sum()) + needed
+    wider = ladder._replace(
+        levels=np.zeros(2 * room, LEVEL),
+        words=np.zeros(2 * room >> 6, np.uint64),
+        summary=np.zeros(-(-2 * room >> 12), np.uint64),
+        queues=ladder.queues.copy(),
+    )
+    end = 0
+    for queue_index in np.argsort(ladder.queues["first"], kind="stable").tolist():
+        _move(ladder, wider, queue_index, end)
+        end += int(lengths[queue_index])
+        wider.queues[queue_index].end = end
+    return wider
 
 
-def _words_of(bits: type_of_rows) -> type_of_rows:
-    """Zeros and ones as 64-bit words, lowest bit first; the reverse of `_bits_of`."""
-    return np.packbits(bits, bitorder="little").view("<u8").astype(np.uint64)
+def _moved(ladder: Ladder, queue_index: int, first: int, levels: int) -> Ladder:
+    """The ladder, a queue's window now being what were `levels` levels from `first` on, behind all others."""
+    end = int(ladder.queues["end"].max())
+    moved = ladder._replace(queues=ladder.queues.copy())
+    queue = moved.queues[queue_index]
+    queue.first = first
+    _move(ladder, moved, queue_index, end)
+    queue.end = end + levels
+    queue = ladder.queues[queue_index]
+    moved.words[int(queue.first) >> 6 : int(queue.end) >> 6] = 0
+    moved.summary[int(queue.first) >> 12 : int(queue.end) >> 12] = 0
+    return moved
+
+
+def _move(old: Ladder, new: Ladder, queue_index: int, first: int) -> None:
+    """Move what a queue holds to where its window begins at level `first`."""
+    was, queue = old.queues[queue_index], new.queues[queue_index]
+    shift = first - int(queue.first)
+    occupied = int(was.first) + _occupied(old.words[int(was.first) >> 6 : int(was.end) >> 6])
+    here = occupied + shift
+    new.levels[here] = old.levels[occupied]
+    np.bitwise_or.at(new.words, here >> 6, np.uint64(1) << (here & 63).astype(np.uint64))
+    np.bitwise_or.at(new.summary, here >> 12, np.uint64(1) << (here >> 6 & 63).astype(np.uint64))
+    standing = new.orders["queue"] == queue_index
+    new.orders["level"][standing] += np.uint32(shift & 0xFFFFFFFF)
+    queue.first = first
+    queue.origin += shift
+    queue.best += shift if was.best != NO_LEVEL else 0
+
+
+def _occupied(words: type_of_rows) -> type_of_rows:
+    """The levels whose bit is set."""
+    full = np.flatnonzero(words)
+    levels = full[:, np.newaxis] * 64 + np.arange(64)
+    occupied: type_of_rows = levels[_bits_of(words[full]).reshape(-1, 64) != 0]
+    return occupied
 
 
 # ---------------------------------------------------------------- reading
 
 
+def queue_index(instrument: int, side: Side) -> int:
+    """Row of `queues` where a side of an instrument's book stands."""
+    return instrument * QUEUES + side
+
+
+def price_at(queue: Any, level: int) -> int:
+    """Price in ticks of a level of a queue."""
+    return (level - int(queue.origin)) * int(queue.sign)
+
+
 def is_resting(ladder: Ladder, order_id: int) -> bool:
-    """Whether an order is in a book."""
+    """Whether an order is in a book, or waits for its stop price."""
     index = order_id - int(ladder.pool[0].first_order_id)
     return 0 <= index < ladder.slot_of.size and bool(ladder.slot_of[index])
 
 
-def queue(ladder: Ladder, level: int) -> Iterator[Any]:
+def orders_at(ladder: Ladder, level: int) -> Iterator[Any]:
     """The order rows of a level, oldest first."""
     slot = int(ladder.levels[level].oldest)
     while slot:
@@ -449,55 +518,74 @@ def queue(ladder: Ladder, level: int) -> Iterator[Any]:
         slot = int(order.newer)
 
 
-def side_levels(ladder: Ladder, instrument: int, side: Side) -> Iterator[int]:
-    """Rows of `levels` of one side, best price first."""
-    book = ladder.books[instrument]
-    first = int(book.first_level)
-    best = first + int(book.best_bid if side == Side.BUY else book.best_ask) - int(book.low_ticks)
-    words = ladder.words[first >> 6 : (first + int(book.window)) >> 6]
-    occupied = np.flatnonzero(words).tolist()
-    for word in reversed(occupied) if side == Side.BUY else occupied:
-        bits = [bit for bit in range(64) if int(words[word]) >> bit & 1]
-        for bit in reversed(bits) if side == Side.BUY else bits:
-            level = first + (word << 6) + bit
-            if level <= best if side == Side.BUY else level >= best:
-                yield level
+def levels_of(ladder: Ladder, queue_index: int) -> Iterator[int]:
+    """The occupied levels of a queue, best price first."""
+    first, end = int(ladder.queues[queue_index].first), int(ladder.queues[queue_index].end)
+    for level in _occupied(ladder.words[first >> 6 : end >> 6]).tolist():
+        yield first + level
 
 
-def resting(ladder: Ladder, instrument: int) -> Iterator[Any]:
-    """All order rows of an instrument: bids then asks, each by price-time priority."""
-    for side in Side:
-        for level in side_levels(ladder, instrument, side):
-            yield from queue(ladder, level)
+def depth(ladder: Ladder, queue_index: int) -> list[tuple[int, int]]:
+    """(price_ticks, quantity) of a queue's levels, best first; what icebergs hide is counted."""
+    queue = ladder.queues[queue_index]
+    return [(price_at(queue, at), int(ladder.levels[at].quantity)) for at in levels_of(ladder, queue_index)]
+
+
+def orders_in(ladder: Ladder, queue_index: int) -> Iterator[Any]:
+    """The order rows of a queue by price-time priority."""
+    for level in levels_of(ladder, queue_index):
+        yield from orders_at(ladder, level)
+
+
+def orders_of(ladder: Ladder, instrument: int) -> Iterator[Any]:
+    """All order rows of an instrument: bids, asks, sell stops, buy stops, each by price-time priority."""
+    for queue_index in range(instrument * QUEUES, (instrument + 1) * QUEUES):
+        yield from orders_in(ladder, queue_index)
+
+
+def best_price(ladder: Ladder, instrument: int, side: Side) -> int | None:
+    """Best price of a side of the book in ticks; None if it is empty."""
+    queue = ladder.queues[queue_index(instrument, side)]
+    return None if queue.best == NO_LEVEL else price_at(queue, int(queue.best))
+
+
+def is_crossed(ladder: Ladder, instrument: int) -> bool:
+    """Whether the best bid meets the best ask, as it may in a call auction."""
+    bid, ask = (best_price(ladder, instrument, side) for side in Side)
+    return bid is not None and ask is not None and bid >= ask
 
 
 def check(ladder: Ladder, numbered: bool = True) -> None:
     """Assert that every structure of the ladder agrees with every other; `numbered`: its ids find its orders."""
     live = 0
-    for instrument in range(1, ladder.books.size):
-        book = ladder.books[instrument]
-        bids, asks = (list(side_levels(ladder, instrument, side)) for side in Side)
-        price = {level: int(book.low_ticks + level - book.first_level) for level in bids + asks}
-        assert book.best_bid == (price[bids[0]] if bids else NO_BID), "best bid"
-        assert book.best_ask == (price[asks[0]] if asks else NO_ASK), "best ask"
-        assert book.best_bid < book.best_ask, "the book is crossed"
-        start, end = int(book.first_level), int(book.first_level + book.window)
-        marked = start + np.flatnonzero(_bits_of(ladder.words[start >> 6 : end >> 6]))
-        assert marked.tolist() == sorted(bids + asks), "bitmap and queues disagree"
-        for level in bids + asks:
-            older = 0
-            quantity = 0
-            for order in queue(ladder, level):
+    marked = _occupied(ladder.words).tolist()
+    found: list[int] = []
+    for queue_index in range(ladder.queues.size):
+        queue = ladder.queues[queue_index]
+        assert queue.first % WINDOW_STEP == queue.end % WINDOW_STEP == 0, "a window shares a summary word"
+        levels = list(levels_of(ladder, queue_index))
+        assert queue.best == (levels[0] if levels else NO_LEVEL), "best price"
+        found += levels
+        for level in levels:
+            older, quantity = 0, 0
+            for order in orders_at(ladder, level):
                 slot = int(ladder.orders[order.newer].older) if order.newer else int(ladder.levels[level].newest)
                 assert ladder.orders[slot].order_id == order.order_id, "queue links"
-                assert not numbered or find(ladder, int(order.order_id)) == slot, "an id finds another order"
-                assert order.price_ticks == price[level] and order.instrument == instrument, "order off its level"
-                assert order.leaves > 0 and order.older == older, "queue links"
+                index = int(order.order_id) - int(ladder.pool[0].first_order_id)
+                assert not numbered or ladder.slot_of[index] == slot, "an id finds another order"
+                assert order.level == level and order.queue == queue_index, "order off its level"
+                assert queue_index % QUEUES >= STOPS or order.price_ticks == price_at(queue, level), (
+                    "order off its price"
+                )
+                assert order.shown > 0 and order.hidden >= 0, "an order of nothing"
+                assert order.shown <= order.display or not order.display, "an iceberg shows too much"
+                assert order.older == older, "queue links"
                 older = slot
-                quantity += int(order.leaves)
+                quantity += int(order.shown) + int(order.hidden)
                 live += 1
             assert ladder.levels[level].newest == older, "newest"
             assert ladder.levels[level].quantity == quantity, "level quantity"
+    assert sorted(found) == marked, "bitmap and queues disagree"
     assert (_bits_of(ladder.summary) == (ladder.words != 0)).all(), "summary and words disagree"
     assert ladder.pool[0].live == live, "count of live orders"
     assert not numbered or np.count_nonzero(ladder.slot_of) == live, "ids of orders that do not rest"

@@ -3,6 +3,7 @@
 Execution price (rule set key `execution_price`):
 
 - ``maker``: the resting order's limit, the rule of most order books.
+- ``seller_price``: the seller's limit, the lower of the two. Hubei 2014-04-02 to 2016-12-23 (A.4, row 1).
 - ``median_of_three``: the median of the buyer's limit, the seller's limit and the previous trade
   price (before the first trade of a day: the previous close). Hubei, negotiated trading, notice in
   force by 2019-07-30 (domain sheet A.4). Both sides can fare better than their limit.
@@ -25,9 +26,10 @@ class ExecutionPrice(IntEnum):
 
     MAKER = 0
     MEDIAN_OF_THREE = 1
+    SELLER_PRICE = 2
 
 
-MEDIAN_OF_THREE = int(ExecutionPrice.MEDIAN_OF_THREE)
+MEDIAN_OF_THREE, SELLER_PRICE = int(ExecutionPrice.MEDIAN_OF_THREE), int(ExecutionPrice.SELLER_PRICE)
 
 
 @inlined
@@ -47,6 +49,8 @@ def execution_price(rule, taker_buys, taker_ticks, maker_ticks, last_ticks):
         bid_ticks = taker_ticks if taker_buys else maker_ticks
         ask_ticks = maker_ticks if taker_buys else taker_ticks
         return median_of_three(bid_ticks, ask_ticks, last_ticks)
+    if rule == SELLER_PRICE and not taker_buys:
+        return taker_ticks
     return maker_ticks
 
 

@@ -19,7 +19,7 @@ inlined = njit(_nrt=False, inline="always")
 
 type_of_rows = np.ndarray[Any, np.dtype[Any]]
 
-REFERENCE = np.dtype((np.record, [("reference", "i8"), ("slot", "i8")]))  # slot 0: an empty place
+REFERENCE = np.dtype((np.record, [("reference", "i8"), ("slot", "u4"), ("padding", "u4")]))  # slot 0: an empty place
 ABSENT = -1
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
@@ -50,8 +50,8 @@ def place_of(references, reference):
     """Where a reference stands in the table; ABSENT if nowhere."""
     last = references.places.size - 1
     place = home(references, reference)
-    while references.places[place].slot != 0:
-        if references.places[place].reference == reference:
+    while references.places[np.uint64(place)].slot != 0:
+        if references.places[np.uint64(place)].reference == reference:
             return np.int64(place)
         place = (place + 1) & last
     return np.int64(ABSENT)
@@ -62,10 +62,10 @@ def add(references, reference, slot):
     """Add a reference that is not in the table; there must be room."""
     last = references.places.size - 1
     place = home(references, reference)
-    while references.places[place].slot != 0:
+    while references.places[np.uint64(place)].slot != 0:
         place = (place + 1) & last
-    references.places[place].reference = reference
-    references.places[place].slot = slot
+    references.places[np.uint64(place)].reference = reference
+    references.places[np.uint64(place)].slot = slot
 
 
 @inlined
@@ -73,15 +73,15 @@ def remove(references, gap):
     """Empty a place, and move up what would not be found behind the gap."""
     last = references.places.size - 1
     place = (gap + 1) & last
-    while references.places[place].slot != 0:
-        entry = references.places[place]
+    while references.places[np.uint64(place)].slot != 0:
+        entry = references.places[np.uint64(place)]
         distance = (place - home(references, entry.reference)) & last
         if distance >= ((place - gap) & last):
-            references.places[gap].reference = entry.reference
-            references.places[gap].slot = entry.slot
+            references.places[np.uint64(gap)].reference = entry.reference
+            references.places[np.uint64(gap)].slot = entry.slot
             gap = place
         place = (place + 1) & last
-    references.places[gap].slot = 0
+    references.places[np.uint64(gap)].slot = 0
 
 
 @njit(_nrt=False)

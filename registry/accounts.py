@@ -38,6 +38,8 @@ class Account(msgspec.Struct, frozen=True):
     account_id: str
     name: str
     participant_class: ParticipantClass
+    beneficial_owner: str = ""
+    group: int = 0  # the number of the beneficial owner's first account
 
 
 class Accounts:
@@ -46,12 +48,17 @@ class Accounts:
     def __init__(self) -> None:
         self.by_number: list[Account | None] = [None]
         self.by_id: dict[str, Account] = {}
+        self._groups: dict[str, int] = {}  # first account by beneficial owner
 
-    def open(self, account_id: str, name: str, participant_class: ParticipantClass) -> Account:
+    def open(
+        self, account_id: str, name: str, participant_class: ParticipantClass, beneficial_owner: str = ""
+    ) -> Account:
         """Open an account. KeyError if the id is taken."""
         if account_id in self.by_id:
             raise KeyError(account_id)
-        account = Account(len(self.by_number), account_id, name, participant_class)
+        number = len(self.by_number)
+        group = self._groups.setdefault(beneficial_owner, number) if beneficial_owner else number
+        account = Account(number, account_id, name, participant_class, beneficial_owner, group)
         self.by_number.append(account)
         self.by_id[account_id] = account
         return account

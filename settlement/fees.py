@@ -8,11 +8,13 @@ Rates are in parts per million of turnover: 0.5 % a side is 5,000 (鄂价环资�
 of turnover, half from each side).
 """
 
+import numpy as np
 from numba import njit
 
 inlined = njit(_nrt=False, inline="always")
 
 PER_MILLION = 1_000_000
+MILLION, HALF_MILLION = np.uint64(PER_MILLION), np.uint64(PER_MILLION // 2)  # unsigned divides twice as fast
 TURNOVER_MAX = (1 << 62) // PER_MILLION  # fen; price limit x quantity of an order
 
 
@@ -23,4 +25,6 @@ def fee(turnover, rate_ppm):
     Millions and the rest apart, so that no product can wrap: a sale far above its limit turns over more than
     TURNOVER_MAX.
     """
-    return turnover // PER_MILLION * rate_ppm + (turnover % PER_MILLION * rate_ppm + 500_000) // PER_MILLION
+    millions, rest = np.uint64(turnover) // MILLION, np.uint64(turnover) % MILLION
+    rate = np.uint64(rate_ppm)
+    return np.int64(millions * rate + (rest * rate + HALF_MILLION) // MILLION)

@@ -88,7 +88,7 @@ async def _watch(client: AsyncClient, tally: Tally, console: Console, stop: asyn
                 shown,
                 completed=1.0 if settled else _part_of_day(market),
                 description=f"{market.date} " + ("settled" if settled else f"{market.now[11:16]} {market.phase}"),
-                said=f"{tally.placed} orders, {tally.cancelled} cancelled",
+                said=f"{tally.placed} orders, {tally.amended} amended, {tally.cancelled} cancelled",
             )
             if settled:
                 return
@@ -124,7 +124,9 @@ async def _report(client: AsyncClient, tally: Tally, console: Console) -> None:
         day.add_row(label, *values)
     console.print(day)
     refused = ", ".join(f"{count} {code}" for code, count in sorted(tally.refused.items())) or "none"
-    console.print(f"Orders: {tally.placed:,} placed, {tally.cancelled:,} cancelled; refused: {refused}")
+    console.print(
+        f"Orders: {tally.placed:,} placed, {tally.amended:,} amended, {tally.cancelled:,} cancelled; refused: {refused}"
+    )
     moved = ", ".join(f"{quantity:,} t {unit}" for unit, quantity in settlement.units_moved.items())
     console.print(
         f"Settlement ({settlement.mode}, delivery versus payment): "

@@ -3,9 +3,10 @@
 What they want
 --------------
 A covered enterprise expects emissions; what its allowances do not cover it buys, what is left over it
-sells. Institutions quote both sides and turn over their stock. Everybody's view of the right price lies
-about the market's last one, so that orders cross, rest, and are withdrawn. All randomness comes from one
-seed; which order reaches the exchange first does not, since that is decided on the wire.
+sells, now and then at any price. Institutions quote both sides, larger quantities as icebergs, and turn
+over their stock. Everybody's view of the right price lies about the market's last one, so that orders
+cross, rest, follow the market, and are withdrawn. All randomness comes from one seed; which order reaches
+the exchange first does not, since that is decided on the wire.
 """
 
 import asyncio
@@ -15,9 +16,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from api.client import CONNECTION_LOST, ApiError, AsyncClient
-from api.schemas import AccountView, ClassName, InstrumentView, SideName, TimeInForceName
+from api.schemas import AccountView, ClassName, InstrumentView, OrderView, SideName
 
 TICK = Decimal("0.01")
+SLICE = 100  # t that an institution's iceberg shows
 
 _PLACES = ("Wuhan", "Huangshi", "Yichang", "Xiangyang", "Jingmen", "Ezhou", "Xiaogan", "Huanggang", "Xianning", "Daye")
 _TRADES = ("Cement", "Steel", "Glass", "Chemical", "Paper", "Ceramics", "Heat", "Non-ferrous")
@@ -41,6 +43,7 @@ class Tally:
     """What the participants did, for the progress display."""
 
     placed: int = 0
+    amended: int = 0
     cancelled: int = 0
     refused: dict[str, int] = field(default_factory=dict)
 
@@ -104,19 +107,19 @@ async def _trade(
 ) -> None:
     """Look at the market, the own account and the own orders, then act a few times; over and over."""
     while not stop.is_set():
-        instruments = await client.instruments()
+        instruments = {instrument.symbol: instrument for instrument in await client.instruments()}
         account = await client.account(participant.account_id)
-        open_orders = [order.order_id for order in await client.orders(participant.account_id, open_only=True)]
+        open_orders = await client.orders(participant.account_id, open_only=True)
         for _ in range(rng.randint(2, 5)):
             await _pause(stop, rng.expovariate(10))
             if stop.is_set():
                 return
             try:
                 if open_orders and rng.random() < 0.35:
-                    await client.cancel_order(participant.account_id, open_orders.pop(rng.randrange(len(open_orders))))
-                    tally.cancelled += 1
+                    order = open_orders.pop(rng.randrange(len(open_orders)))
+                    await _withdraw_or_follow(client, order, instruments[order.symbol], rng, tally)
                 else:
-                    await _place(client, participant, account, rng.choice(instruments), rng, tally)
+                    await _place(client, participant, account, rng.choice(list(instruments.values())), rng, tally)
             except ApiError as error:
                 if error.code == CONNECTION_LOST:
                     raise
@@ -128,6 +131,28 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
         await asyncio.wait_for(stop.wait(), seconds)
 
 
+async def _withdraw_or_follow(
+    client: AsyncClient, order: OrderView, instrument: InstrumentView, rng: random.Random, tally: Tally
+) -> None:
+    """Cancel an order, or give it a price nearer the market's."""
+    if instrument.last is None or rng.random() < 0.7:
+        await client.cancel_order(order.account_id, order.order_id)
+        tally.cancelled += 1
+    else:
+        price = _price(instrument, Decimal(instrument.last), order.side, rng.gauss(0.002, 0.003))
+        await client.amend_order(order.account_id, order.order_id, order.leaves, str(price))
+        tally.amended += 1
+
+
+def _price(instrument: InstrumentView, last: Decimal, side: SideName, distance: float) -> Decimal:
+    """A price some share worse for the other side than the last one, within the band."""
+    away = last * Decimal(f"{distance:.6f}")
+    price = (last - away if side == "buy" else last + away).quantize(TICK)
+    if instrument.band_low is not None and instrument.band_high is not None:
+        price = min(max(price, Decimal(instrument.band_low)), Decimal(instrument.band_high))
+    return price
+
+
 async def _place(
     client: AsyncClient,
     participant: Participant,
@@ -136,7 +161,7 @@ async def _place(
     rng: random.Random,
     tally: Tally,
 ) -> None:
-    """One limit order towards the target; institutions quote either side."""
+    """One order towards the target; institutions quote either side."""
     cash, units = (
         next(holding for holding in account.holdings if holding.asset == asset) for asset in ("CNY", instrument.symbol)
     )
@@ -149,15 +174,20 @@ async def _place(
         distance, most = rng.gauss(0.002, 0.006), abs(lacking)
     if instrument.last is None:
         return
-    last = Decimal(instrument.last)
-    away = last * Decimal(f"{distance:.6f}")
-    price = (last - away if side == "buy" else last + away).quantize(TICK)
-    if instrument.band_low is not None and instrument.band_high is not None:
-        price = min(max(price, Decimal(instrument.band_low)), Decimal(instrument.band_high))
+    price = _price(instrument, Decimal(instrument.last), side, distance)
+    at_any_price = not participant.is_institution and rng.random() < 0.08
+    if at_any_price and instrument.band_high is not None:
+        price = Decimal(instrument.band_high)  # what it may cost at most
     affordable = int(Decimal(cash.available) / price * Decimal("0.99")) if side == "buy" else int(units.available)
     quantity = min(most, affordable, max(1, round(rng.lognormvariate(5, 1))))
     if quantity < 1:
         return
-    time_in_force: TimeInForceName = "IOC" if rng.random() < 0.15 else "DAY"
-    await client.place_order(participant.account_id, instrument.symbol, side, str(price), quantity, time_in_force)
+    account_id, symbol = participant.account_id, instrument.symbol
+    if at_any_price:
+        await client.place_order(account_id, symbol, side, None, quantity, order_type="market")
+    elif rng.random() < 0.15:
+        await client.place_order(account_id, symbol, side, str(price), quantity, "IOC")
+    else:
+        slice_shown = SLICE if participant.is_institution and quantity > SLICE else None
+        await client.place_order(account_id, symbol, side, str(price), quantity, display_quantity=slice_shown)
     tally.placed += 1

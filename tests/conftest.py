@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, settings
 from numba.core import config
 
 EXAMPLES = 60 if config.DISABLE_JIT else 30 if config.BOUNDSCHECK else 300
+# Histories of the whole trading path; CARBONEX_EXPLORE says how many new ones to try instead.
+HISTORIES = int(os.environ.get("CARBONEX_EXPLORE") or (2000 if EXAMPLES == 300 else EXAMPLES))
 
 settings.register_profile(
     "same",

@@ -4,30 +4,36 @@ Dicts for balances, `matching.book.Book` for the books, `Decimal` for fees, Pyth
 everything else. It answers a command with the same event rows and trade rows as `exchange.trading`, as
 tuples of all fields in the order of `exchange.rows`, and leaves the same balances behind.
 
-It follows orders only. Who has what at first, and at which prices a day closed, it is told.
+It follows orders only. Who has what at first, in which phase the market is, which instruments are halted and
+at which prices a day closed, it is told.
 """
 
 from collections import defaultdict, namedtuple
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 
-from exchange.instruments import UNLIMITED_TICKS
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind
 from exchange.rules import RuleSet, in_force
 from exchange.sessions import Phase
-from matching.book import Book, Fill, Order
-from matching.ladder import REACH_TICKS
-from matching.orders import Side, TimeInForce
+from matching.book import Amended, Book, Cancelled, Fill, Happening, Order, Prevented, Refreshed, Triggered
+from matching.ladder import PRICE_MAX_TICKS, QUANTITY_MAX, REACH_TICKS
+from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from settlement.fees import TURNOVER_MAX
 
 Command = namedtuple("Command", COMMAND.names)
 Event = namedtuple("Event", EVENT.names, defaults=[0] * len(EVENT.names))
 Trade = namedtuple("Trade", TRADE.names)
+Faults = Iterator[tuple[Reason, bool]]  # reasons against a command in descending precedence; whether each holds
+
 CASH = 0
+ICEBERG_MAX = 2**31 - 1  # tonnes of an order that shows slices
+AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
+OUTLIVES_THE_DAY = (TimeInForce.GTC, TimeInForce.GTD)
+TAKES_ORDERS = (Phase.CALL, Phase.CONTINUOUS, Phase.HALTED)
 
 
 def half_up(amount: Decimal) -> int:
@@ -46,88 +52,243 @@ class Balance:
 
 @dataclass
 class Listing:
-    """An instrument on one day."""
+    """An instrument on one day; its orders outlive the day."""
 
     number: int
     asset: int
-    band: tuple[int, int]
-    rates: dict[Side, Decimal]  # fee as a share of turnover
-    reference_ticks: int
     book: Book
+    band: tuple[int, int] | None = None  # lowest and highest valid price
+    rates: dict[Side, Decimal] = field(default_factory=dict)  # fee as a share of turnover
+
+
+@dataclass(slots=True, kw_only=True)
+class Placed(Order):
+    """An order with who placed it, where, and what it has moved."""
+
+    account: int
+    listing: Listing
+    last_day: int = 0  # GTD: the last day of its life, in days since 1970
+    turnover: int = 0  # fen traded
+    backing: int = 0  # fen of a buyer, tonnes of a seller: reserved for its leaves
+
+    @property
+    def chosen_ticks(self) -> list[int]:
+        """The prices that its owner named: a limit, and a stop price while it waits."""
+        limit = [self.price_ticks] if self.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT) else []
+        return limit + ([self.stop_ticks] if self.waits else [])
+
+    @property
+    def is_outside_band(self) -> bool:
+        if self.listing.band is None:
+            return False
+        low, high = self.listing.band
+        return any(not low <= price <= high for price in self.chosen_ticks)
 
 
 class PlainExchange:
-    """Accounts are numbers, `may_trade` says which of them may; the house earns the fees."""
+    """Accounts are numbers, `may_trade` says which of them may, `group` who is one beneficial owner.
 
-    def __init__(self, rules: RuleSet, may_trade: dict[int, bool], house: int) -> None:
-        self.rules, self.may_trade, self.house = rules, may_trade, house
+    The house earns the fees. The market has a `phase`; an instrument in `halted` is HALTED while the market
+    takes orders.
+    """
+
+    def __init__(self, rules: RuleSet, may_trade: dict[int, bool], house: int, group: dict[int, int]) -> None:
+        self.rules, self.may_trade, self.house, self.group = rules, may_trade, house, group
         self.phase = Phase.CLOSED
+        self.halted: set[int] = set()  # instruments
+        self.day = date.min
         self.balances: dict[tuple[int, int], Balance] = defaultdict(Balance)  # by account and asset
         self.listings: dict[int, Listing] = {}
-        self.placed: dict[int, tuple[Order, Listing]] = {}  # by order id
-        self.backing: dict[int, int] = defaultdict(int)  # what is reserved for an order's leaves, by order id
+        self.placed: dict[int, Placed] = {}  # all that ever were accepted, by order id
         self.order_ids, self.trade_ids = count(1), count(1)
-        self.events: list[Event] = []
-        self.trades: list[Trade] = []
         self.owed: list[tuple[int, int, int, int, int, int]] = []  # buyer, pays, seller, receives, asset, quantity
+        self.begin(sequence=0)
 
-    def open_day(self, day: date, closes_ticks: dict[int, int]) -> None:
-        """A new day: what was bought may be sold, bands and fees are set, the books are empty."""
-        for balance in self.balances.values():
-            balance.available, balance.incoming = balance.available + balance.incoming, 0
-        band, fees = in_force(self.rules.price_bands, day), in_force(self.rules.fees, day)
-        for number, close in closes_ticks.items():
-            self.listings[number] = Listing(
-                number,
-                asset=number,
-                band=(half_up(close * (1 - Decimal(band.down))), half_up(close * (1 + Decimal(band.up))))
-                if band
-                else (1, UNLIMITED_TICKS),
-                rates={Side.BUY: Decimal(fees.buyer if fees else 0), Side.SELL: Decimal(fees.seller if fees else 0)},
-                reference_ticks=close,
-                book=Book(self.rules.execution_price_rule, last_ticks=close),
-            )
+    def phase_of(self, number: int) -> Phase:
+        """The phase of an instrument."""
+        if number in self.halted and self.phase in (Phase.CALL, Phase.CONTINUOUS):
+            return Phase.HALTED
+        return self.phase
+
+    # -- commands of the trading path
 
     def apply(self, command: Command) -> tuple[list[Event], list[Trade]]:
-        """Place or cancel an order; returns what was said and traded."""
-        self.events, self.trades = [], []
-        if command.kind == CommandKind.PLACE_ORDER:
-            self.place(command)
-        else:
-            self.cancel(command)
+        """Do what a command row asks for, or refuse it; returns what was said and traded."""
+        self.begin(command.sequence, command.now_ns)
+        match command.kind:
+            case CommandKind.PLACE_ORDER:
+                self.answer(command, self.against_order, self.place, EventKind.REFUSED)
+            case CommandKind.CANCEL_ORDER:
+                self.answer(command, self.against_cancel, self.cancel, EventKind.CANCEL_REFUSED)
+            case CommandKind.AMEND_ORDER:
+                self.answer(command, self.against_amend, self.amend, EventKind.AMEND_REFUSED)
+            case CommandKind.CANCEL_ORDERS:
+                self.answer(command, self.against_mass_cancel, self.mass_cancel, EventKind.CANCEL_REFUSED)
+            case _:
+                self.refuse(command, EventKind.REFUSED, Reason.UNKNOWN_COMMAND)
         return self.events, self.trades
+
+    def answer(
+        self, c: Command, against: Callable[[Command], Faults], act: Callable[[Command], None], refusal: EventKind
+    ) -> None:
+        reason = next((reason for reason, holds in against(c) if holds), None)
+        if reason is None:
+            act(c)
+        else:
+            self.refuse(c, refusal, reason)
 
     # -- refuse
 
-    def against_order(self, c: Command) -> Iterator[tuple[Reason, bool]]:
-        """The reasons against a new order in descending precedence, each with whether it holds."""
+    def against_order(self, c: Command) -> Faults:
+        """The reasons against a new order."""
         yield Reason.UNKNOWN_ACCOUNT, c.account not in self.may_trade
         yield Reason.UNKNOWN_INSTRUMENT, c.instrument not in self.listings
-        listing = self.listings[c.instrument]
+        phase = self.phase_of(c.instrument)
         yield Reason.MAY_NOT_TRADE, not self.may_trade[c.account]
-        yield Reason.MARKET_CLOSED, self.phase != Phase.CONTINUOUS
+        yield Reason.MARKET_CLOSED, phase not in TAKES_ORDERS
+        yield Reason.MARKET_HALTED, phase == Phase.HALTED
         yield Reason.INVALID_SIDE, c.side not in list(Side)
-        yield Reason.INVALID_TIME_IN_FORCE, c.time_in_force not in (TimeInForce.DAY, TimeInForce.IOC)
-        yield Reason.QUANTITY_NOT_POSITIVE, c.quantity <= 0
-        yield Reason.QUANTITY_OFF_LOT, c.quantity % self.rules.lot != 0
-        yield Reason.PRICE_NOT_POSITIVE, c.price_ticks <= 0
-        yield Reason.PRICE_OUTSIDE_BAND, not listing.band[0] <= c.price_ticks <= listing.band[1]
-        reference = listing.reference_ticks or c.price_ticks
-        yield Reason.PRICE_OUT_OF_RANGE, abs(c.price_ticks - reference) > REACH_TICKS
-        turnover = self.turnover(c.price_ticks, c.quantity)
-        yield Reason.AMOUNT_TOO_LARGE, turnover > TURNOVER_MAX
-        if c.side == Side.BUY:
-            cost = self.cost(listing, turnover)
-            yield Reason.INSUFFICIENT_CASH, self.balances[c.account, CASH].available < cost
-        else:
-            yield Reason.INSUFFICIENT_UNITS, self.balances[c.account, listing.asset].available < c.quantity
+        yield Reason.INVALID_TIME_IN_FORCE, c.time_in_force not in list(TimeInForce)
+        yield Reason.INVALID_ORDER_TYPE, c.order_type not in list(OrderType)
+        yield Reason.INVALID_SELF_TRADE_PREVENTION, c.self_trade not in list(SelfTradePrevention)
+        outlives_the_day = c.time_in_force in OUTLIVES_THE_DAY
+        yield Reason.TIME_IN_FORCE_NOT_ALLOWED, outlives_the_day and not self.rules.carry_over_on(self.day)
+        yield Reason.CONTRADICTORY_TERMS, any(self.contradictions(c))
+        yield Reason.NOT_IN_CALL, phase == Phase.CALL and (c.time_in_force in AT_ONCE or c.post_only)
+        yield Reason.LAST_DAY_PASSED, c.time_in_force == TimeInForce.GTD and c.last_day < self.today
+        order, display = self.order_of(c), c.display_quantity
+        odd_slice = display < 0 or display > c.quantity or display % self.rules.lot != 0
+        yield from self.against_terms(order, odd_slice, is_new_stop=order.waits)
 
-    def against_cancel(self, c: Command) -> Iterator[tuple[Reason, bool]]:
+    def contradictions(self, c: Command) -> Iterator[bool]:
+        """What does not go together in a new order."""
+        at_once, is_limit = c.time_in_force in AT_ONCE, c.order_type == OrderType.LIMIT
+        yield c.post_only > 1
+        yield c.post_only and (not is_limit or at_once)
+        yield c.stop_ticks != 0 and not OrderType(c.order_type).waits
+        yield c.order_type == OrderType.MARKET and (c.price_ticks != 0 or not at_once)
+        yield c.order_type == OrderType.STOP and (c.price_ticks != 0 or c.time_in_force != TimeInForce.DAY)
+        yield c.order_type == OrderType.STOP and self.listings[c.instrument].band is None
+        yield c.order_type == OrderType.STOP_LIMIT and at_once
+        yield c.display_quantity != 0 and (not is_limit or at_once)
+        yield (c.last_day != 0) != (c.time_in_force == TimeInForce.GTD)
+
+    def against_amend(self, c: Command) -> Faults:
+        """The reasons against new terms of an order."""
         yield Reason.UNKNOWN_ACCOUNT, c.account not in self.may_trade
-        order, listing = self.placed.get(c.order_id, (None, None))
-        rests = listing is not None and c.order_id in listing.book.orders
-        yield Reason.UNKNOWN_ORDER, not rests or order.owner != c.account
-        yield Reason.MARKET_CLOSED, self.phase == Phase.CLOSED
+        order = self.named(c)
+        yield Reason.UNKNOWN_ORDER, order is None
+        phase = self.phase_of(order.listing.number)
+        yield Reason.MARKET_CLOSED, phase not in TAKES_ORDERS
+        yield Reason.MARKET_HALTED, phase == Phase.HALTED
+        is_stop = order.order_type == OrderType.STOP
+        yield Reason.CONTRADICTORY_TERMS, (is_stop and c.price_ticks != 0) or (c.stop_ticks != 0 and not order.waits)
+        price_ticks, stop_ticks = self.amended_ticks(c, order)
+        amended = replace(order, price_ticks=price_ticks, stop_ticks=stop_ticks, leaves=c.quantity)
+        yield from self.against_terms(amended, odd_slice=False, is_new_stop=c.stop_ticks != 0)
+
+    def against_terms(self, order: Placed, odd_slice: bool, is_new_stop: bool) -> Faults:
+        """The reasons against the quantity and the prices that an order, new or amended, would have."""
+        book, lot = order.listing.book, self.rules.lot
+        yield Reason.QUANTITY_NOT_POSITIVE, order.leaves <= 0
+        yield Reason.QUANTITY_OFF_LOT, order.leaves % lot != 0
+        too_large_to_slice = order.display_quantity != 0 and order.leaves > ICEBERG_MAX
+        yield Reason.INVALID_DISPLAY_QUANTITY, odd_slice or too_large_to_slice
+        yield Reason.PRICE_NOT_POSITIVE, any(price <= 0 for price in order.chosen_ticks)
+        yield Reason.PRICE_OUTSIDE_BAND, order.is_outside_band
+        yield Reason.PRICE_OUT_OF_RANGE, any(price > PRICE_MAX_TICKS for price in order.chosen_ticks)
+        yield Reason.PRICE_OUT_OF_RANGE, not book.in_reach(order)
+        at_most = order.turnover + self.turnover(order.price_ticks, order.leaves)
+        yield Reason.AMOUNT_TOO_LARGE, order.leaves > QUANTITY_MAX or at_most > TURNOVER_MAX
+        yield Reason.STOP_ALREADY_REACHED, is_new_stop and book.is_reached(order)
+        continuous = self.phase_of(order.listing.number) == Phase.CONTINUOUS
+        yield Reason.POST_ONLY_WOULD_TRADE, order.post_only and continuous and book.would_trade(order)
+        lacking = Reason.INSUFFICIENT_CASH if order.side == Side.BUY else Reason.INSUFFICIENT_UNITS
+        yield lacking, not self.can_back(order)
+
+    def against_cancel(self, c: Command) -> Faults:
+        """The reasons against a cancel."""
+        yield Reason.UNKNOWN_ACCOUNT, c.account not in self.may_trade
+        order = self.named(c)
+        yield Reason.UNKNOWN_ORDER, order is None
+        yield Reason.MARKET_CLOSED, self.phase_of(order.listing.number) == Phase.CLOSED
+
+    def against_mass_cancel(self, c: Command) -> Faults:
+        """The reasons against a mass cancel."""
+        yield Reason.UNKNOWN_ACCOUNT, c.account not in (0, *self.may_trade)
+        yield Reason.UNKNOWN_INSTRUMENT, c.instrument not in (0, *self.listings)
+        asked = [number for number in self.listings if c.instrument in (0, number)]
+        yield Reason.MARKET_CLOSED, all(self.phase_of(number) == Phase.CLOSED for number in asked)
+        yield Reason.INVALID_SIDE, c.side not in (*Side, EITHER_SIDE)
+
+    def refuse(self, c: Command, refusal: EventKind, reason: Reason) -> None:
+        """Say that nothing was done; a refusal repeats the command."""
+        names_an_order = c.kind in (CommandKind.CANCEL_ORDER, CommandKind.AMEND_ORDER)
+        self.events.append(
+            Event(
+                sequence=c.sequence,
+                order_id=c.order_id if names_an_order else 0,
+                price_ticks=c.price_ticks,
+                quantity=c.quantity,
+                account=c.account,
+                instrument=c.instrument,
+                kind=refusal,
+                side=c.side,
+                reason=reason,
+            )
+        )
+
+    # -- what a command is about
+
+    @property
+    def today(self) -> int:
+        """The day in days since 1970."""
+        return (self.day - date(1970, 1, 1)).days
+
+    def order_of(self, c: Command) -> Placed:
+        """The order that a command asks for; it has no number yet."""
+        listing = self.listings[c.instrument]
+        return Placed(
+            order_id=0,
+            side=Side(c.side),
+            price_ticks=self.bound(c, listing),
+            leaves=c.quantity,
+            time_in_force=TimeInForce(c.time_in_force),
+            order_type=OrderType(c.order_type),
+            stop_ticks=c.stop_ticks,
+            display_quantity=c.display_quantity,
+            post_only=bool(c.post_only),
+            self_trade=SelfTradePrevention(c.self_trade or self.rules.self_trade_rule),
+            group=self.group.get(c.account, 0),
+            account=c.account,
+            listing=listing,
+            last_day=c.last_day,
+        )
+
+    @staticmethod
+    def bound(c: Command, listing: Listing) -> int:
+        """The worst price that a new order may trade at: its limit; without one what the band or the book says."""
+        if c.order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT):
+            return c.price_ticks
+        if listing.band is None:
+            return listing.book.market_bound(Side(c.side), c.quantity)
+        low, high = listing.band
+        return high if c.side == Side.BUY else low
+
+    @staticmethod
+    def amended_ticks(c: Command, order: Placed) -> tuple[int, int]:
+        """Limit and stop price that an amend asks for."""
+        price_ticks = order.price_ticks if order.order_type == OrderType.STOP else c.price_ticks
+        return price_ticks, c.stop_ticks or order.stop_ticks
+
+    def named(self, c: Command) -> Placed | None:
+        """The order that a command names, if it rests or waits and is the account's own."""
+        order = self.placed.get(c.order_id)
+        return order if order and order.leaves and order.account == c.account else None
+
+    def live(self) -> list[Placed]:
+        """All orders that rest or wait, the oldest first."""
+        return [order for order_id, order in sorted(self.placed.items()) if order.leaves]
 
     # -- reserve
 
@@ -137,133 +298,135 @@ class PlainExchange:
     def fee(self, listing: Listing, side: Side, turnover: int) -> int:
         return half_up(turnover * listing.rates[side])
 
-    def cost(self, listing: Listing, turnover: int) -> int:
-        return turnover + self.fee(listing, Side.BUY, turnover)
+    def needed(self, order: Placed) -> int:
+        """What backs an order's leaves: a seller's units, what they may cost a buyer at most."""
+        if order.side == Side.SELL:
+            return order.leaves
+        more = self.turnover(order.price_ticks, order.leaves)
+        return more + self.next_fee(order, more)
 
-    def back(self, order: Order, listing: Listing) -> None:
-        """Reserve for an order's leaves what they can cost at most; give back what is more than that."""
-        asset, needed = listing.asset, order.leaves
-        if order.side == Side.BUY:
-            at_most = order.turnover + self.turnover(order.price_ticks, order.leaves)
-            asset, needed = CASH, self.cost(listing, at_most) - self.cost(listing, order.turnover)
-        more = needed - self.backing[order.order_id]
-        self.backing[order.order_id] = needed
-        self.balances[order.owner, asset].available -= more
-        self.balances[order.owner, asset].reserved += more
+    def next_fee(self, order: Placed, more: int) -> int:
+        """What an order's fee grows by when its turnover does."""
+        fee_after = self.fee(order.listing, order.side, order.turnover + more)
+        return fee_after - self.fee(order.listing, order.side, order.turnover)
 
-    # -- place, match, oblige
+    def balance_behind(self, order: Placed) -> Balance:
+        return self.balances[order.account, CASH if order.side == Side.BUY else order.listing.asset]
+
+    def can_back(self, order: Placed) -> bool:
+        return self.needed(order) - order.backing <= self.balance_behind(order).available
+
+    def back(self, order: Placed) -> None:
+        """Reserve what an order needs; give back what is more than that."""
+        balance, more = self.balance_behind(order), self.needed(order) - order.backing
+        order.backing += more
+        balance.available -= more
+        balance.reserved += more
+
+    # -- act
 
     def place(self, c: Command) -> None:
-        if reason := next((reason for reason, holds in self.against_order(c) if holds), Reason.NONE):
-            self.say_of_command(EventKind.REFUSED, c, reason=reason)
-            return
-        listing = self.listings[c.instrument]
-        listing.reference_ticks = listing.reference_ticks or c.price_ticks
-        time_in_force = TimeInForce(c.time_in_force)
-        order = Order(next(self.order_ids), Side(c.side), c.price_ticks, c.quantity, time_in_force, owner=c.account)
-        self.placed[order.order_id] = order, listing
-        self.say_of_command(EventKind.ACCEPTED, c, order_id=order.order_id, leaves=order.leaves)
-        self.back(order, listing)
+        order = self.order_of(c)
+        order.order_id = next(self.order_ids)
+        self.placed[order.order_id] = order
+        self.say(EventKind.ACCEPTED, order, quantity=order.leaves, leaves=order.leaves)
+        self.back(order)
+        self.tell(order.listing.book.submit(order, self.is_matching(order.listing)))
 
-        fills = listing.book.submit(order)
-        for fill in fills:
-            self.oblige(c, listing, fill)
-        if order.leaves and time_in_force == TimeInForce.IOC:
-            left, order.leaves, reason = order.leaves, 0, Reason.IMMEDIATE_OR_CANCEL
-            self.say_of_command(EventKind.CANCELLED, c, order_id=order.order_id, quantity=left, reason=reason)
-        for order_id in {order.order_id, *(fill.maker for fill in fills)}:
-            self.back(*self.placed[order_id])
-
-    def oblige(self, c: Command, listing: Listing, fill: Fill) -> None:
-        """Book one fill: what each side owes stays reserved, what each will get is a claim."""
-        taker, maker = self.placed[fill.taker][0], self.placed[fill.maker][0]
-        buy, sell = (taker, maker) if taker.side == Side.BUY else (maker, taker)
-        turnover = self.turnover(fill.price_ticks, fill.quantity)
-        fees = {}
-        for order in (buy, sell):
-            before, order.turnover = order.turnover, order.turnover + turnover
-            fees[order.side] = self.fee(listing, order.side, order.turnover) - self.fee(listing, order.side, before)
-        buyer_fee, seller_fee = fees[Side.BUY], fees[Side.SELL]
-        trade_id = next(self.trade_ids)
-
-        self.backing[buy.order_id] -= turnover + buyer_fee
-        self.backing[sell.order_id] -= fill.quantity
-        self.claim(buy.owner, listing.asset, fill.quantity, self.rules.resale_lag_days == 0)
-        self.claim(sell.owner, CASH, turnover - seller_fee, self.rules.proceeds_usable_same_day)
-        self.claim(self.house, CASH, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
-        pays, receives = turnover + buyer_fee, turnover - seller_fee
-        self.owed.append((buy.owner, pays, sell.owner, receives, listing.asset, fill.quantity))
-        self.trades.append(
-            Trade(
-                trade_id=trade_id,
-                sequence=c.sequence,
-                now_ns=c.now_ns,
-                price_ticks=fill.price_ticks,
-                quantity=fill.quantity,
-                buy_order_id=buy.order_id,
-                sell_order_id=sell.order_id,
-                buyer_fee=buyer_fee,
-                seller_fee=seller_fee,
-                buyer=buy.owner,
-                seller=sell.owner,
-                instrument=listing.number,
-                aggressor=taker.side,
-            )
-        )
-        self.say_of_command(
-            EventKind.TRADED,
-            c,
-            order_id=fill.taker,
-            maker_order_id=fill.maker,
-            maker_account=maker.owner,
-            price_ticks=fill.price_ticks,
-            quantity=fill.quantity,
-            leaves=fill.taker_leaves,
-            maker_leaves=fill.maker_leaves,
-            trade_id=trade_id,
-        )
-
-    def claim(self, account: int, asset: int, amount: int, usable_now: bool) -> None:
-        balance = self.balances[account, asset]
-        balance.unsettled += amount
-        if usable_now:
-            balance.available += amount
-        else:
-            balance.incoming += amount
-
-    # -- cancel, expire, settle
+    def amend(self, c: Command) -> None:
+        order = self.placed[c.order_id]
+        price_ticks, stop_ticks = self.amended_ticks(c, order)
+        matching = self.is_matching(order.listing)
+        self.tell(order.listing.book.amend(order.order_id, price_ticks, c.quantity, stop_ticks, matching))
 
     def cancel(self, c: Command) -> None:
-        if reason := next((reason for reason, holds in self.against_cancel(c) if holds), Reason.NONE):
-            self.say_of_command(EventKind.CANCEL_REFUSED, c, order_id=c.order_id, reason=reason)
-        else:
-            self.take_out(c.order_id, c.sequence, Reason.BY_REQUEST)
+        self.take_out(self.placed[c.order_id], Reason.BY_REQUEST)
 
-    def expire(self, sequence: int) -> list[Event]:
-        """The day ends: every resting order leaves, the oldest first."""
-        self.events = []
-        for order_id in sorted(order_id for listing in self.listings.values() for order_id in listing.book.orders):
-            self.take_out(order_id, sequence, Reason.END_OF_DAY)
-        return self.events
-
-    def take_out(self, order_id: int, sequence: int, reason: Reason) -> None:
-        order, listing = self.placed[order_id]
-        listing.book.cancel(order_id)
+    def mass_cancel(self, c: Command) -> None:
+        cancelled = [
+            order
+            for order in self.live()
+            if c.account in (0, order.account)
+            and c.instrument in (0, order.listing.number)
+            and c.side in (EITHER_SIDE, order.side)
+            and self.phase_of(order.listing.number) != Phase.CLOSED
+        ]
+        for order in cancelled:
+            self.take_out(order, Reason.BY_REQUEST)
         self.events.append(
             Event(
-                sequence=sequence,
-                order_id=order_id,
-                price_ticks=order.price_ticks,
-                quantity=order.leaves,
-                account=order.owner,
-                instrument=listing.number,
-                kind=EventKind.CANCELLED,
-                side=order.side,
-                reason=reason,
+                sequence=c.sequence,
+                quantity=len(cancelled),
+                account=c.account,
+                instrument=c.instrument,
+                kind=EventKind.ORDERS_CANCELLED,
+                side=c.side,
+                reason=Reason.BY_REQUEST,
             )
         )
-        order.leaves = 0
-        self.back(order, listing)
+
+    def is_matching(self, listing: Listing) -> bool:
+        """Whether orders trade as they arrive."""
+        return self.phase_of(listing.number) == Phase.CONTINUOUS
+
+    def take_out(self, order: Placed, reason: Reason) -> None:
+        self.tell([order.listing.book.cancel(order.order_id)], reason)
+
+    # -- the trading day
+
+    def open_day(self, day: date, closes_ticks: dict[int, int], sequence: int = 0) -> list[Event]:
+        """A new day: what was bought may be sold, bands and fees are set, orders are carried over."""
+        self.begin(sequence)
+        self.day = day
+        for balance in self.balances.values():
+            balance.available, balance.incoming = balance.available + balance.incoming, 0
+        fees = in_force(self.rules.fees, day)
+        for number, close in closes_ticks.items():
+            listing = self.listings.setdefault(number, Listing(number, number, Book(reach_ticks=REACH_TICKS)))
+            listing.band = self.rules.band_ticks(day, close)
+            listing.rates = {
+                Side.BUY: Decimal(fees.buyer if fees else 0),
+                Side.SELL: Decimal(fees.seller if fees else 0),
+            }
+            listing.book.execution_price = self.rules.execution_price_on(day)
+            listing.book.last_ticks = close
+        for order in self.live():
+            self.carry_over(order)
+        return self.events
+
+    def carry_over(self, order: Placed) -> None:
+        """Back an order anew at the new day's fee; it goes if its price has become invalid or its owner too poor."""
+        balance = self.balance_behind(order)
+        balance.available += order.backing
+        balance.reserved -= order.backing
+        order.backing = 0
+        if order.time_in_force == TimeInForce.GTD and order.last_day < self.today:
+            self.take_out(order, Reason.END_OF_DAY)
+        elif order.is_outside_band:
+            self.take_out(order, Reason.PRICE_OUTSIDE_BAND)
+        elif not self.can_back(order):
+            self.take_out(order, Reason.INSUFFICIENT_CASH)
+        else:
+            self.back(order)
+
+    def uncross(self, sequence: int, now_ns: int, number: int, triggers: bool) -> tuple[list[Event], list[Trade]]:
+        """End an instrument's call auction; `triggers` where continuous trading follows it."""
+        self.begin(sequence, now_ns)
+        book = self.listings[number].book
+        traded = book.uncross()
+        self.tell(traded, auction=True)
+        if triggers:
+            self.tell(book.trigger(traded))
+        return self.events, self.trades
+
+    def expire(self, sequence: int) -> list[Event]:
+        """The day ends: orders leave that were not to outlive it, the oldest first."""
+        self.begin(sequence)
+        for order in self.live():
+            last = order.time_in_force == TimeInForce.GTD and order.last_day <= self.today
+            if order.time_in_force == TimeInForce.DAY or last:
+                self.take_out(order, Reason.END_OF_DAY)
+        return self.events
 
     def settle(self) -> None:
         """Delivery versus payment: what is owed leaves the reservations, claims are claims no more."""
@@ -275,7 +438,113 @@ class PlainExchange:
             self.balances[self.house, CASH].unsettled -= pays - receives
         self.owed = []
 
-    def say_of_command(self, kind: EventKind, c: Command, **fields: int) -> None:
-        """Say something about the order that a command places or names."""
-        about = {name: getattr(c, name) for name in ("sequence", "price_ticks", "quantity", "account", "instrument")}
-        self.events.append(Event(**{**about, "kind": kind, "side": c.side, **fields}))
+    # -- tell what a book made happen, and book it
+
+    def begin(self, sequence: int, now_ns: int = 0) -> None:
+        """From here on everything is said and traded in the name of one command."""
+        self.sequence, self.now_ns = sequence, now_ns
+        self.events: list[Event] = []
+        self.trades: list[Trade] = []
+
+    def tell(
+        self, happened: Iterable[Happening], reason: Reason = Reason.IMMEDIATE_OR_CANCEL, auction: bool = False
+    ) -> None:
+        """Say what happened, and keep every order that took part backed by what it needs. `reason`: of a cancel."""
+        first = len(self.events)
+        for step in happened:
+            match step:
+                case Fill():
+                    self.oblige(step, auction)
+                case Prevented():
+                    self.say(
+                        EventKind.PREVENTED,
+                        self.placed[step.taker],
+                        maker_order_id=step.maker,
+                        maker_account=self.placed[step.maker].account,
+                        price_ticks=step.price_ticks,
+                        quantity=step.quantity,
+                        leaves=step.taker_leaves,
+                        maker_leaves=step.maker_leaves,
+                        reason=Reason.SELF_TRADE,
+                    )
+                case Refreshed(order_id, shown, leaves):
+                    self.say(EventKind.REFRESHED, self.placed[order_id], quantity=shown, leaves=leaves)
+                case Triggered(order_id, leaves):
+                    self.say(EventKind.TRIGGERED, self.placed[order_id], quantity=leaves, leaves=leaves)
+                case Amended(order_id, _, leaves, priority):
+                    order = self.placed[order_id]
+                    self.say(EventKind.AMENDED, order, quantity=leaves, leaves=leaves, priority=priority)
+                case Cancelled(order_id, quantity, out_of_reach):
+                    why = Reason.PRICE_OUT_OF_RANGE if out_of_reach else reason
+                    self.say(EventKind.CANCELLED, self.placed[order_id], quantity=quantity, reason=why)
+        said = self.events[first:]
+        for order_id in ({event.order_id for event in said} | {event.maker_order_id for event in said}) - {0}:
+            self.back(self.placed[order_id])
+
+    def say(self, kind: EventKind, order: Placed, **fields: int) -> None:
+        """Say something about an order."""
+        about = {
+            "sequence": self.sequence,
+            "order_id": order.order_id,
+            "price_ticks": order.price_ticks,
+            "account": order.account,
+            "instrument": order.listing.number,
+            "kind": kind,
+            "side": order.side,
+        }
+        self.events.append(Event(**{**about, **fields}))
+
+    def oblige(self, fill: Fill, auction: bool) -> None:
+        """Book one fill: what each side owes stays reserved, what each will get is a claim."""
+        taker, maker = self.placed[fill.taker], self.placed[fill.maker]
+        buy, sell = (taker, maker) if taker.side == Side.BUY else (maker, taker)
+        listing, trade_id = taker.listing, next(self.trade_ids)
+        turnover = self.turnover(fill.price_ticks, fill.quantity)
+        buyer_fee, seller_fee = (self.next_fee(order, turnover) for order in (buy, sell))
+        buy.turnover += turnover
+        sell.turnover += turnover
+
+        buy.backing -= turnover + buyer_fee
+        sell.backing -= fill.quantity
+        self.claim(buy.account, listing.asset, fill.quantity, self.rules.resale_lag_days == 0)
+        self.claim(sell.account, CASH, turnover - seller_fee, self.rules.proceeds_usable_same_day)
+        self.claim(self.house, CASH, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
+        pays, receives = turnover + buyer_fee, turnover - seller_fee
+        self.owed.append((buy.account, pays, sell.account, receives, listing.asset, fill.quantity))
+        self.trades.append(
+            Trade(
+                trade_id=trade_id,
+                sequence=self.sequence,
+                now_ns=self.now_ns,
+                price_ticks=fill.price_ticks,
+                quantity=fill.quantity,
+                buy_order_id=buy.order_id,
+                sell_order_id=sell.order_id,
+                buyer_fee=buyer_fee,
+                seller_fee=seller_fee,
+                buyer=buy.account,
+                seller=sell.account,
+                instrument=listing.number,
+                aggressor=EITHER_SIDE if auction else taker.side,
+            )
+        )
+        self.say(
+            EventKind.TRADED,
+            taker,
+            maker_order_id=fill.maker,
+            maker_account=maker.account,
+            price_ticks=fill.price_ticks,
+            quantity=fill.quantity,
+            leaves=fill.taker_leaves,
+            maker_leaves=fill.maker_leaves,
+            trade_id=trade_id,
+            reason=Reason.AUCTION if auction else Reason.NONE,
+        )
+
+    def claim(self, account: int, asset: int, amount: int, usable_now: bool) -> None:
+        balance = self.balances[account, asset]
+        balance.unsettled += amount
+        if usable_now:
+            balance.available += amount
+        else:
+            balance.incoming += amount

@@ -26,7 +26,8 @@ router = APIRouter(prefix="/v1", tags=["accounts and registry"], responses=RESPO
 @router.post("/accounts", status_code=201)
 async def open_account(account: NewAccount, gateway: TheGateway) -> AccountView:
     """Open a participant's account: cash, trading side and registry side in one."""
-    await gateway.inbox.ask(OpenAccount(account.account_id, account.name, account.class_of))
+    owner = account.beneficial_owner or ""
+    await gateway.inbox.ask(OpenAccount(account.account_id, account.name, account.class_of, owner))
     return views.account_view(gateway, gateway.account(account.account_id))
 
 

@@ -10,12 +10,16 @@ from api import views
 from api.gateway import TheGateway
 from api.problems import RESPONSES, Problem
 from api.schemas import (
+    AuctionView,
     BookView,
     CheckView,
     DaySummary,
+    HaltReason,
     Identifier,
     InstrumentView,
+    MarketChange,
     MarketView,
+    NewHalt,
     NewInstrument,
     NewPhase,
     NewTradingDay,
@@ -25,11 +29,22 @@ from api.schemas import (
     TimerSettings,
     TradePage,
 )
-from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenDay, SettleDay, StartTrading
-from exchange.events import DaySettled
+from exchange.commands import (
+    BreakSession,
+    CloseSession,
+    HaltTrading,
+    ListInstrument,
+    OpenCall,
+    OpenDay,
+    ResumeTrading,
+    SettleDay,
+    StartTrading,
+)
+from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingStarted
 from exchange.instruments import ticks_of
 from exchange.invariants import CHECKS
-from exchange.sessions import trading_days
+from exchange.reasons import Reason, Refused
+from exchange.sessions import Phase, trading_days
 
 router = APIRouter(prefix="/v1", tags=["market"], responses=RESPONSES)
 operator = APIRouter(prefix="/v1", tags=["operator"], responses=RESPONSES)
@@ -72,9 +87,19 @@ async def instrument(symbol: Identifier, gateway: TheGateway) -> InstrumentView:
     return views.instrument_view(gateway, gateway.instrument(symbol))
 
 
+@router.get("/instruments/{symbol}/auction")
+async def auction(symbol: Identifier, gateway: TheGateway) -> AuctionView:
+    """What the call auction of an instrument would come to if it ended now; `wrong_phase` if there is none."""
+    listed = gateway.instrument(symbol)
+    phase = Phase(int(gateway.exchange.path.desk.instruments[listed.number].phase))
+    if phase != Phase.CALL:
+        raise Refused(Reason.WRONG_PHASE, f"{symbol} is not in a call auction; its phase is {phase.label}")
+    return views.indicative_auction(gateway, listed)
+
+
 @router.get("/books/{symbol}")
 async def book(symbol: Identifier, gateway: TheGateway, depth: Limit = 10) -> BookView:
-    """The best price levels of both sides."""
+    """The best price levels of both sides, without what icebergs hide; in a call auction they may cross."""
     return views.book_view(gateway, gateway.instrument(symbol), depth)
 
 
@@ -148,16 +173,34 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
 
 
 @operator.put("/market/phase")
-async def set_phase(new: NewPhase, gateway: TheGateway) -> MarketView:
-    """Start, break or close trading by hand."""
-    match new.phase:
-        case "continuous":
-            await gateway.inbox.ask(StartTrading())
-        case "break":
-            await gateway.inbox.ask(BreakSession())
-        case "closed":
-            await gateway.inbox.ask(CloseSession())
-    return views.market_view(gateway)
+async def set_phase(new: NewPhase, gateway: TheGateway) -> MarketChange:
+    """Open a call auction, start, break or close trading by hand. Leaving a call trades what crosses."""
+    event = await gateway.inbox.ask(_PHASES[new.phase])
+    auctions = event.auctions if isinstance(event, TradingStarted | SessionClosed) else []
+    return views.market_change(gateway, auctions)
+
+
+_PHASES: dict[str, OpenCall | StartTrading | BreakSession | CloseSession] = {
+    "call": OpenCall(),
+    "continuous": StartTrading(),
+    "break": BreakSession(),
+    "closed": CloseSession(),
+}
+
+
+@operator.post("/market/halts", status_code=201)
+async def halt(new: NewHalt, gateway: TheGateway) -> MarketChange:
+    """Halt trading in an instrument, or in all: no orders and amends are taken until it resumes, cancels are."""
+    await gateway.inbox.ask(HaltTrading(new.reason, new.symbol))
+    return views.market_change(gateway, [])
+
+
+@operator.delete("/market/halts")
+async def resume(reason: HaltReason, gateway: TheGateway, symbol: Identifier | None = None) -> MarketChange:
+    """End the halt of an instrument, or all halts. A book that was halted in a call and is crossed trades first."""
+    event = await gateway.inbox.ask(ResumeTrading(reason, symbol))
+    assert isinstance(event, TradingResumed)
+    return views.market_change(gateway, event.auctions)
 
 
 @operator.post("/settlements", status_code=201)

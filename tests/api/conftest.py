@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from api.app import make_app
 from api.client import AsyncClient
 from api.gateway import Gateway
 from api.inbox import Waiting
+from api.schemas import OrderView
 from api.timers import Clock
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
@@ -41,6 +43,26 @@ class Desk:
         await self.client.issue("S", "HBEA-2025", 1000)
         await self.client.transfer("S", "HBEA-2025", 1000)
 
+    async def enrol_seller(self, account_id: str, quantity: int = 1000) -> None:
+        """A further account with units in trading."""
+        await self.client.open_account(account_id, account_id)
+        await self.client.issue(account_id, "HBEA-2025", quantity)
+        await self.client.transfer(account_id, "HBEA-2025", quantity)
+
+    async def sell(self, price: str | None, quantity: int, account_id: str = "S", **terms: Any) -> OrderView:
+        return await self.client.place_order(account_id, "HBEA-2025", "sell", price, quantity, **terms)
+
+    async def buy(self, price: str | None, quantity: int, account_id: str = "B", **terms: Any) -> OrderView:
+        return await self.client.place_order(account_id, "HBEA-2025", "buy", price, quantity, **terms)
+
+    async def book(self) -> tuple[list[tuple[str, int, int]], list[tuple[str, int, int]]]:
+        """(price, quantity, orders) of all bids and all asks, best first."""
+        shown = await self.client.book("HBEA-2025", depth=1000)
+        bids, asks = (
+            [(level.price, level.quantity, level.orders) for level in side] for side in (shown.bids, shown.asks)
+        )
+        return bids, asks
+
     async def open(self, day: str = "2026-01-05") -> None:
         await self.client.open_day(day)
         await self.client.set_phase("continuous")
@@ -50,8 +72,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def running_desk(**options: int) -> AsyncIterator[Desk]:
-    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS), **options)
+async def running_desk(rules: str = "hubei", **options: int) -> AsyncIterator[Desk]:
+    gateway = Gateway(MemoryJournal(), load_rule_set(rules), Clock(MORNING_NS), **options)
     desk = Desk(gateway)
     async with gateway.running(), desk.client, desk.http:
         yield desk
@@ -68,6 +90,15 @@ async def desk(anyio_backend: str) -> AsyncIterator[Desk]:
 async def open_desk(desk: Desk) -> Desk:
     await desk.open()
     return desk
+
+
+@pytest.fixture
+async def plain_desk(anyio_backend: str) -> AsyncIterator[Desk]:
+    """A market by the generic rules: no band, no fees, orders may outlive their day."""
+    async with running_desk("generic") as made:
+        await made.enrol()
+        await made.open()
+        yield made
 
 
 def hold_back(gateway: Gateway) -> asyncio.Event:

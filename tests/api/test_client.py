@@ -75,6 +75,37 @@ async def test_a_lost_cancel_is_asked_about(open_desk):
     assert (cancelled.status, len(transport.seen)) == ("cancelled", 2)
 
 
+async def test_a_lost_mass_cancel_is_sent_again(open_desk):
+    await open_desk.buy("40.00", 10)
+    transport = LossyTransport(open_desk.transport, "DELETE", lost=1)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        assert (await client.cancel_all("B")).count == 0
+    assert len(transport.seen) == 2
+    assert await open_desk.client.orders("B", open_only=True) == []
+
+
+async def test_an_amend_is_never_repeated(open_desk):
+    order = await open_desk.buy("40.00", 10)
+    transport = LossyTransport(open_desk.transport, "PATCH", lost=1)
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        with pytest.raises(ApiError, match="connection_lost"):
+            await client.amend_order("B", order.order_id, 5)
+    assert len(transport.seen) == 1
+    assert (await open_desk.client.order("B", order.order_id)).leaves == 5
+
+
+async def test_a_lost_answer_to_any_order_is_fetched_with_the_same_id(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=1)
+    terms = {"order_type": "stop_limit", "stop_price": "41.00", "self_trade_prevention": "decrement"}
+    async with AsyncClient("http://exchange", transport=transport) as client:
+        order = await client.place_order("B", "HBEA-2025", "buy", "42.00", 10, client_order_id="x", **terms)
+        assert (order.status, order.stop_price, order.self_trade_prevention) == ("waiting", "41.00", "decrement")
+        terms["stop_price"] = "41.50"
+        with pytest.raises(ApiError, match="client_order_id_used"):
+            await client.place_order("B", "HBEA-2025", "buy", "42.00", 10, client_order_id="x", **terms)
+    assert [one.order_id for one in await open_desk.client.orders("B")] == [order.order_id]
+
+
 async def test_a_busy_exchange_is_asked_again():
     answers = [(503, {"code": "inbox_full", "detail": "busy"})] * 2 + [(409, {"code": "market_closed", "detail": "-"})]
     transport = httpx.MockTransport(lambda request: httpx.Response(answers[0][0], json=answers.pop(0)[1]))

@@ -125,7 +125,15 @@ async def test_pages_load_nothing_from_outside(desk):
         page = (await desk.http.get(path)).text
         assert 'src="http' not in page and 'href="http' not in page, path
     schema = (await desk.http.get("/openapi.json")).json()
-    assert "/v1/orders" in schema["paths"]
+    assert {"get", "post", "delete"} == set(schema["paths"]["/v1/orders"])
+    assert {"get", "patch", "delete"} == set(schema["paths"]["/v1/orders/{order_id}"])
+    assert {"post", "delete"} == set(schema["paths"]["/v1/market/halts"])
+    assert "/v1/instruments/{symbol}/auction" in schema["paths"]
+    shapes = schema["components"]["schemas"]
+    assert {"type", "stop_price", "display_quantity", "expire_date", "post_only", "self_trade_prevention"} <= set(
+        shapes["NewOrder"]["properties"]
+    )
+    assert set(shapes["NewOrder"]["required"]) == {"account_id", "symbol", "side", "quantity"}
 
 
 async def test_trades_come_in_pages(open_desk):

@@ -4,6 +4,9 @@ import asyncio
 
 import pytest
 
+from api.problems import Problem
+from exchange import refusals
+from exchange.reasons import Reason
 from tests.api.conftest import hold_back, running_desk
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +31,36 @@ BAD_ORDERS = {
     "price below the band": ({"price": "35.99"}, 422, "price_outside_band"),
     "insufficient cash": ({"quantity": 2488}, 409, "insufficient_cash"),  # 2,487 t are affordable with the fee
     "insufficient units": ({"account_id": "S", "side": "sell", "quantity": 1001}, 409, "insufficient_units"),
+    "a limit order without a price": ({"price": None}, 422, "price_not_positive"),
+    "a market order with a price": ({"type": "market"}, 422, "contradictory_terms"),
+    "a market order for the day": (
+        {"type": "market", "price": None, "time_in_force": "DAY"},
+        422,
+        "contradictory_terms",
+    ),
+    "a market order at a price of nothing": ({"type": "market", "price": "0.00"}, 422, "price_not_positive"),
+    "a limit order with a stop price": ({"stop_price": "41.00"}, 422, "contradictory_terms"),
+    "a stop order without a stop price": ({"type": "stop", "price": None}, 422, "price_not_positive"),
+    "a stop price off the tick": ({"type": "stop_limit", "stop_price": "41.005"}, 422, "price_off_tick"),
+    "a stop price above the band": ({"type": "stop_limit", "stop_price": "44.01"}, 422, "price_outside_band"),
+    "a stop price that no row holds": ({"type": "stop_limit", "stop_price": "21474836.48"}, 422, "price_out_of_range"),
+    "the largest stop price": ({"type": "stop_limit", "stop_price": "21474836.47"}, 422, "price_outside_band"),
+    "a price of 15 digits": ({"price": "999999999999999.00"}, 422, "price_outside_band"),
+    "an iceberg that shows more than it has": ({"display_quantity": 11}, 422, "invalid_display_quantity"),
+    "an iceberg that shows nothing": ({"display_quantity": 0}, 422, "invalid_request"),
+    "an iceberg slice that no row holds": ({"quantity": 2**31, "display_quantity": 2**31}, 422, "invalid_request"),
+    "an iceberg too large": ({"quantity": 2**31, "display_quantity": 2**31 - 1}, 422, "invalid_display_quantity"),
+    "an iceberg that does not rest": ({"display_quantity": 5, "time_in_force": "IOC"}, 422, "contradictory_terms"),
+    "post-only and at once": ({"post_only": True, "time_in_force": "FOK"}, 422, "contradictory_terms"),
+    "post-only as text": ({"post_only": "yes"}, 422, "invalid_request"),
+    "an expire date of a day order": ({"expire_date": "2026-01-06"}, 422, "contradictory_terms"),
+    "an expire date that no row holds": ({"time_in_force": "GTD", "expire_date": "2149-06-07"}, 422, "invalid_request"),
+    "an expire date before time": ({"time_in_force": "GTD", "expire_date": "1970-01-01"}, 422, "invalid_request"),
+    "good till a date that is none": ({"time_in_force": "GTD"}, 422, "time_in_force_not_allowed"),
+    "good till cancelled": ({"time_in_force": "GTC"}, 422, "time_in_force_not_allowed"),
+    "a time in force of no kind": ({"time_in_force": "GFA"}, 422, "invalid_request"),
+    "a type of no kind": ({"type": "pegged"}, 422, "invalid_request"),
+    "self-trade prevention of no kind": ({"self_trade_prevention": "hope"}, 422, "invalid_request"),
     "side of neither kind": ({"side": "hold"}, 422, "invalid_request"),
     "a field nobody knows": ({"colour": "green"}, 422, "invalid_request"),
 }
@@ -42,6 +75,19 @@ async def test_bad_orders(open_desk, change, status, code):
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["status"] == status and response.json()["detail"]
     assert await open_desk.digest() == before
+
+
+# The schemas let none of these through.
+MALFORMED = {
+    Reason.INVALID_SIDE, Reason.INVALID_TIME_IN_FORCE, Reason.INVALID_ORDER_TYPE, Reason.INVALID_SELF_TRADE_PREVENTION,
+}  # fmt: skip
+
+
+def test_every_refusal_of_the_trading_path_is_said_in_words():
+    refused = {Reason[name] for name in vars(refusals) if name in Reason.__members__} - {Reason.NONE}
+    assert MALFORMED | {Reason.STOP_ALREADY_REACHED, Reason.INSUFFICIENT_UNITS} <= refused
+    for reason in refused - MALFORMED:
+        assert Problem.of_reason(reason).detail != reason.code, reason
 
 
 async def test_the_largest_affordable_order_is_accepted(open_desk):

@@ -44,7 +44,7 @@ def web():
         post(client, "/v1/issuances", account_id="S", unit="HBEA-2025", quantity=1000)
         post(client, "/v1/accounts/S/transfers", unit="HBEA-2025", quantity=1000)
         post(client, "/v1/trading-days", date="2026-01-05")
-        assert client.put("/v1/market/phase", json={"phase": "continuous"}).is_success
+        phase(client, "continuous")
         yield client
     server.should_exit = True
     thread.join()
@@ -56,10 +56,18 @@ def post(client, path, **body):
     return response.json()
 
 
-def order(client, account_id, side, price, quantity):
-    return post(
-        client, "/v1/orders", account_id=account_id, symbol="HBEA-2025", side=side, price=price, quantity=quantity
-    )
+def order(client, account_id, side, price, quantity, **terms):
+    body = {"account_id": account_id, "symbol": "HBEA-2025", "side": side, "price": price, "quantity": quantity}
+    return post(client, "/v1/orders", **body, **terms)
+
+
+def amend(client, placed, **terms):
+    body = {"account_id": placed["account_id"], **terms}
+    assert client.patch(f"/v1/orders/{placed['order_id']}", json=body).is_success
+
+
+def phase(client, name):
+    assert client.put("/v1/market/phase", json={"phase": name}).is_success
 
 
 def subscribe(socket, **request):
@@ -87,45 +95,172 @@ def test_trades_are_told_with_gapless_numbers(web):
     assert [(message["price"], message["quantity"], message["trade_id"]) for message in messages] == [
         ("40.00", 5, 1), ("40.00", 5, 2), ("40.00", 5, 3),
     ]  # fmt: skip
+    assert {message["aggressor"] for message in messages} == {"buy"}
     assert "account" not in json.dumps(messages)
+
+
+class Follower:
+    """A book kept from the stream, as a client would."""
+
+    def __init__(self, socket):
+        self.socket = socket
+        opening = subscribe(socket, channel="book.l3", symbol="HBEA-2025")
+        self.orders = {one["order_id"]: one for one in opening["orders"]}
+        self.seq = opening["seq"]
+        self.heard = []
+
+    def follow(self, seq):
+        """Hear everything up to a message."""
+        while self.seq < seq:
+            for message in json.loads(self.socket.recv(timeout=10)):
+                assert message["prev_seq"] == self.seq
+                self.seq = message["seq"]
+                self.heard.append(message)
+                if message["type"] != "reduced":
+                    self.orders.pop(message["order_id"], None)
+                if message["type"] != "removed":
+                    self.orders[message["order_id"]] = message
+
+    def queue(self):
+        """The orders side by side and price by price, the oldest first."""
+        orders = [(one["side"], one["price"], one["order_id"], one["quantity"]) for one in self.orders.values()]
+        return sorted(orders, key=lambda one: one[:2])
+
+    def levels(self, side):
+        found = {}
+        for one in self.orders.values():
+            if one["side"] == side:
+                found[one["price"]] = found.get(one["price"], 0) + one["quantity"]
+        return found
+
+
+def check(follower, client):
+    """The book kept from the stream is the exchange's, and what a newcomer is told at first."""
+    with client.listen() as socket:
+        newcomer = Follower(socket)
+    follower.follow(newcomer.seq)
+    assert follower.queue() == newcomer.queue()
+    shown = client.get("/v1/books/HBEA-2025").json()
+    for side, levels in (("buy", shown["bids"]), ("sell", shown["asks"])):
+        assert follower.levels(side) == {one["price"]: one["quantity"] for one in levels}
 
 
 def test_a_book_kept_from_the_stream_equals_the_exchanges_book(web):
     order(web, "S", "sell", "41.00", 30)
     with web.listen() as socket:
-        opening = subscribe(socket, channel="book.l3", symbol="HBEA-2025")
-        book = {one["order_id"]: (one["side"], one["price"], one["quantity"]) for one in opening["orders"]}
+        book = Follower(socket)
         order(web, "S", "sell", "40.50", 20)
         gone = order(web, "B", "buy", "39.00", 7)
+        check(book, web)
         order(web, "B", "buy", "40.50", 25)
+        check(book, web)
         assert web.delete(f"/v1/orders/{gone['order_id']}", params={"account_id": "B"}).is_success
-        for message in news(socket, 5):
-            apply(book, message)
-
-    shown = web.get("/v1/books/HBEA-2025").json()
-    assert level(book, "sell") == {one["price"]: one["quantity"] for one in shown["asks"]}
-    assert level(book, "buy") == {one["price"]: one["quantity"] for one in shown["bids"]}
+        check(book, web)
+    assert book.levels("buy") == {"40.50": 5} and book.levels("sell") == {"41.00": 30}
+    assert [message["type"] for message in book.heard] == ["added", "added", "removed", "added", "removed"]
+    assert "account" not in json.dumps(book.heard)
 
 
-def apply(book, message):
-    match message["type"]:
-        case "accepted":
-            book[message["order_id"]] = (message["side"], message["price"], message["quantity"])
-        case "traded":
-            for order_id in (message["order_id"], message["maker_order_id"]):
-                side, price, quantity = book.pop(order_id)
-                if quantity > message["quantity"]:
-                    book[order_id] = (side, price, quantity - message["quantity"])
-        case "cancelled":
-            del book[message["order_id"]]
+def test_the_streams_book_follows_amends_icebergs_and_prevented_trades(web):
+    post(web, "/v1/accounts/S/deposits", amount="10000.00")
+    with web.listen() as socket:
+        book = Follower(socket)
+        iceberg = order(web, "S", "sell", "41.00", 100, display_quantity=10)
+        check(book, web)
+        order(web, "B", "buy", "41.00", 15)
+        check(book, web)
+        assert book.levels("sell") == {"41.00": 5}
+        amend(web, iceberg, quantity=60)
+        check(book, web)
+        assert book.levels("sell") == {"41.00": 5}
+        amend(web, iceberg, quantity=60, price="40.80")
+        check(book, web)
+        assert book.levels("sell") == {"40.80": 10}
+        order(web, "S", "buy", "40.80", 55, self_trade_prevention="decrement")
+        check(book, web)
+        assert book.levels("sell") == {"40.80": 5}
 
 
-def level(book, side):
-    levels = {}
-    for order_side, price, quantity in book.values():
-        if order_side == side:
-            levels[price] = levels.get(price, 0) + quantity
-    return levels
+def test_the_streams_book_shows_a_stop_order_once_it_is_triggered(web):
+    with web.listen() as socket:
+        book = Follower(socket)
+        order(web, "B", "buy", "39.00", 50)
+        order(web, "S", "sell", "38.50", 100, type="stop_limit", stop_price="39.50")
+        check(book, web)
+        assert book.levels("sell") == {}
+        order(web, "S", "sell", "39.00", 10)
+        check(book, web)
+    assert (book.levels("buy"), book.levels("sell")) == ({}, {"38.50": 60})
+
+
+def test_the_streams_book_follows_a_call_and_its_auction(web):
+    with web.listen() as socket:
+        book = Follower(socket)
+        phase(web, "call")
+        order(web, "S", "sell", "39.00", 100, display_quantity=30)
+        order(web, "B", "buy", "41.00", 80)
+        check(book, web)
+        assert (book.levels("buy"), book.levels("sell")) == ({"41.00": 80}, {"39.00": 30})
+        phase(web, "continuous")
+        check(book, web)
+        assert (book.levels("buy"), book.levels("sell")) == ({}, {"39.00": 10})
+
+
+def test_nobody_hears_of_what_is_hidden(web):
+    with web.listen() as socket:
+        subscribe(socket, channel="book.l3", symbol="HBEA-2025")
+        subscribe(socket, channel="trades", symbol="HBEA-2025")
+        iceberg = order(web, "S", "sell", "41.00", 777, display_quantity=10)
+        stop = order(web, "S", "sell", "38.88", 99, type="stop_limit", stop_price="39.50")
+        order(web, "B", "buy", "44.00", 20, time_in_force="IOC")
+        amend(web, stop, quantity=98)
+        amend(web, iceberg, quantity=707)
+        order(web, "B", "buy", "38.00", 1)
+        heard = news(socket, 8)
+    told = [message["type"] for message in heard if message["channel"] == "book.l3"]
+    assert told == ["added", "removed", "added", "removed", "added", "added"]
+    said = json.dumps(heard)
+    for hidden in ("777", "767", "757", "707", "38.88", "39.50", "99", "98", "leaves", "44.00"):
+        assert hidden not in said, hidden
+
+
+def test_an_auctions_trades_have_no_aggressor(web):
+    with web.listen() as public, web.listen() as private:
+        subscribe(public, channel="trades", symbol="HBEA-2025")
+        subscribe(private, channel="orders", account_id="S")
+        phase(web, "call")
+        seller = order(web, "S", "sell", "39.00", 100)
+        buyer = order(web, "B", "buy", "41.00", 80)
+        phase(web, "continuous")
+        [trade] = news(public, 1)
+        _, fill = news(private, 2)
+    assert (trade["price"], trade["quantity"], trade["aggressor"]) == ("40.00", 80, None)
+    assert (trade["buy_order_id"], trade["sell_order_id"]) == (buyer["order_id"], seller["order_id"])
+    assert (fill["order_id"], fill["side"], fill["leaves"]) == (seller["order_id"], "sell", 20)
+    assert (fill["aggressor"], fill["liquidity"], fill["reason"]) == (None, None, "auction")
+
+
+def test_an_account_hears_what_becomes_of_its_orders(web):
+    post(web, "/v1/accounts/S/deposits", amount="10000.00")
+    with web.listen() as socket:
+        subscribe(socket, channel="orders", account_id="S")
+        resting = order(web, "S", "sell", "41.00", 100, display_quantity=10)
+        amend(web, resting, quantity=60)
+        order(web, "S", "buy", "41.00", 20, self_trade_prevention="decrement")
+        order(web, "B", "buy", "41.00", 10)
+        web.delete("/v1/orders", params={"account_id": "S", "symbol": "HBEA-2025"})
+        messages = news(socket, 9)
+
+    told = [(message["type"], message["quantity"], message["leaves"]) for message in messages]
+    assert told == [
+        ("accepted", 100, 100), ("amended", 60, 60), ("accepted", 20, 20), ("prevented", 20, 0), ("prevented", 20, 40),
+        ("traded", 10, 30), ("refreshed", 10, 30), ("cancelled", 30, 0), ("orders_cancelled", 1, 0),
+    ]  # fmt: skip
+    assert messages[1]["priority"] == "kept"
+    assert (messages[8]["side"], messages[8]["price"]) == (None, None)
+    assert [(message["side"], message["reason"]) for message in messages[3:5]] == [
+        ("buy", "self_trade"), ("sell", "self_trade"),
+    ]  # fmt: skip
 
 
 def test_an_account_hears_of_its_own_orders_only(web):
@@ -153,7 +288,7 @@ def test_two_listeners_hear_the_same(web):
             subscribe(socket, channel="book.l3", symbol="HBEA-2025")
         order(web, "S", "sell", "40.00", 5)
         order(web, "B", "buy", "40.00", 5)
-        assert news(one, 3) == news(other, 3)
+        assert news(one, 2) == news(other, 2)
 
 
 def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch):

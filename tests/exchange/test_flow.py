@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.flows import NAMES, make_flow, with_foreign_references
-from exchange.flow import ID_GAP_MAX, QUANTITY_MAX, FlowPlayer, ReadablePlayer, new_events
+from exchange.flow import ID_GAP_MAX, QUANTITY_MAX, ROOM, FlowPlayer, ReadablePlayer, new_events
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, CommandKind, EventKind
 from matching import references as references_of
@@ -21,10 +21,11 @@ PLACE, CANCEL, AMEND = CommandKind.PLACE_ORDER, CommandKind.CANCEL_ORDER, Comman
 
 
 def rows_of(messages):
-    """Command rows of (kind, reference, side, price in ticks, quantity, time in force)."""
+    """Command rows of (kind, reference, side, price in ticks, quantity, time in force, account)."""
     rows = np.zeros(len(messages), COMMAND)
-    for index, (kind, reference, side, price_ticks, quantity, time_in_force) in enumerate(messages):
+    for index, (kind, reference, side, price_ticks, quantity, time_in_force, *account) in enumerate(messages):
         row = rows[index]
+        row.account = account[0] if account else 0
         row.sequence, row.kind, row.order_id, row.side = index, kind, reference, side
         row.price_ticks, row.quantity, row.time_in_force = price_ticks, quantity, time_in_force
     return rows
@@ -113,6 +114,18 @@ def test_what_an_immediate_order_leaves_is_cancelled():
     ]
 
 
+def test_an_account_does_not_trade_with_itself():
+    rows = rows_of([(PLACE, 1, 1, 42, 5, 0, 7), (PLACE, 2, 1, 42, 5, 0, 8), (PLACE, 3, 0, 42, 9, 0, 8)])
+    events = said(FlowPlayer(), rows)
+    assert [_told(event) for event in events[3:]] == ["3 takes 5 @ 42 from 1, leaves 4", "3 prevented 4 @ 42"]
+    assert events == list(ReadablePlayer().play(rows))
+
+
+def test_a_row_that_says_more_than_there_is_room_for_needs_more_room():
+    with pytest.raises(ValueError, match="room for 4 rows"):
+        next(FlowPlayer().play(rows_of([(PLACE, 1, 0, 42, 5, 0)]), new_events(3)))
+
+
 def test_a_reference_is_free_again_once_its_order_is_gone():
     assert play("new 7 buy 10 @ 42", "new 7 buy 10 @ 42", "cancel 7", "new 7 buy 10 @ 41", "cancel 8")[1:] == [
         "7 refused: order_exists",
@@ -128,7 +141,7 @@ REFUSED_ROWS = {
     Reason.INVALID_TIME_IN_FORCE: (PLACE, 2, 0, 42, 1, 4),
     Reason.QUANTITY_NOT_POSITIVE: (PLACE, 2, 0, 42, 0, 0),
     Reason.PRICE_NOT_POSITIVE: (PLACE, 2, 0, -1, 1, 0),
-    Reason.PRICE_OUT_OF_RANGE: (PLACE, 2, 0, 42 + REACH_TICKS + 1, 1, 0),
+    Reason.PRICE_OUT_OF_RANGE: (PLACE, 2, 0, 42 + REACH_TICKS, 1, 0),
     Reason.AMOUNT_TOO_LARGE: (PLACE, 2, 0, 42, QUANTITY_MAX + 1, 0),
     Reason.ORDER_EXISTS: (PLACE, 1, 0, 42, 1, 0),
 }
@@ -167,9 +180,13 @@ MESSAGES = st.tuples(
     st.sampled_from([PLACE, PLACE, PLACE, CANCEL, AMEND, AMEND, 0]),
     REFERENCES,
     st.sampled_from([0, 1, 1, 0, 2]),
-    st.one_of(st.integers(95, 105), st.sampled_from([0, -5, 9_000, 200_000, REACH_TICKS + 200, 2**62, -(2**62)])),
+    st.one_of(
+        st.integers(95, 105),
+        st.sampled_from([0, -5, 9_000, 200_000, REACH_TICKS + 98, REACH_TICKS + 102, 2**62, -(2**62)]),
+    ),
     st.one_of(st.integers(1, 20), st.sampled_from([0, -1, QUANTITY_MAX, QUANTITY_MAX + 1, 2**62])),
     st.sampled_from([0, 0, 0, 1, 2, 3, 4]),
+    st.sampled_from([0, 0, 0, 7, 8]),
 )
 
 
@@ -178,7 +195,7 @@ def test_the_ladder_and_the_readable_book_say_the_same_of_any_flow(messages, cut
     rows = rows_of(messages)
     player, readable = FlowPlayer(), ReadablePlayer()
     for part in (rows[:cut], rows[cut:]):
-        assert said(player, part, lambda: new_events(2)) == list(readable.play(part))
+        assert said(player, part, lambda: new_events(ROOM)) == list(readable.play(part))
         player.check()
         readable.book.check()
 

@@ -7,18 +7,21 @@ import pytest
 
 from exchange import invariants
 from exchange.invariants import CHECKS
+from exchange.sessions import Phase
 from matching import ladder as book_of
+from matching.orders import Side
 from registry.holdings import CASH
 from tests.exchange.market import HBEA, Market, cash, units
 
 
 @pytest.fixture
 def market():
-    """Bids at 41.00, asks at 43.00, an unsettled trade at 42.00, another settled yesterday."""
+    """A bid at 41.00, an ask at 43.00 that shows 4 of 10, a stop at 44.00, a trade at 42.00, yesterday's settled."""
     market = Market(alice=cash("100000.00"), bob=units(1000))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00")
     market.next_day("2026-01-06")
-    market.play("bob sells 50 @ 42.00\nalice buys 50 @ 42.00\nbob sells 10 @ 43.00\nalice buys 10 @ 41.00")
+    market.play("bob sells 50 @ 42.00\nalice buys 50 @ 42.00")
+    market.play("bob sells 10 @ 43.00 show 4\nalice buys 10 @ 41.00\nalice buys 5 @ 45.00 stop 44.00")
     invariants.check(market.exchange)
     return market
 
@@ -32,7 +35,12 @@ def ladder(market):
 
 
 def orders(market):
-    return list(book_of.resting(ladder(market), market.instrument(HBEA)))
+    """The bid, the ask, the waiting stop."""
+    return list(book_of.orders_of(ladder(market), market.instrument(HBEA)))
+
+
+def asks(market):
+    return ladder(market).queues[book_of.queue_of(market.instrument(HBEA), int(Side.SELL))]
 
 
 def a_fen_appears(market):
@@ -70,6 +78,18 @@ def an_order_lacks_its_reservation(market):
     balance(market, "bob", market.asset(HBEA)).available += 1
 
 
+def an_iceberg_has_not_reserved_what_it_hides(market):
+    _, ask, _ = orders(market)
+    balance(market, "bob", market.asset(HBEA)).reserved -= ask.hidden
+    balance(market, "bob", market.asset(HBEA)).available += ask.hidden
+
+
+def a_waiting_stop_has_reserved_nothing(market):
+    needed = 5 * 4500 + 113  # 5 t at 45.00 and a fee of 112.5 fen
+    balance(market, "alice").reserved -= needed
+    balance(market, "alice").available += needed
+
+
 def a_claim_has_no_trade(market):
     balance(market, "alice").available += 1
     balance(market, "alice").unsettled += 1
@@ -98,18 +118,30 @@ def a_block_has_two_holders(market):
 
 
 def the_book_is_crossed(market):
-    bid, ask = orders(market)
-    bid.side, ask.side = ask.side, bid.side
-    book = ladder(market).books[market.instrument(HBEA)]
-    book.best_bid, book.best_ask = book.best_ask, book.best_bid
+    market.play("call\nbob sells 10 @ 40.00")
+    market.exchange.path.desk.instruments["phase"][1:] = Phase.CONTINUOUS
 
 
 def the_best_price_is_forgotten(market):
-    ladder(market).books[market.instrument(HBEA)].best_ask += 1
+    asks(market).best += 1
 
 
 def an_order_is_cut_and_its_level_is_not(market):
-    orders(market)[0].leaves -= 1
+    orders(market)[0].shown -= 1
+
+
+def an_iceberg_shows_more_than_its_slice(market):
+    _, ask, _ = orders(market)
+    ask.shown, ask.hidden = ask.shown + 1, ask.hidden - 1
+
+
+def an_order_waits_in_the_book(market):
+    bid, _, stop = orders(market)
+    bid.queue, stop.queue = stop.queue, bid.queue
+
+
+def an_order_is_still_on_its_way(market):
+    market.exchange.path.desk.progress[0].arriving = 1
 
 
 def a_price_is_not_marked(market):
@@ -139,6 +171,8 @@ BREAKS = [
     (nobody_holds_something, invariants.balances_are_not_negative),
     (a_reservation_has_no_reason, invariants.reservations_are_backed),
     (an_order_lacks_its_reservation, invariants.reservations_are_backed),
+    (an_iceberg_has_not_reserved_what_it_hides, invariants.reservations_are_backed),
+    (a_waiting_stop_has_reserved_nothing, invariants.reservations_are_backed),
     (a_claim_has_no_trade, invariants.claims_are_owed),
     (a_trade_is_forgotten, invariants.claims_are_owed),
     (title_moves_and_holdings_do_not, invariants.title_equals_holdings),
@@ -149,6 +183,9 @@ BREAKS = [
     (the_book_is_crossed, invariants.books_are_sound),
     (the_best_price_is_forgotten, invariants.books_are_sound),
     (an_order_is_cut_and_its_level_is_not, invariants.books_are_sound),
+    (an_iceberg_shows_more_than_its_slice, invariants.books_are_sound),
+    (an_order_waits_in_the_book, invariants.books_are_sound),
+    (an_order_is_still_on_its_way, invariants.books_are_sound),
     (a_price_is_not_marked, invariants.books_are_sound),
     (an_order_can_not_be_found, invariants.books_are_sound),
     (an_order_lies_outside_the_band, invariants.prices_are_within_the_band),
@@ -186,7 +223,7 @@ def test_conservation_alone_does_not_notice(market, break_it):
 def test_the_crossed_book_is_noticed_as_such(market):
     the_book_is_crossed(market)
 
-    with pytest.raises(AssertionError, match="the book is crossed"):
+    with pytest.raises(AssertionError, match="the book of HBEA-2025 is crossed"):
         invariants.books_are_sound(market.exchange)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exchange.journal import FORMAT_VERSION, Batch, JournalError, MemoryJournal, SqliteJournal, read_blocks
-from exchange.rows import COMMAND
+from exchange.rows import COMMAND, CommandKind
 
 BLOCKS = [b"first", b"", b"the third block", b"4"]
 
@@ -38,6 +38,24 @@ def test_a_batch_is_decoded_as_it_was_encoded(batch):
     assert decoded.rows.dtype == COMMAND
     assert decoded.rows.tolist() == batch.rows.tolist()
     assert decoded.details == batch.details
+
+
+@given(batches)
+def test_trading_rows_alone_make_the_same_block_as_a_batch_without_details(batch):
+    rows = batch.rows
+    rows["kind"] = np.maximum(rows["kind"], 1)
+
+    assert Batch.encode_rows(rows.tobytes()) == Batch(rows, [b""] * rows.size).encode()
+
+
+@given(batches, st.data())
+def test_rows_that_lack_their_detail_make_no_block(batch, data):
+    rows = batch.rows
+    rows["kind"] = np.maximum(rows["kind"], 1)
+    rows["kind"][data.draw(st.integers(0, rows.size - 1))] = CommandKind.CONTROL
+
+    with pytest.raises(ValueError, match="a CONTROL command has a detail"):
+        Batch.encode_rows(rows.tobytes())
 
 
 @given(batches)

@@ -97,19 +97,38 @@ def test_a_plain_market_trades_at_the_makers_price(story, price):
 
 
 @pytest.mark.parametrize(
-    "story",
+    ("day", "price"),
     [
-        pytest.param("bob sells 100 @ 41.00\nalice buys 100 @ 43.00", id="as taker"),
-        pytest.param("alice buys 100 @ 43.00\nbob sells 100 @ 41.00", id="as maker"),
+        pytest.param("2014-04-02", "41.00", id="at first the lower of two limits"),
+        pytest.param("2016-12-23", "41.60", id="until the end of 2016"),
+        pytest.param("2016-12-26", "42.00", id="then the median"),
+        pytest.param("2026-01-05", "42.00", id="to this day"),
     ],
 )
-def test_a_buyer_who_pays_less_than_his_limit_gets_the_rest_back(story):
-    market = Market("hubei", opening="42.00", alice=cash("10000.00"), bob=units(100))
-    market.play(story)
+@pytest.mark.parametrize("first", ["ask", "bid"])
+def test_hubei_trades_by_the_rule_of_the_day(day, price, first):
+    ask = "41.60" if price == "41.60" else "41.00"  # the band of 2016 ends 1 % below 42.00
+    market = Market("hubei", day=day, opening="42.00", alice=cash("10000.00"), bob=units(100))
+    orders = [f"bob sells 100 @ {ask}", "alice buys 100 @ 43.00"]
+    said = market.play("\n".join(orders if first == "ask" else orders[::-1]))
 
-    paid = fen("4200.00") + fen("21.00")  # not 4300.00 + 21.50
+    assert f"100 @ {price}" in said
+    # The limit was 43.00: 4300.00 and 21.50.
+    paid = 100 * fen(price) + fen(price) // 2
     assert market.holding("alice", CNY).reserved == paid
     assert market.holding("alice", CNY).available == fen("10000.00") - paid
+    assert market.holding("bob", CNY).available == 100 * fen(price) - fen(price) // 2
+
+
+def test_the_rule_of_2014_gives_each_buyer_what_lies_between_his_limit_and_the_sellers():
+    market = Market("hubei", day="2014-04-02", opening=None, alice=cash("1000.00"), bob=units(30), carol=units(30))
+    assert market.band() == ("18.00", "22.00")  # about the base price of that day
+    market.play("alice buys 10 @ 22.00\nalice buys 10 @ 21.00")
+
+    assert market.play("bob sells 15 @ 19.00") == (
+        "bob accepted\nbob gives 10 @ 19.00 to alice\nbob gives 5 @ 19.00 to alice"
+    )
+    assert market.holding("alice", CNY).reserved == fen("285.00") + fen("105.00") + fen("1.95")  # 0.95 + 0.475 + 0.525
 
 
 # ---------------------------------------------------------------- how much
@@ -367,6 +386,40 @@ def test_the_day_closes_at_its_volume_weighted_average(trades, close):
     assert market.close() == f"day 2026-01-05 closed at {close}"
 
 
+@pytest.mark.parametrize(
+    ("trades", "close"),
+    [
+        pytest.param([], "42.00", id="no trade: the close before"),
+        pytest.param([(100, "42.00")], "42.00", id="one"),
+        pytest.param([(1, "42.00"), (3, "42.04")], "42.03", id="fewer than five: all of them"),
+        pytest.param([(100, "43.00"), *[(1, f"42.0{cent}") for cent in range(5)]], "42.02", id="the last five"),
+        pytest.param([(100, "43.00"), (3, "42.00"), *[(1, "42.04")] * 4], "42.02", id="weighted by tonnes: 42.0229"),
+    ],
+)
+def test_until_2023_hubei_closed_at_the_average_of_its_last_five_trades(trades, close):
+    market = Market("hubei", day="2023-10-17", alice=cash("1000000.00"), bob=units(1000))
+    for tonnes, price in trades:
+        market.play(f"bob sells {tonnes} @ {price}\nalice buys {tonnes} @ {price}")
+
+    assert market.close() == f"day 2023-10-17 closed at {close}"
+
+
+def test_the_closing_rule_changes_with_the_date():
+    market = Market("hubei", day="2023-10-17", alice=cash("1000000.00"), bob=units(1000))
+    trades = "".join(f"bob sells {t} @ {p}\nalice buys {t} @ {p}\n" for t, p in [(95, "43.00"), *[(1, "42.00")] * 5])
+    assert market.play(f"{trades}close").endswith("closed at 42.00")
+    market.play("settle\nopen 2023-10-18\nstart")
+
+    assert market.play(f"{trades}close").endswith("closed at 42.95")
+
+
+def test_before_anything_was_published_the_last_trade_is_the_close():
+    market = Market("hubei", day="2014-04-02", alice=cash("10000.00"), bob=units(100))
+    market.play("bob sells 50 @ 43.00\nalice buys 50 @ 43.00\nbob sells 1 @ 41.00\nalice buys 1 @ 41.00")
+
+    assert market.close() == "day 2014-04-02 closed at 41.00"
+
+
 def test_a_day_without_a_trade_keeps_the_close_before():
     market = Market(opening="42.00", alice=cash("10000.00"))
     market.play("alice buys 100 @ 43.00")
@@ -389,6 +442,19 @@ def test_the_next_days_band_is_ten_per_cent_of_the_close_rounded_half_up():
     market.next_day("2026-01-06")
 
     assert market.band() == ("37.85", "46.26")  # of 37.845 and 46.255
+
+
+def test_the_band_of_2016_lets_the_price_fall_by_one_per_cent_a_day():
+    market = Market("hubei", day="2016-07-15", opening="20.00", alice=cash("10000.00"), bob=units(100))
+    assert market.band() == ("18.00", "22.00")
+    market.next_day("2016-07-18")
+    assert market.band() == ("19.80", "22.00")
+    assert market.play("bob sells 1 @ 19.79\nbob sells 1 @ 19.80\nalice buys 1 @ 19.80").splitlines()[::2] == [
+        "bob refused: price_outside_band",
+        "alice accepted",
+    ]
+    market.next_day("2016-07-19")
+    assert market.band() == ("19.60", "21.78")
 
 
 @pytest.mark.parametrize(

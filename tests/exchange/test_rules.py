@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from exchange.rules import RuleSetError, half_up, load_rule_set
+from matching.orders import SelfTradePrevention
 from matching.pricing import ExecutionPrice
 
 HUBEI, GENERIC = load_rule_set("hubei"), load_rule_set("generic")
@@ -32,12 +33,31 @@ def test_the_band_of_a_date_about_a_close_of_20_00(day, low, high):
     assert HUBEI.band_ticks(date.fromisoformat(day), 2000) == (low, high)
 
 
-def test_before_its_first_date_a_band_does_not_bind():
-    assert HUBEI.band_ticks(date(2014, 4, 1), 2000) is None
+@pytest.mark.parametrize(
+    ("method", "day", "low", "high"),
+    [
+        pytest.param("negotiated", "2026-01-05", 1800, 2200, id="negotiated: 10 %"),
+        pytest.param("block", "2026-01-05", 1400, 2600, id="a block: 30 %"),
+        pytest.param("block", "2016-08-01", 1400, 2600, id="a block while negotiated prices fell by 1 % at most"),
+        pytest.param("forward", "2026-01-05", 1920, 2080, id="a forward: 4 %"),
+        pytest.param("forward", "2016-04-27", 1920, 2080, id="the first day of forwards"),
+    ],
+)
+def test_each_method_of_trading_has_a_band_of_its_own(method, day, low, high):
+    assert HUBEI.band_ticks(date.fromisoformat(day), 2000, method) == (low, high)
 
 
-def test_a_plain_market_has_no_band():
-    assert GENERIC.band_ticks(date(2026, 1, 5), 2000) is None
+@pytest.mark.parametrize(
+    ("rules", "day", "method"),
+    [
+        pytest.param(HUBEI, "2014-04-01", "negotiated", id="before its first date"),
+        pytest.param(HUBEI, "2016-04-26", "forward", id="before the first forward"),
+        pytest.param(HUBEI, "2026-01-05", "auction", id="of a method that nobody knows"),
+        pytest.param(GENERIC, "2026-01-05", "negotiated", id="in a plain market"),
+    ],
+)
+def test_there_is_no_band(rules, day, method):
+    assert rules.band_ticks(date.fromisoformat(day), 2000, method) is None
 
 
 @pytest.mark.parametrize(
@@ -90,11 +110,58 @@ def test_the_closing_rule_of_a_date(rules, day, rule):
     assert rules.closing_rule(date.fromisoformat(day)) == rule
 
 
+@pytest.mark.parametrize(
+    ("rules", "day", "price"),
+    [
+        pytest.param(HUBEI, "2014-04-01", ExecutionPrice.MAKER, id="where no rule is named"),
+        pytest.param(HUBEI, "2014-04-02", ExecutionPrice.SELLER_PRICE, id="the lower of two limits at first"),
+        pytest.param(HUBEI, "2016-12-23", ExecutionPrice.SELLER_PRICE, id="its last day"),
+        pytest.param(HUBEI, "2016-12-24", ExecutionPrice.MEDIAN_OF_THREE, id="the median from then on"),
+        pytest.param(HUBEI, "2026-01-05", ExecutionPrice.MEDIAN_OF_THREE, id="today"),
+        pytest.param(GENERIC, "2026-01-05", ExecutionPrice.MAKER, id="a plain market"),
+    ],
+)
+def test_the_execution_price_of_a_date(rules, day, price):
+    assert rules.execution_price_on(date.fromisoformat(day)) == price
+
+
+@pytest.mark.parametrize(
+    ("rules", "day", "allowed"),
+    [
+        pytest.param(HUBEI, "2014-04-01", True, id="where nothing is said"),
+        pytest.param(HUBEI, "2014-04-02", True, id="unfilled orders stayed at first"),
+        pytest.param(HUBEI, "2016-12-23", True, id="the last day of that"),
+        pytest.param(HUBEI, "2016-12-24", False, id="for the day only from then on"),
+        pytest.param(HUBEI, "2026-01-05", False, id="today"),
+        pytest.param(GENERIC, "2026-01-05", True, id="a plain market"),
+    ],
+)
+def test_whether_orders_may_outlive_a_date(rules, day, allowed):
+    assert rules.carry_over_on(date.fromisoformat(day)) is allowed
+
+
+@pytest.mark.parametrize(
+    ("said", "rule"),
+    [
+        pytest.param("allow", SelfTradePrevention.BY_RULES, id="they trade"),
+        pytest.param("cancel_newest", SelfTradePrevention.CANCEL_NEWEST, id="the taker goes"),
+        pytest.param("cancel_oldest", SelfTradePrevention.CANCEL_OLDEST, id="the maker goes"),
+        pytest.param("cancel_both", SelfTradePrevention.CANCEL_BOTH, id="both go"),
+        pytest.param("decrement", SelfTradePrevention.DECREMENT, id="both lose"),
+    ],
+)
+def test_what_becomes_of_orders_of_one_owner_that_choose_nothing(said, rule):
+    assert msgspec.structs.replace(HUBEI, self_trade_prevention=said).self_trade_rule == rule
+
+
 def test_dated_rules_need_no_order():
-    backwards = HUBEI.price_bands[::-1]
-    assert [band.effective_from.year for band in backwards] == [2016, 2016, 2014]
-    rules = msgspec.structs.replace(HUBEI, price_bands=backwards)
-    assert rules.band_ticks(date(2016, 8, 1), 2000) == (1980, 2200)
+    day = date(2016, 8, 1)
+    dated = ("price_bands", "closing_prices", "execution_prices", "carry_over", "fees")
+    rules = msgspec.structs.replace(HUBEI, **{name: getattr(HUBEI, name)[::-1] for name in dated})
+    assert rules.price_bands != HUBEI.price_bands
+    assert rules.band_ticks(day, 2000) == HUBEI.band_ticks(day, 2000) == (1980, 2200)
+    assert rules.execution_price_on(day) == HUBEI.execution_price_on(day) == ExecutionPrice.SELLER_PRICE
+    assert rules.carry_over_on(day) and HUBEI.carry_over_on(day)
 
 
 def ticks(price):
@@ -116,14 +183,16 @@ def test_real_closes_of_2016_lie_at_the_lower_limit_as_often_as_the_domain_sheet
 
 
 def test_hubei():
-    assert HUBEI.execution_price_rule == ExecutionPrice.MEDIAN_OF_THREE
+    assert (HUBEI.opening_call, HUBEI.closing_call) == (None, None)
+    assert HUBEI.self_trade_rule == SelfTradePrevention.CANCEL_NEWEST
     assert HUBEI.sessions == [("09:30", "11:30"), ("13:00", "15:00")]
     assert (HUBEI.fen_per_tick, HUBEI.lot, HUBEI.opening_price) == (1, 1, "20.00")
     assert (HUBEI.resale_lag_days, HUBEI.proceeds_usable_same_day) == (1, True)
 
 
 def test_generic():
-    assert GENERIC.execution_price_rule == ExecutionPrice.MAKER
+    assert (GENERIC.opening_call, GENERIC.closing_call) == ("09:20", None)
+    assert GENERIC.self_trade_rule == SelfTradePrevention.CANCEL_NEWEST
     assert (GENERIC.fen_per_tick, GENERIC.lot, GENERIC.opening_price) == (1, 1, None)
     assert (GENERIC.resale_lag_days, GENERIC.price_bands, GENERIC.fees) == (0, [], [])
 
@@ -140,12 +209,20 @@ currency = "CNY"
 tick = "0.05"
 lot = 1
 opening_price = "20.00"
-execution_price = "maker"
+opening_call = "09:20"
+closing_call = "14:57"
+self_trade_prevention = "decrement"
 resale_lag_days = 0
 proceeds_usable_same_day = true
 [[closing_prices]]
 effective_from = 1970-01-01
 rule = "last_trade"
+[[execution_prices]]
+effective_from = 1970-01-01
+rule = "seller_price"
+[[carry_over]]
+effective_from = 1970-01-01
+allowed = false
 [[price_bands]]
 effective_from = 1970-01-01
 up = "0.10"
@@ -163,7 +240,28 @@ def test_a_file_of_ones_own(tmp_path):
     rules = load_rule_set(str(file))
 
     assert (rules.name, rules.fen_per_tick) == ("mine", 5)
-    assert rules.fee_ppm(date(2026, 1, 5)) == (5000, 5000)
+    day = date(2026, 1, 5)
+    assert rules.fee_ppm(day) == (5000, 5000)
+    assert (rules.opening_call, rules.closing_call) == ("09:20", "14:57")
+    assert rules.execution_price_on(day) == ExecutionPrice.SELLER_PRICE
+    assert rules.self_trade_rule == SelfTradePrevention.DECREMENT
+    assert not rules.carry_over_on(day)
+
+
+def test_what_a_file_may_leave_out(tmp_path):
+    optional = ("opening_price", "opening_call", "closing_call", "self_trade_prevention")
+    lines = GOOD[: GOOD.index("[[execution_prices]]")].splitlines()
+    file = tmp_path / "mine.toml"
+    file.write_text("\n".join(line for line in lines if not line.startswith(optional)), encoding="utf-8")
+    rules = load_rule_set(str(file))
+
+    day = date(2026, 1, 5)
+    assert (rules.opening_price, rules.opening_call, rules.closing_call) == (None, None, None)
+    assert rules.self_trade_rule == SelfTradePrevention.CANCEL_NEWEST
+    assert rules.execution_price_on(day) == ExecutionPrice.MAKER
+    assert rules.carry_over_on(day)
+    assert rules.band_ticks(day, 2000) is None
+    assert rules.fee_ppm(day) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +279,27 @@ def test_a_file_of_ones_own(tmp_path):
         pytest.param(
             '"20.00"', '"20.01"', "the opening price must be a multiple of the tick", id="opening off the tick"
         ),
-        pytest.param('"maker"', '"taker"', r"Invalid enum value 'taker' - at `\$.execution_price`", id="price rule"),
+        pytest.param('"seller_price"', '"buyer_price"', r"'buyer_price' - at `\$.execution_prices", id="price rule"),
+        pytest.param(
+            "effective_from = 1970-01-01\nallowed = false",
+            "effective_from = 1970-01-01",
+            r"missing required field `allowed` - at `\$.carry_over\[0\]`",
+            id="carry-over without a word",
+        ),
+        pytest.param("allowed = false", "allowed = 0", r"at `\$.carry_over\[0\].allowed`", id="carry-over as a number"),
+        pytest.param('"decrement"', '"cancel"', r"'cancel' - at `\$.self_trade_prevention", id="self-trade prevention"),
+        pytest.param(
+            'opening_price = "20.00"',
+            'opening_price = "20.00"\nexecution_price = "maker"',
+            "unknown field `execution_price`",
+            id="the execution price without its date",
+        ),
+        pytest.param(
+            'up = "0.10"',
+            'up = "0.10"\nmethod = "auction"',
+            r"'auction' - at `\$.price_bands\[0\].method",
+            id="a band of no method",
+        ),
         pytest.param('"last_trade"', '"guess"', r"'guess' - at `\$.closing_prices", id="closing rule"),
         pytest.param("resale_lag_days = 0", "resale_lag_days = 2", r"at `\$.resale_lag_days`", id="T+2"),
         pytest.param('up = "0.10"', 'up = "10 %"', r"at `\$.price_bands\[0\].up`", id="a band in per cent"),
@@ -194,6 +312,11 @@ def test_a_file_of_ones_own(tmp_path):
         pytest.param('"15:30"', '"half past"', "Invalid isoformat string", id="a time in words"),
         pytest.param('"15:30"', '"15:30+08:00"', "times are local to Asia/Shanghai", id="a time with an offset"),
         pytest.param('"15:30"', '"14:30"', "must follow one another", id="settlement before the close"),
+        pytest.param('"09:20"', '"09:10"', "must follow one another", id="an opening call before the desk opens"),
+        pytest.param('"09:20"', '"09:30"', "must follow one another", id="an opening call of no length"),
+        pytest.param('"14:57"', '"15:00"', "must follow one another", id="a closing call of no length"),
+        pytest.param('"14:57"', '"12:59"', "must follow one another", id="a closing call before the last session"),
+        pytest.param('"09:20"', '"soon"', "Invalid isoformat string", id="a call in words"),
         pytest.param('"11:30"', '"13:00"', "must follow one another", id="no break between sessions"),
         pytest.param('"11:30"', '"09:30"', "must follow one another", id="a session of no length"),
         pytest.param(

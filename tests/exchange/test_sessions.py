@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenDay, SettleDay, StartTrading
+from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenCall, OpenDay, SettleDay, StartTrading
 from exchange.rules import load_rule_set
 from exchange.sessions import CalendarError, Phase, next_trading_day, timetable, trading_days
 from registry.units import Species
 from tests.exchange.market import Market, cash, units
 
-HUBEI = load_rule_set("hubei")
+HUBEI, GENERIC = load_rule_set("hubei"), load_rule_set("generic")
 
 
 # ---------------------------------------------------------------- phases
@@ -23,9 +23,11 @@ WAY_TO = {
     Phase.PRE_OPEN: "close\nsettle\nopen 2026-01-06",
     Phase.CONTINUOUS: "",
     Phase.BREAK: "break",
+    Phase.CALL: "call",
 }
 STEPS = {
     "open": OpenDay(date(2026, 1, 7)),
+    "call": OpenCall(),
     "start": StartTrading(),
     "break": BreakSession(),
     "close": CloseSession(),
@@ -34,34 +36,45 @@ STEPS = {
 }
 
 
+# What becomes of an order, an amend and a cancel in a phase: nothing speaks against it, or this does.
+ADMITTED = "admitted"
+
+
 @pytest.mark.parametrize(
-    ("phase", "new_orders", "cancels"),
+    ("phase", "order", "amend", "cancel"),
     [
-        pytest.param(Phase.CLOSED, False, False, id="closed"),
-        pytest.param(Phase.PRE_OPEN, False, True, id="pre-open"),
-        pytest.param(Phase.CONTINUOUS, True, True, id="continuous"),
-        pytest.param(Phase.BREAK, False, True, id="break"),
+        pytest.param(Phase.CLOSED, "market_closed", "market_closed", "market_closed", id="closed"),
+        pytest.param(Phase.PRE_OPEN, "market_closed", "market_closed", ADMITTED, id="pre-open"),
+        pytest.param(Phase.CALL, ADMITTED, ADMITTED, ADMITTED, id="call"),
+        pytest.param(Phase.CONTINUOUS, ADMITTED, ADMITTED, ADMITTED, id="continuous"),
+        pytest.param(Phase.BREAK, "market_closed", "market_closed", ADMITTED, id="break"),
+        pytest.param(Phase.HALTED, "market_halted", "market_halted", ADMITTED, id="halted"),
     ],
 )
-def test_what_a_phase_admits(phase, new_orders, cancels):
+def test_what_a_phase_admits(phase, order, amend, cancel):
     market = Market(alice=cash("10000.00"), bob=units(100))
     market.play("bob sells 100 @ 42.00")
     # An order rests in every phase here, which the day itself would not allow.
     market.exchange.path.desk.instruments["phase"][1:] = phase
 
-    said = market.play("alice buys 1 @ 41.00")
-    assert said == ("alice accepted" if new_orders else "alice refused: market_closed")
-    said = market.play("bob cancels order 1")
-    assert said == ("bob loses 100 @ 42.00: by_request" if cancels else "bob's cancel refused: market_closed")
+    def becomes(line: str) -> str:
+        said = market.play(line)
+        return said.rpartition("refused: ")[2] if "refused" in said else ADMITTED
+
+    assert becomes("alice buys 1 @ 41.00") == order
+    assert becomes("bob amends order 1 to 90 @ 42.00") == amend
+    assert becomes("bob cancels order 1") == cancel
+    assert becomes("bob cancels all") == cancel
 
 
 @pytest.mark.parametrize(
     ("phase", "admitted"),
     [
         pytest.param(Phase.CLOSED, {"open", "list"}, id="closed"),
-        pytest.param(Phase.PRE_OPEN, {"start", "close"}, id="pre-open"),
-        pytest.param(Phase.CONTINUOUS, {"break", "close"}, id="continuous"),
-        pytest.param(Phase.BREAK, {"start", "close"}, id="break"),
+        pytest.param(Phase.PRE_OPEN, {"call", "start", "close"}, id="pre-open"),
+        pytest.param(Phase.CONTINUOUS, {"call", "break", "close"}, id="continuous"),
+        pytest.param(Phase.BREAK, {"call", "start", "close"}, id="break"),
+        pytest.param(Phase.CALL, {"start", "close"}, id="call"),
     ],
 )
 @pytest.mark.parametrize("step", STEPS)
@@ -121,10 +134,59 @@ def test_a_timetable_played_through_is_a_whole_day():
     ]
 
 
-def test_a_day_of_one_session_has_no_break():
-    rules = msgspec.structs.replace(HUBEI, sessions=[("09:30", "15:00")])
-    commands = [type(step.command) for step in timetable(rules, date(2026, 1, 5))]
-    assert commands == [OpenDay, StartTrading, CloseSession, SettleDay]
+ONE_SESSION = msgspec.structs.replace(HUBEI, sessions=[("09:30", "15:00")])
+BOTH_CALLS = {"opening_call": "09:20", "closing_call": "14:57"}
+
+
+@pytest.mark.parametrize(
+    ("rules", "commands"),
+    [
+        pytest.param(ONE_SESSION, [OpenDay, StartTrading, CloseSession, SettleDay], id="one session, no break"),
+        pytest.param(
+            msgspec.structs.replace(ONE_SESSION, **BOTH_CALLS),
+            [OpenDay, OpenCall, StartTrading, OpenCall, CloseSession, SettleDay],
+            id="one session between two calls",
+        ),
+        pytest.param(
+            msgspec.structs.replace(HUBEI, **BOTH_CALLS),
+            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, OpenCall, CloseSession, SettleDay],
+            id="the closing call ends the last session",
+        ),
+        pytest.param(
+            GENERIC,
+            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, CloseSession, SettleDay],
+            id="a plain market opens with a call",
+        ),
+    ],
+)
+def test_the_steps_of_a_day(rules, commands):
+    assert [type(step.command) for step in timetable(rules, date(2026, 1, 5))] == commands
+
+
+def test_calls_begin_when_the_rules_say_so():
+    rules = msgspec.structs.replace(HUBEI, **BOTH_CALLS)
+    local = [
+        datetime.fromtimestamp(step.at_ns / 1e9, ZoneInfo("Asia/Shanghai")).strftime("%H:%M")
+        for step in timetable(rules, date(2026, 1, 5))
+        if step.command == OpenCall()
+    ]
+    assert local == ["09:20", "14:57"]
+
+
+def test_a_timetable_with_calls_played_through_is_a_whole_day():
+    market = Market(msgspec.structs.replace(HUBEI, **BOTH_CALLS), until="listed")
+    said = [market.do(step.command) for step in timetable(market.rules, date(2026, 1, 5))]
+
+    assert said == [
+        "day 2026-01-05 opened",
+        "call opened",
+        "session 1 started",
+        "session 1 broken",
+        "session 2 started",
+        "call opened",
+        "day 2026-01-05 closed at 42.00",
+        "day 2026-01-05 settled, 0 trades",
+    ]
 
 
 # ---------------------------------------------------------------- the calendar

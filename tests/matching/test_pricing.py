@@ -61,6 +61,28 @@ def test_elsewhere_the_resting_order_sets_the_price(taker_buys: bool, last: int)
     assert price_of(int(ExecutionPrice.MAKER), taker_buys, taker, maker, last) == maker
 
 
+def test_the_rules_have_the_numbers_of_the_instruments_rows() -> None:
+    assert [(rule.name, rule.value) for rule in ExecutionPrice] == [
+        ("MAKER", 0),
+        ("MEDIAN_OF_THREE", 1),
+        ("SELLER_PRICE", 2),
+    ]
+
+
+@pytest.mark.parametrize("last", [0, 4150, 9999])
+@pytest.mark.parametrize(("bid", "ask"), [(4200, 4100), (4200, 4200), (9999, 1)])
+def test_at_first_hubei_traded_at_the_lower_of_both_limits_whoever_came_first(bid: int, ask: int, last: int) -> None:
+    rule = ExecutionPrice.SELLER_PRICE
+    assert price_of(int(rule), True, bid, ask, last) == ask, "the buyer comes second"
+    assert price_of(int(rule), False, ask, bid, last) == ask, "the seller comes second"
+    for taker, maker in ((Side.BUY, Side.SELL), (Side.SELL, Side.BUY)):
+        limit = {Side.BUY: bid, Side.SELL: ask}
+        book = Book(rule, last)
+        book.submit(Order(1, maker, limit[maker], 10))
+        (fill,) = book.submit(Order(2, taker, limit[taker], 10))
+        assert fill.price_ticks == book.last_ticks == ask
+
+
 @pytest.mark.parametrize(
     ("rule", "trades", "close"),
     [

@@ -43,6 +43,23 @@ def test_those_who_keep_or_verify_the_accounts_may_not_trade(
     assert participant_class.may_trade is may_trade
 
 
+def test_accounts_of_one_beneficial_owner_are_a_group_that_bears_the_number_of_the_first() -> None:
+    accounts = Accounts()
+    owners = ("", "Li", "Wu", "Li", "", "Li", "Wu", "li")
+    for number, owner in enumerate(owners, 1):
+        accounts.open(f"account {number}", "", ParticipantClass.INSTITUTION, owner)
+    assert [account.beneficial_owner for account in accounts] == list(owners)
+    assert [account.group for account in accounts] == [1, 2, 3, 2, 5, 2, 3, 8]
+
+
+def test_an_account_that_is_not_opened_founds_no_group() -> None:
+    accounts = Accounts()
+    accounts.open("PLANT", "", ParticipantClass.INSTITUTION)
+    with pytest.raises(KeyError):
+        accounts.open("PLANT", "", ParticipantClass.INSTITUTION, "Li")
+    assert accounts.open("FUND", "", ParticipantClass.INSTITUTION, "Li").group == 2
+
+
 def test_the_number_zero_is_nobody_and_cash() -> None:
     with pytest.raises(IndexError, match="account 0 is nobody"):
         Accounts()[0]

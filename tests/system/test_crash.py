@@ -32,7 +32,7 @@ async def enrol(client):
 
 
 async def trade(client, number, sent, acknowledged):
-    """Place and cancel orders until the server is gone; note what was sent and what was answered."""
+    """Place, amend and cancel orders until the server is gone; note what was sent and what was answered."""
     rng = random.Random(number)
     for count in range(10_000):
         client_order_id = f"t{number}-{count}"
@@ -50,6 +50,8 @@ async def trade(client, number, sent, acknowledged):
             acknowledged[client_order_id] = placed
             if placed.status == "open" and rng.random() < 0.3:
                 await client.cancel_order(placed.account_id, placed.order_id)
+            elif placed.status == "open" and rng.random() < 0.3:
+                await client.amend_order(placed.account_id, placed.order_id, rng.randint(1, 50))
         except ApiError as error:
             if error.code == "connection_lost":
                 return

@@ -1,0 +1,150 @@
+"""What has become of an order: its events, one after another, and the view of it that clients get."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Literal
+
+from api import schemas
+from api.gateway import Gateway
+from api.timers import iso
+from api.views import liquidity_of, side_name
+from exchange.instruments import Instrument, money
+from exchange.reasons import Reason
+from exchange.rows import EventKind, type_of_rows
+from matching.orders import OrderType, Priority, SelfTradePrevention, TimeInForce
+from matching.pricing import round_half_up
+
+
+@dataclass
+class Course:
+    """An order after some of its events; prices in ticks, quantities in tCO2e."""
+
+    price_ticks: int
+    stop_ticks: int
+    waits: bool
+    leaves: int
+    cancelled: int = 0
+    prevented: int = 0
+    reason: Reason = Reason.NONE  # why the rest is gone
+    priority: Priority = Priority.NONE
+    trades: list[Any] = field(default_factory=list)  # TRADE rows
+
+    @property
+    def filled(self) -> int:
+        return sum(int(trade.quantity) for trade in self.trades)
+
+    @property
+    def status(self) -> Literal["open", "waiting", "filled", "cancelled"]:
+        if self.leaves:
+            return "waiting" if self.waits else "open"
+        return "cancelled" if self.reason else "filled"
+
+
+def order_view(gateway: Gateway, order_id: int, until: int | None = None) -> schemas.OrderView:
+    """An order as it is now, or as the command of sequence number `until` left it."""
+    events = gateway.history.events_of_order(order_id)
+    return order_after(gateway, events if until is None else events[events["sequence"] <= until])
+
+
+def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
+    """An order as some events left it, the first of which accepted it; those of other orders do not matter."""
+    accepted = events[0]
+    order_id = int(accepted.order_id)
+    command = gateway.history.command(int(accepted.sequence))
+    course = _course(gateway, command, order_id, events)
+    listed = gateway.exchange.instruments[int(accepted.instrument)]
+    order_type = OrderType(int(command.order_type))
+    has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
+    filled = course.filled
+    value = sum(int(trade.price_ticks * trade.quantity) for trade in course.trades)
+    return schemas.OrderView(
+        order_id=order_id,
+        client_order_id=gateway.history.client_order_ids.get(order_id),
+        account_id=gateway.exchange.accounts[int(accepted.account)].account_id,
+        symbol=listed.symbol,
+        side=side_name(accepted.side),
+        type=_type_name(order_type),
+        time_in_force=_time_in_force_name(command),
+        price=listed.price(course.price_ticks) if has_limit else None,
+        stop_price=listed.price(course.stop_ticks) if order_type.waits else None,
+        quantity=filled + course.leaves + course.cancelled + course.prevented,
+        display_quantity=int(command.display_quantity) or None,
+        post_only=bool(command.post_only),
+        expire_date=date(1970, 1, 1) + timedelta(int(command.last_day)) if command.last_day else None,
+        self_trade_prevention=_self_trade_prevention_name(gateway, command),
+        status=course.status,
+        reason=course.reason.code if course.reason else None,
+        priority=_priority_name(course.priority),
+        filled=filled,
+        leaves=course.leaves,
+        cancelled=course.cancelled,
+        prevented=course.prevented,
+        average_price=listed.price(round_half_up(value, filled)) if filled else None,
+        fills=[fill_view(listed, trade, order_id) for trade in course.trades],
+        accepted_at=iso(int(command.now_ns), gateway.exchange.market.timezone),
+        sequence=int(accepted.sequence),
+    )
+
+
+def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]) -> Course:
+    """The events of an order in turn; `command` placed it."""
+    history = gateway.history
+    course = Course(0, int(command.stop_ticks), OrderType(int(command.order_type)).waits, 0)
+    for event in events:
+        if order_id not in (event.order_id, event.maker_order_id):
+            continue
+        leaves = int(event.leaves if event.order_id == order_id else event.maker_leaves)
+        match EventKind(int(event.kind)):
+            case EventKind.ACCEPTED:
+                course.price_ticks = int(event.price_ticks)
+            case EventKind.TRADED:
+                course.trades.append(history.trade(int(event.trade_id)))
+            case EventKind.TRIGGERED:
+                course.waits = False
+            case EventKind.AMENDED:
+                course.price_ticks = int(event.price_ticks)
+                course.stop_ticks = int(history.command(int(event.sequence)).stop_ticks) or course.stop_ticks
+                course.priority = Priority(int(event.priority))
+            case EventKind.PREVENTED:
+                course.prevented += course.leaves - leaves
+                course.reason = Reason.NONE if leaves else Reason.SELF_TRADE
+            case EventKind.CANCELLED:
+                course.cancelled = course.leaves
+                course.reason = Reason(int(event.reason))
+        course.leaves = leaves
+    return course
+
+
+def fill_view(listed: Instrument, trade: Any, order_id: int) -> schemas.Fill:
+    """A trade from the side of one of its orders."""
+    bought = trade.buy_order_id == order_id
+    return schemas.Fill(
+        trade_id=int(trade.trade_id),
+        price=listed.price(int(trade.price_ticks)),
+        quantity=int(trade.quantity),
+        fee=money(int(trade.buyer_fee if bought else trade.seller_fee)),
+        liquidity=liquidity_of(trade, order_id),
+    )
+
+
+def _type_name(order_type: OrderType) -> schemas.OrderTypeName:
+    name: Any = order_type.name.lower()
+    return name  # type: ignore[no-any-return]
+
+
+def _time_in_force_name(command: Any) -> schemas.TimeInForceName:
+    name: Any = TimeInForce(int(command.time_in_force)).name
+    return name  # type: ignore[no-any-return]
+
+
+def _priority_name(priority: Priority) -> Literal["kept", "lost"] | None:
+    name: Any = priority.label if priority else None
+    return name  # type: ignore[no-any-return]
+
+
+def _self_trade_prevention_name(gateway: Gateway, command: Any) -> schemas.SelfTradePreventionName | Literal["allow"]:
+    """The order's own choice, else the rule set's."""
+    chosen = SelfTradePrevention(int(command.self_trade)) or gateway.exchange.market.self_trade_rule
+    name: Any = chosen.name.lower() if chosen else "allow"
+    return name  # type: ignore[no-any-return]
