@@ -25,8 +25,10 @@ check: $(READY)
 kernels: $(READY)
 	$(MAKE) --jobs=2 interpreted bounds-checked
 
+# Ends with compiling the loops for the tests that follow, while the other mode is still at work.
 interpreted: $(READY)
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+	$(BIN)/python -c 'from exchange import flow, trading; trading.warm_up(); flow.warm_up()'
 
 bounds-checked: $(READY)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/exchange -m kernels

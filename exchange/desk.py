@@ -24,7 +24,7 @@ from matching.orders import Side
 from registry.holdings import CASH, new_balances
 from settlement.fees import fee
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 BUY = int(Side.BUY)
 

@@ -34,7 +34,7 @@ from matching.ladder import (
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from settlement.fees import TURNOVER_MAX
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 EITHER = EITHER_SIDE

@@ -71,7 +71,7 @@ from matching.pricing import execution_price
 from registry.holdings import CASH, claim, release, reserve
 from settlement.fees import fee
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 BUY, SELL, EITHER = int(Side.BUY), int(Side.SELL), EITHER_SIDE
 DAY, IOC, FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.FOK)

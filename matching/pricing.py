@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 
 class ExecutionPrice(IntEnum):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 type_of_balances = np.ndarray[Any, np.dtype[Any]]
 

@@ -11,7 +11,7 @@ of turnover, half from each side).
 import numpy as np
 from numba import njit
 
-inlined = njit(_nrt=False, inline="always")
+inlined = njit(_nrt=False, forceinline=True)
 
 PER_MILLION = 1_000_000
 MILLION, HALF_MILLION = np.uint64(PER_MILLION), np.uint64(PER_MILLION // 2)  # unsigned divides twice as fast

@@ -175,9 +175,9 @@ def test_another_rule_set_than_the_journals_is_refused(tmp_path):
 
 
 def test_the_first_start_says_that_it_compiles(tmp_path):
-    journal = tmp_path / "exchange.journal"
+    flow = tmp_path / "flow.csv"
+    flow.write_text("op,ref,side,price_ticks,quantity\nnew,1,buy,42,5\n")
     cache = {"CARBONEX_CACHE": str(tmp_path / "cache")}
-    first = carbonex("check", journal, **cache)
-    assert "journal_missing" in first.stderr and "compiling" in first.stdout
-    again = carbonex("check", journal, **cache)
+    first, again = (carbonex("replay", flow, "--out", tmp_path / "events.csv", **cache) for _ in range(2))
+    assert "compiling the flow path" in first.stdout
     assert "compiling" not in again.stdout
