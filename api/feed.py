@@ -214,7 +214,7 @@ class Feed:
 
     def channel(self, request: Subscribe) -> Channel:
         """The channel that a request names. Problem if its instrument or account is unknown."""
-        key = request.channel, request.symbol or request.account_id
+        key = request.channel, request.account_id if request.channel == "orders" else request.symbol
         if key not in self.channels:
             self.channels[key] = self._made(request)
         return self.channels[key]

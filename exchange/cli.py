@@ -9,13 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from exchange.rows import type_of_rows
 
 app = typer.Typer(
     name="carbonex",
@@ -221,14 +225,25 @@ def replay(
     """Play a foreign order flow through the book (generic rules, no accounts) and write what happened."""
     from exchange.flow import FlowPlayer, new_events
     from exchange.flow_files import FlowFileError, read_flow, write_events
+    from exchange.rows import EventKind
+
+    refused = 0
+
+    def counted(parts: "Iterator[type_of_rows]") -> "Iterator[type_of_rows]":
+        nonlocal refused
+        for part in parts:
+            refused += int((part["kind"] == EventKind.REFUSED).sum())
+            yield part
 
     try:
         rows = read_flow(flow)
         _load_compiled("flow")
-        written = write_events(out, FlowPlayer(assigned_ids).play(rows, new_events()), force)
+        written = write_events(out, counted(FlowPlayer(assigned_ids).play(rows, new_events())), force)
     except FlowFileError as error:
         fail("invalid_flow_file", str(error))
     say(f"{rows.size:,} messages, {written:,} events in {out}")
+    if refused:
+        say(f"{refused:,} messages were refused; the events say why")
 
 
 @bench.command()

@@ -35,7 +35,7 @@ class OpenAccount(_Command, frozen=True):
     account_id: str
     name: str
     participant_class: ParticipantClass
-    beneficial_owner: str = ""  # accounts that name the same one do not trade with one another
+    beneficial_owner: str = ""  # its accounts do not trade with one another, unless the rules allow it
 
 
 class ListInstrument(_Command, frozen=True):

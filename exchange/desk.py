@@ -30,7 +30,7 @@ BUY = int(Side.BUY)
 
 # What an order's terms say besides.
 POST_ONLY = 1
-STOP = 2  # without a limit of its own: after the trigger it trades at once or not at all
+NO_LIMIT = 2  # a market order, or a stop order that will be one: it trades at once or not at all
 WAITING = 4  # for a trade at its stop price
 TRIGGERED = 8  # has been reached, and has not been heard of since
 ALWAYS = (1 << 16) - 1  # last day of an order that is good till cancelled
@@ -50,7 +50,7 @@ PROGRESS = np.dtype(
         [
             ("next_trade_id", "i8"),
             ("house", "i8"),  # the fee account
-            # Of the command at work; all zero between commands.
+            # Of the command at work; nothing is arriving between commands.
             ("arriving", "u4"),  # slot of the order that comes in; behind it, by `newer`, the stops it triggered
             ("last_arriving", "u4"),
             ("under_way", "i8"),  # 1: the arriving order has begun to trade

@@ -106,7 +106,7 @@ class Engine:
         """Stamp, record and apply rows of the trading path; returns the event rows and trade rows they cause.
 
         The short way for who has rows: the stamps are written into them, and they carry no client order ids.
-        ValueError if there is none, or one of them is a CONTROL command; then nothing has happened.
+        ValueError if there is none, or one of them is a CONTROL command; then nothing but the stamps has happened.
         """
         exchange = self.exchange
         first, last = exchange.sequence + 1, exchange.sequence + rows.size

@@ -1,4 +1,4 @@
-"""Foreign order flow through the book alone: no accounts, no band, no fee; the maker's price.
+"""Foreign order flow through the book alone: no balances, no band, no fee; the maker's price.
 
 Rows are command rows whose `order_id` is the flow's own reference of an order: any 64-bit number in any
 order, free again once its order is gone. With `assigned_ids` it is instead the number that an exchange
@@ -12,6 +12,7 @@ for each row in order,
 - ``cancelled`` or ``cancel_refused`` for a cancel;
 - ``amended`` (before the trades it causes) or ``amend_refused`` for an amend: less quantity at the same
   price keeps its place in the queue, anything else loses it;
+- ``prevented`` where an order of an account meets one of the same: it is cancelled, the older one stays;
 - ``refused`` with its reason for a row that makes no sense, which changes nothing.
 """
 

@@ -94,7 +94,8 @@ def prices_are_within_the_band(exchange: Exchange) -> None:
     for listed in exchange.instruments:
         row = desk.instruments[listed.number]
         prices = trades["price_ticks"][trades["instrument"] == listed.number].tolist()
-        prices += [int(order.price_ticks) for order in book_of.orders_of(desk.ladder, listed.number)]
+        for order in book_of.orders_of(desk.ladder, listed.number):
+            prices += [int(order.price_ticks), book_of.price_at(desk.ladder.queues[order.queue], int(order.level))]
         for price in prices:
             assert row.band_low_ticks <= price <= row.band_high_ticks, f"{listed.symbol}: {price} ticks"
 

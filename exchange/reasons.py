@@ -39,7 +39,7 @@ class Reason(IntEnum):
     INVALID_ORDER_TYPE = 22
     INVALID_SELF_TRADE_PREVENTION = 23
     TIME_IN_FORCE_NOT_ALLOWED = 24  # the rule set lets no order outlive its day
-    CONTRADICTORY_TERMS = 25  # see exchange.trading
+    CONTRADICTORY_TERMS = 25  # see exchange.refusals
     NOT_IN_CALL = 26  # IOC, FOK, post-only: nothing trades at once in a call auction
     LAST_DAY_PASSED = 27
     # how much and at what price

@@ -15,7 +15,7 @@ Terms that contradict one another, in a new order:
 import numpy as np
 from numba import njit
 
-from exchange.desk import POST_ONLY, STOP, WAITING, backing, backing_of, backing_of_order, instrument_of
+from exchange.desk import NO_LIMIT, POST_ONLY, WAITING, backing, backing_of, backing_of_order, instrument_of
 from exchange.instruments import UNLIMITED_TICKS
 from exchange.reasons import Reason
 from exchange.sessions import Phase
@@ -306,7 +306,7 @@ def refuse_amend(desk, command):
     reason = refuse_phase(instrument)
     if reason != NONE:
         return reason
-    waits, has_limit = order.terms & WAITING != 0, order.terms & STOP == 0
+    waits, has_limit = order.terms & WAITING != 0, order.terms & NO_LIMIT == 0
     if (not has_limit and command.price_ticks != 0) or (not waits and command.stop_ticks != 0):
         return CONTRADICTORY_TERMS
     if command.quantity <= 0:

@@ -41,7 +41,7 @@ class ExecutionPriceRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class CarryOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Whether an order may outlive its day (GTC, GTD), from a date."""
+    """Whether new orders may outlive their day (GTC, GTD), from a date; those that rest already stay."""
 
     effective_from: date
     allowed: bool
@@ -126,7 +126,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         band = in_force([band for band in self.price_bands if band.method == method], day)
         if band is None:
             return None
-        low = half_up(previous_close_ticks * (1 - Decimal(band.down)))
+        low = max(1, half_up(previous_close_ticks * (1 - Decimal(band.down))))
         return low, half_up(previous_close_ticks * (1 + Decimal(band.up)))
 
     def fee_ppm(self, day: date) -> tuple[int, int]:

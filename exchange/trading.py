@@ -21,8 +21,8 @@ from numba import njit
 from exchange.compiled import entry
 from exchange.desk import (
     ALWAYS,
+    NO_LIMIT,
     POST_ONLY,
-    STOP,
     TRIGGERED,
     WAITING,
     Desk,
@@ -76,6 +76,7 @@ inlined = njit(_nrt=False, forceinline=True)
 BUY, SELL, EITHER = int(Side.BUY), int(Side.SELL), EITHER_SIDE
 DAY, IOC, FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.FOK)
 GTC, GTD = int(TimeInForce.GTC), int(TimeInForce.GTD)
+MARKET = int(OrderType.MARKET)
 STOP_ORDER, STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
 CANCEL_NEWEST, CANCEL_OLDEST = int(SelfTradePrevention.CANCEL_NEWEST), int(SelfTradePrevention.CANCEL_OLDEST)
 DECREMENT = int(SelfTradePrevention.DECREMENT)
@@ -408,10 +409,12 @@ def arrive(desk, command, events, n_events, trades, n_trades):
                     n_events += 1
                     continue
                 quantity = min(order.shown, maker.shown)
+                # Who names no limit agrees to the maker's.
+                limit_ticks = maker.price_ticks if order.terms & NO_LIMIT else order.price_ticks
                 price_ticks = execution_price(
                     instrument.execution_price,
                     order.side == BUY,
-                    order.price_ticks,
+                    limit_ticks,
                     maker.price_ticks,
                     instrument.last_ticks,
                 )
@@ -436,7 +439,7 @@ def arrive(desk, command, events, n_events, trades, n_trades):
         else:
             waits = order.terms & WAITING
             if not waits:
-                if order.terms & STOP or order.time_in_force == IOC or order.time_in_force == FOK:
+                if order.terms & NO_LIMIT or order.time_in_force == IOC or order.time_in_force == FOK:
                     gone = IMMEDIATE
                 elif out_of_reach(ladder, at(ladder.queues, own), order.price_ticks):
                     gone = PRICE_OUT_OF_RANGE
@@ -489,9 +492,11 @@ def place(desk, command, event):
     order.self_trade = command.self_trade if command.self_trade else instrument.self_trade
     order.terms = POST_ONLY if command.post_only else 0
     if command.order_type == STOP_ORDER:
-        order.terms = STOP | WAITING
+        order.terms = NO_LIMIT | WAITING
     elif command.order_type == STOP_LIMIT:
         order.terms = WAITING
+    elif command.order_type == MARKET:
+        order.terms = NO_LIMIT
     desk.progress[0].stop_ticks = command.stop_ticks
     ladder.slot_of[np.uint64(order.order_id - ladder.pool[0].first_order_id)] = slot
     ladder.pool[0].next_order_id += 1
@@ -506,7 +511,7 @@ def amend(desk, command, event):
     ladder = desk.ladder
     slot = find(ladder, command.order_id)
     order = at(ladder.orders, slot)
-    waits, has_limit = order.terms & WAITING != 0, order.terms & STOP == 0
+    waits, has_limit = order.terms & WAITING != 0, order.terms & NO_LIMIT == 0
     stop_ticks = price_of(at(ladder.queues, order.queue), np.int64(order.level)) if waits else np.int64(0)
     new_stop_ticks = np.int64(command.stop_ticks) if command.stop_ticks else stop_ticks
     limit_ticks = command.price_ticks if has_limit else order.price_ticks
@@ -796,8 +801,11 @@ class TradingPath:
     def play(self, commands: type_of_rows, events: type_of_rows, trades: type_of_rows) -> Iterator[Written]:
         """Apply trading rows, writing into `events` and `trades`; yields what was filled, each time one is full.
 
-        Each part must be used before the next is asked for, which overwrites it.
+        Each part must be used before the next is asked for, which overwrites it. ValueError if they are too
+        short for what one order can say at once.
         """
+        if events.size < ROOM or not trades.size:
+            raise ValueError(f"events must have room for {ROOM} rows at least, trades for one")
         return self._parts(lambda index: run(self._arrays, commands, index, events, trades), events, trades)
 
     def uncross(self, command: type_of_rows, instrument: int, price_ticks: int, volume: int) -> Written:

@@ -372,7 +372,12 @@ class Book:
         return min(found, taker.leaves)
 
     def price_of(self, taker: Order, maker: Order) -> int:
-        """Execution price in ticks of two crossing orders, by the book's rule (see `matching.pricing`)."""
+        """Execution price in ticks of two crossing orders, by the book's rule (see `matching.pricing`).
+
+        A market order names no limit: it agrees to the maker's.
+        """
+        if taker.order_type == OrderType.MARKET:
+            return maker.price_ticks
         match self.execution_price:
             case ExecutionPrice.MEDIAN_OF_THREE:
                 return sorted((taker.price_ticks, maker.price_ticks, self.last_ticks))[1]

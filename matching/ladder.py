@@ -21,7 +21,7 @@ What it leaves to others: whether an order may come in, who pays, what is said a
 is :class:`matching.book.Book`.
 
 A window that must widen moves behind all others and doubles; what it leaves behind lies idle until the
-array is full. That happens between two commands, never inside one.
+array is full. Python does that when a loop has stopped for it, never a loop.
 """
 
 from collections.abc import Iterator
@@ -588,6 +588,10 @@ def check(ladder: Ladder, numbered: bool = True) -> None:
     assert sorted(found) == marked, "bitmap and queues disagree"
     assert (_bits_of(ladder.summary) == (ladder.words != 0)).all(), "summary and words disagree"
     assert ladder.pool[0].live == live, "count of live orders"
+    free, slot = 0, int(ladder.pool[0].free)
+    while slot and free <= ladder.orders.size:
+        free, slot = free + 1, int(ladder.orders[slot].newer)
+    assert free + live == ladder.orders.size - 1, "a slot is neither in use nor free"
     assert not numbered or np.count_nonzero(ladder.slot_of) == live, "ids of orders that do not rest"
 
 
