@@ -272,6 +272,16 @@ def test_an_account_hears_of_its_own_orders_only(web):
     assert [message["type"] for message in messages] == ["accepted", "traded"]
 
 
+def test_a_symbol_named_besides_does_not_open_anothers_channel(web):
+    with web.listen() as first, web.listen() as second:
+        subscribe(first, channel="orders", symbol="B", account_id="S")
+        subscribe(second, channel="orders", account_id="B")
+        order(web, "S", "sell", "39.00", 1)
+        order(web, "B", "buy", "38.00", 1)
+        messages = news(second, 1)
+    assert [(message["type"], message["side"]) for message in messages] == [("accepted", "buy")]
+
+
 def test_a_maker_hears_of_a_fill_from_its_own_side(web):
     resting = order(web, "S", "sell", "40.00", 100)
     with web.listen() as socket:

@@ -22,6 +22,15 @@ def test_a_market_order_takes_the_best_prices_one_after_the_other():
     assert market.holding("alice", CNY).reserved == fen("2552.70")  # 1680.00 + 860.00 and a fee of 12.70
 
 
+@pytest.mark.parametrize("day", ["2015-01-05", "2026-01-05"], ids=["seller's price", "median of three"])
+def test_who_names_no_limit_trades_at_the_makers(day):
+    market = Market("hubei", day=day, alice=cash("10000.00"), bob=units(100), carol=units(9))
+    market.play("alice buys 10 @ 41.00\ncarol sells 1 @ 43.00")
+
+    assert market.play("bob sells 1 @ market ioc").endswith("bob gives 1 @ 41.00 to alice")
+    assert market.play("alice buys 1 @ market ioc").endswith("alice takes 1 @ 43.00 from carol")
+
+
 def test_what_a_market_order_does_not_get_at_once_is_cancelled():
     market = Market("hubei", alice=cash("10000.00"), bob=units(100))
     market.play("alice buys 40 @ 42.00")
