@@ -449,7 +449,7 @@ def steps(lot: int, traders: int, listed: int) -> st.SearchStrategy[Step]:
 def histories(draw: st.DrawFn) -> tuple[Setting, list[Step]]:
     setting = draw(settings_of_markets())
     likely = steps(setting.rules.lot, setting.traders, len(setting.opening_ticks))
-    return setting, draw(st.lists(likely, min_size=10, max_size=30))
+    return setting, draw(st.lists(likely, min_size=8, max_size=18))
 
 
 def told(setting: Setting, taken: list[Step]) -> str:
