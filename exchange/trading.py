@@ -74,7 +74,7 @@ from settlement.fees import fee
 inlined = njit(_nrt=False, forceinline=True)
 
 BUY, SELL, EITHER = int(Side.BUY), int(Side.SELL), EITHER_SIDE
-DAY, IOC, FOK = int(TimeInForce.DAY), int(TimeInForce.IOC), int(TimeInForce.FOK)
+IOC, FOK = int(TimeInForce.IOC), int(TimeInForce.FOK)
 GTC, GTD = int(TimeInForce.GTC), int(TimeInForce.GTD)
 MARKET = int(OrderType.MARKET)
 STOP_ORDER, STOP_LIMIT = int(OrderType.STOP), int(OrderType.STOP_LIMIT)
@@ -162,13 +162,19 @@ def give_back(desk, order):
 
 
 @inlined
-def cancel(desk, command, slot, event, reason):
-    """Take an order out of its queue and give back what it had reserved."""
+def take_out(desk, command, slot, event, reason):
+    """Take an order out of its queue for good; nothing is reserved for it any more."""
     order = at(desk.ladder.orders, slot)
-    give_back(desk, order)
     emit_about_order(event, CANCELLED, command, order, order.shown + order.hidden, 0, reason)
     dequeue(desk.ladder, slot)
     leave(desk, slot)
+
+
+@inlined
+def cancel(desk, command, slot, event, reason):
+    """Take an order out of its queue and give back what it had reserved."""
+    give_back(desk, at(desk.ladder.orders, slot))
+    take_out(desk, command, slot, event, reason)
 
 
 # ---------------------------------------------------------------- trade
@@ -752,11 +758,8 @@ def carry_over(arrays, before, command, start, events):
             if reason == NONE:
                 set_aside(desk, order)
             else:
-                leaves = order.shown + order.hidden
-                emit_about_order(at(events, n_events), CANCELLED, command[0], order, leaves, 0, reason)
+                take_out(desk, command[0], slot, at(events, n_events), reason)
                 n_events += 1
-                dequeue(ladder, slot)
-                leave(desk, slot)
     return DONE, ladder.slot_of.size, n_events, 0
 
 

@@ -38,7 +38,6 @@ inlined = njit(_nrt=False, inline="always")
 
 type_of_rows = np.ndarray[Any, np.dtype[Any]]
 
-BUY = int(Side.BUY)
 NOBODY = np.uint32(0)  # the slot of no order
 NO_LEVEL = 1 << 62  # worse than any level
 WINDOW_STEP = 4096  # levels: one summary word
