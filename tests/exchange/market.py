@@ -59,7 +59,8 @@ from exchange.reasons import Reason, Refused
 from exchange.rows import EventKind
 from exchange.rules import RuleSet, load_rule_set
 from exchange.trading import ROOM, TradingPath
-from exchange.transition import HOUSE, Outcome
+from exchange.transition import Outcome
+from exchange.transition.market import HOUSE
 from matching import ladder as book_of
 from matching.orders import EITHER_SIDE, OrderType, Priority, SelfTradePrevention, Side, TimeInForce
 from registry import holdings

@@ -7,7 +7,7 @@ from exchange.commands import TransferUnits
 from exchange.events import DaySettled
 from exchange.instruments import fen, money
 from exchange.rules import load_rule_set
-from exchange.transition import HOUSE
+from exchange.transition.market import HOUSE
 from registry.holdings import CASH
 from settlement.fees import TURNOVER_MAX
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units

@@ -1,0 +1,28 @@
+"""What may be asked of the exchange. Imperatives; quantities in tCO2e, amounts in fen, prices in ticks.
+
+Orders and their cancellation are rows (:mod:`exchange.rows`), since they come by the million; all other commands
+are structs, a room of them for each part of the exchange, and travel as the detail of a CONTROL row.
+"""
+
+import msgspec
+
+from exchange.commands.base import *
+from exchange.commands.market import *
+from exchange.commands.orders import *
+from exchange.commands.registry import *
+from exchange.rows import CommandKind
+
+Control = MarketCommand | RegistryCommand
+
+_encode = msgspec.json.Encoder().encode
+_decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
+
+
+def control(command: Control) -> Command:
+    """A command off the trading path."""
+    return Command(row_of(CommandKind.CONTROL), _encode(command), isinstance(command, OpenDay))
+
+
+def decode_control(detail: bytes) -> Control:
+    """The command in the detail of a CONTROL row."""
+    return _decoder.decode(detail)

@@ -1,0 +1,88 @@
+"""What may be asked of the market: its founding, listings, money, and the steps of its day."""
+
+from datetime import date
+
+from exchange.commands.base import ControlCommand
+from exchange.rules import RuleSet
+from registry.units import Species
+
+
+class FoundExchange(ControlCommand, frozen=True):
+    """Begin: the first command of every journal. The rule set is carried whole."""
+
+    rules: RuleSet
+
+
+class ListInstrument(ControlCommand, frozen=True):
+    """Register a unit and list it for trading under the same code; without opening_ticks: by rule set."""
+
+    symbol: str
+    species: Species
+    vintage: int
+    opening_ticks: int | None = None
+
+
+class DepositCash(ControlCommand, frozen=True):
+    account_id: str
+    amount: int
+
+
+class WithdrawCash(ControlCommand, frozen=True):
+    account_id: str
+    amount: int
+
+
+class OpenDay(ControlCommand, frozen=True):
+    """Closed to pre-open: yesterday's purchases become resaleable, the bands are set."""
+
+    date: date
+
+
+class OpenCall(ControlCommand, frozen=True):
+    """Pre-open, break or continuous trading to a call auction: orders rest, nothing trades."""
+
+
+class StartTrading(ControlCommand, frozen=True):
+    """Pre-open, break or call to continuous trading; a crossed book is uncrossed first."""
+
+
+class HaltTrading(ControlCommand, frozen=True):
+    """Take no orders in an instrument, or in all; cancels are taken."""
+
+    reason: str
+    symbol: str | None = None
+
+
+class ResumeTrading(ControlCommand, frozen=True):
+    """End the halt of an instrument, or all halts; a crossed book is uncrossed first."""
+
+    reason: str
+    symbol: str | None = None
+
+
+class BreakSession(ControlCommand, frozen=True):
+    """Continuous trading to break; orders keep their place."""
+
+
+class CloseSession(ControlCommand, frozen=True):
+    """End the day's trading: a call is uncrossed, orders whose last day it is expire, the closing price is fixed."""
+
+
+class SettleDay(ControlCommand, frozen=True):
+    """Discharge the day's obligations, delivery versus payment."""
+
+
+MarketCommand = (
+    FoundExchange
+    | ListInstrument
+    | DepositCash
+    | WithdrawCash
+    | OpenDay
+    | OpenCall
+    | StartTrading
+    | HaltTrading
+    | ResumeTrading
+    | BreakSession
+    | CloseSession
+    | SettleDay
+)

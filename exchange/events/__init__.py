@@ -1,0 +1,11 @@
+"""What can have happened. Past participles; amounts in fen, quantities in tCO2e, prices in ticks.
+
+Orders, trades and cancellations are rows (:class:`exchange.rows.EventKind`); the events of all other commands are
+structs, a room of them for each part of the exchange.
+"""
+
+from exchange.events.base import *
+from exchange.events.market import *
+from exchange.events.registry import *
+
+Event = CommandRefused | MarketEvent | RegistryEvent

@@ -1,0 +1,93 @@
+"""What can have happened to the market."""
+
+from datetime import date
+
+import msgspec
+
+from exchange.events.base import ControlEvent
+from settlement.batch import SettlementReport
+from settlement.statements import Statement
+
+
+class ExchangeFounded(ControlEvent, frozen=True):
+    rules: str
+
+
+class InstrumentListed(ControlEvent, frozen=True):
+    symbol: str
+    unit: int
+    opening_ticks: int
+
+
+class CashDeposited(ControlEvent, frozen=True):
+    account: int
+    amount: int
+
+
+class CashWithdrawn(ControlEvent, frozen=True):
+    account: int
+    amount: int
+
+
+class DayOpened(ControlEvent, frozen=True):
+    date: date
+
+
+class Auction(msgspec.Struct, frozen=True):
+    """How a call auction of an instrument ended; imbalance: demand - supply at its price."""
+
+    instrument: int
+    price_ticks: int
+    volume: int
+    imbalance: int
+
+
+class CallOpened(ControlEvent, frozen=True):
+    date: date
+
+
+class TradingStarted(ControlEvent, frozen=True):
+    session: int
+    auctions: list[Auction]
+
+
+class TradingHalted(ControlEvent, frozen=True):
+    instruments: list[int]
+    reason: str
+
+
+class TradingResumed(ControlEvent, frozen=True):
+    instruments: list[int]
+    reason: str
+    auctions: list[Auction]
+
+
+class SessionBroken(ControlEvent, frozen=True):
+    session: int
+
+
+class SessionClosed(ControlEvent, frozen=True):
+    date: date
+    closes_ticks: dict[int, int]
+    auctions: list[Auction]
+
+
+class DaySettled(ControlEvent, frozen=True):
+    report: SettlementReport
+    statements: list[Statement]
+
+
+MarketEvent = (
+    ExchangeFounded
+    | InstrumentListed
+    | CashDeposited
+    | CashWithdrawn
+    | DayOpened
+    | CallOpened
+    | TradingStarted
+    | TradingHalted
+    | TradingResumed
+    | SessionBroken
+    | SessionClosed
+    | DaySettled
+)

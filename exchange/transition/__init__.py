@@ -1,0 +1,110 @@
+"""apply(exchange, batch): the only door through which state changes.
+
+Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
+name: `market`, `registry`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exchange import events as happened
+from exchange.commands import Control, FoundExchange, MarketCommand, decode_control
+from exchange.journal import Batch
+from exchange.reasons import Refused
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
+from exchange.state import Exchange
+from exchange.trading import Written
+from exchange.transition import market, registry
+from exchange.transition.step import Step, noted
+
+
+@dataclass
+class Outcome:
+    """What a batch made happen: event rows and trade rows of the trading path, events of the rest."""
+
+    rows: type_of_rows = field(default_factory=lambda: np.zeros(0, EVENT))
+    trades: type_of_rows = field(default_factory=lambda: np.zeros(0, TRADE))
+    events: dict[int, happened.Event] = field(default_factory=dict)  # by sequence of the command
+
+    def __add__(self, later: "Outcome") -> "Outcome":
+        return Outcome(
+            joined([self.rows, later.rows]),
+            joined([self.trades, later.trades]),
+            self.events | later.events,
+        )
+
+
+def apply(exchange: Exchange, batch: Batch) -> Outcome:
+    """Apply a batch of stamped commands in order."""
+    rows, trades = [np.zeros(0, EVENT)], [np.zeros(0, TRADE)]
+    outcome = Outcome()
+    for start, end in _stretches(batch.rows):
+        stretch = batch.rows[start:end]
+        if stretch[0].kind == CommandKind.CONTROL:
+            step = Step(exchange, stretch)
+            outcome.events[step.sequence] = _apply_control(step, batch.details[start])
+            rows.extend(step.rows)
+            trades.extend(step.trades)
+            exchange.sequence, exchange.now_ns = step.sequence, int(stretch[0].now_ns)
+        else:
+            last = stretch[-1]
+            new_rows, new_trades = apply_rows(exchange, stretch, int(last.sequence), int(last.now_ns))
+            _remember_client_orders(exchange, stretch, batch.details[start:end], new_rows)
+            rows.append(new_rows)
+            trades.append(new_trades)
+    outcome.rows, outcome.trades = joined(rows), joined(trades)
+    return outcome
+
+
+def apply_rows(exchange: Exchange, rows: type_of_rows, sequence: int, now_ns: int) -> Written:
+    """Apply rows of the trading path, the last of them stamped so; returns event rows and trade rows."""
+    written = noted(exchange, exchange.path.run(rows))
+    exchange.sequence, exchange.now_ns = sequence, now_ns
+    return written
+
+
+def _stretches(rows: type_of_rows) -> Iterator[tuple[int, int]]:
+    """Cut a batch into single CONTROL rows and unbroken stretches of trading rows."""
+    start = 0
+    for index in np.flatnonzero(rows["kind"] == CommandKind.CONTROL).tolist():
+        if start < index:
+            yield start, index
+        yield index, index + 1
+        start = index + 1
+    if start < rows.size:
+        yield start, rows.size
+
+
+def _remember_client_orders(
+    exchange: Exchange, rows: type_of_rows, details: list[bytes], new_rows: type_of_rows
+) -> None:
+    """Accepted orders' client order ids; a refused one may be used again."""
+    if not any(details):
+        return
+    accepted = set(new_rows["sequence"][new_rows["kind"] == EventKind.ACCEPTED].tolist())
+    for row, client_order_id in zip(rows, details, strict=True):
+        if client_order_id and int(row.sequence) in accepted:
+            exchange.client_orders[int(row.account), client_order_id] = (int(row.sequence), content_of(row))
+
+
+def content_of(row: np.record) -> bytes:
+    """What an order asks for, without its stamps: equal for a retry, different for another order."""
+    return b"".join(row[name].tobytes() for name in COMMAND.names or () if name not in ("sequence", "now_ns"))
+
+
+def _apply_control(step: Step, detail: bytes) -> happened.Event:
+    command = decode_control(detail)
+    try:
+        if step.exchange.rules is None and not isinstance(command, FoundExchange):
+            raise AssertionError("the first command of a journal founds the exchange")
+        return _handle(step, command)
+    except Refused as refused:
+        return happened.CommandRefused(refused.reason, refused.detail)
+
+
+def _handle(step: Step, command: Control) -> happened.Event:
+    if isinstance(command, MarketCommand):
+        return market.handle(step, command)
+    return registry.handle(step, command)

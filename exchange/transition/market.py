@@ -1,0 +1,311 @@
+"""The market: founding, listings, money, and the steps of its day."""
+
+from typing import assert_never
+
+import numpy as np
+
+from exchange import events as happened
+from exchange.commands import (
+    BreakSession,
+    CloseSession,
+    DepositCash,
+    FoundExchange,
+    HaltTrading,
+    ListInstrument,
+    MarketCommand,
+    OpenAccount,
+    OpenCall,
+    OpenDay,
+    ResumeTrading,
+    SettleDay,
+    StartTrading,
+    WithdrawCash,
+    day_number,
+)
+from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
+from exchange.reasons import Reason, Refused
+from exchange.sessions import Phase
+from exchange.state import CASH_MAX, Exchange
+from exchange.transition.registry import open_account
+from exchange.transition.step import Step, account_named, fit_balances, require
+from matching import ladder as book_of
+from matching.auction import uncrossing
+from matching.orders import Side
+from matching.pricing import closing_price_ticks
+from registry import holdings
+from registry.accounts import ParticipantClass
+from settlement import batch as settlement_batch
+from settlement.clearing import obligations
+from settlement.statements import CASH, Entry, statements, trade_entries
+
+HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
+
+
+def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
+    match command:
+        case FoundExchange():
+            return found_exchange(step, command)
+        case ListInstrument():
+            return list_instrument(step, command)
+        case DepositCash():
+            return deposit_cash(step, command)
+        case WithdrawCash():
+            return withdraw_cash(step, command)
+        case OpenDay():
+            return open_day(step, command)
+        case OpenCall():
+            return open_call(step)
+        case StartTrading():
+            return start_trading(step)
+        case HaltTrading():
+            return halt_trading(step, command)
+        case ResumeTrading():
+            return resume_trading(step, command)
+        case BreakSession():
+            return break_session(step)
+        case CloseSession():
+            return close_session(step)
+        case SettleDay():
+            return settle_day(step)
+        case _:
+            assert_never(command)
+
+
+def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFounded:
+    exchange = step.exchange
+    require(exchange.rules is None, Reason.ALREADY_FOUNDED, "the exchange has its rule set")
+
+    exchange.rules = command.rules
+    house = open_account(step, OpenAccount(HOUSE, command.rules.title, ParticipantClass.MARKET_OPERATOR)).account
+    exchange.path.desk.progress[0].house = house.number
+    return happened.ExchangeFounded(command.rules.name)
+
+
+def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentListed:
+    exchange = step.exchange
+    symbol = command.symbol
+    require(
+        symbol not in exchange.instruments.by_symbol,
+        Reason.INSTRUMENT_EXISTS,
+        f"instrument {symbol!r} is listed already",
+    )
+    require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "instruments are listed while the market is closed")
+    rules = exchange.market
+    opening_ticks = command.opening_ticks
+    if opening_ticks is None:
+        opening_ticks = ticks_of(rules.opening_price, rules.tick_size) if rules.opening_price else 0
+        require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
+    else:
+        require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
+    require(opening_ticks < book_of.PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
+
+    unit = exchange.units.register(symbol, command.species, command.vintage)
+    instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
+    instrument.close_ticks = opening_ticks
+    fit_balances(exchange)
+    desk = exchange.path.desk
+    rows = np.zeros(instrument.number + 1, INSTRUMENT)
+    rows[:-1] = desk.instruments
+    rows[instrument.number].last_ticks = opening_ticks
+    rows[instrument.number].asset = unit.number
+    rows[instrument.number].fen_per_tick = rules.fen_per_tick
+    rows[instrument.number].lot = rules.lot
+    rows[instrument.number].self_trade = rules.self_trade_rule
+    rows[instrument.number].resale_at_once = rules.resale_lag_days == 0
+    rows[instrument.number].proceeds_at_once = rules.proceeds_usable_same_day
+    exchange.path.desk = desk._replace(instruments=rows, ladder=book_of.with_instrument(desk.ladder))
+    return happened.InstrumentListed(symbol, unit.number, instrument.close_ticks)
+
+
+def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
+    exchange = step.exchange
+    account = account_named(exchange, command.account_id)
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a deposit must be positive")
+    require(
+        exchange.cash_deposited + command.amount <= CASH_MAX, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked"
+    )
+
+    exchange.cash_deposited += command.amount
+    exchange.path.desk.balances[account.number, CASH].available += command.amount
+    exchange.entries.append((account.number, Entry(CASH, command.amount, "deposit", step.sequence)))
+    return happened.CashDeposited(account.number, command.amount)
+
+
+def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
+    exchange = step.exchange
+    account = account_named(exchange, command.account_id)
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
+    balance = exchange.path.desk.balances[account.number, CASH]
+    free = holdings.withdrawable(balance)
+    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{free} fen are settled and available")
+
+    exchange.cash_withdrawn += command.amount
+    balance.available -= command.amount
+    exchange.entries.append((account.number, Entry(CASH, -command.amount, "withdrawal", step.sequence)))
+    return happened.CashWithdrawn(account.number, command.amount)
+
+
+def _set_phase(exchange: Exchange, phase: Phase) -> None:
+    exchange.phase = phase
+    for instrument in exchange.instruments:
+        halted = instrument.number in exchange.halts and phase in (Phase.CALL, Phase.CONTINUOUS)
+        exchange.path.desk.instruments[instrument.number].phase = Phase.HALTED if halted else phase
+
+
+def _phase(exchange: Exchange, number: int) -> Phase:
+    return Phase(int(exchange.path.desk.instruments[number].phase))
+
+
+def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
+    exchange = step.exchange
+    require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, f"the day {exchange.date} is still open")
+    require(exchange.is_settled, Reason.DAY_NOT_SETTLED, f"the day {exchange.date} has not been settled")
+    later = exchange.date is None or command.date > exchange.date
+    require(later, Reason.DATE_NOT_LATER, f"the last trading day was {exchange.date}")
+
+    rules, desk = exchange.market, exchange.path.desk
+    exchange.date, exchange.session, exchange.is_settled = command.date, 0, False
+    exchange.is_interrupted = False
+    exchange.client_orders.clear()
+    holdings.make_incoming_available(desk.balances)
+    before = desk.instruments.copy()
+    buyer_ppm, seller_ppm = rules.fee_ppm(command.date)
+    for instrument in exchange.instruments:
+        row = desk.instruments[instrument.number]
+        row.today = day_number(command.date)
+        row.execution_price = rules.execution_price_on(command.date)
+        row.carries_over = rules.carry_over_on(command.date)
+        row.last_ticks = instrument.close_ticks
+        row.band_low_ticks, row.band_high_ticks = rules.band_ticks(command.date, instrument.close_ticks) or (
+            1,
+            UNLIMITED_TICKS,
+        )
+        row.buyer_fee_ppm, row.seller_fee_ppm = buyer_ppm, seller_ppm
+    step.say_events(exchange.path.carry_over(step.row, before))
+    _set_phase(exchange, Phase.PRE_OPEN)
+    return happened.DayOpened(command.date)
+
+
+def open_call(step: Step) -> happened.CallOpened:
+    exchange = step.exchange
+    callable_from = exchange.phase in (Phase.PRE_OPEN, Phase.BREAK, Phase.CONTINUOUS)
+    require(callable_from, Reason.WRONG_PHASE, f"no call auction opens from {exchange.phase.label}")
+    assert exchange.date is not None
+
+    exchange.is_interrupted = exchange.phase == Phase.CONTINUOUS
+    _set_phase(exchange, Phase.CALL)
+    return happened.CallOpened(exchange.date)
+
+
+def start_trading(step: Step) -> happened.TradingStarted:
+    exchange = step.exchange
+    startable = exchange.phase in (Phase.PRE_OPEN, Phase.BREAK, Phase.CALL)
+    require(startable, Reason.WRONG_PHASE, f"trading does not start from {exchange.phase.label}")
+
+    if not exchange.is_interrupted:
+        exchange.session += 1
+    exchange.is_interrupted = False
+    _set_phase(exchange, Phase.CONTINUOUS)
+    trading = [listed.number for listed in exchange.instruments if listed.number not in exchange.halts]
+    return happened.TradingStarted(exchange.session, _uncross(exchange, step, trading))
+
+
+def _uncross(exchange: Exchange, step: Step, numbers: list[int]) -> list[happened.Auction]:
+    """Hold the auction of each of these instruments whose book is crossed; where trading goes on, stops follow."""
+    path, auctions = exchange.path, []
+    for number in numbers:
+        bids, asks = (book_of.depth(path.desk.ladder, book_of.queue_index(number, side)) for side in Side)
+        found = uncrossing(bids, asks, int(path.desk.instruments[number].last_ticks))
+        if found is None:
+            continue
+        auctions.append(happened.Auction(number, found.price_ticks, found.volume, found.imbalance))
+        step.say(path.uncross(step.row, number, found.price_ticks, found.volume))
+        if path.desk.instruments[number].phase == Phase.CONTINUOUS:
+            step.say(path.trigger(step.row, number, found.price_ticks))
+    return auctions
+
+
+def _named(exchange: Exchange, symbol: str | None) -> list[int]:
+    """Number of one instrument, or of all."""
+    if symbol is None:
+        return [listed.number for listed in exchange.instruments]
+    listed = exchange.instruments.by_symbol.get(symbol)
+    if listed is None:
+        raise Refused(Reason.UNKNOWN_INSTRUMENT, f"no instrument {symbol!r}")
+    return [listed.number]
+
+
+def halt_trading(step: Step, command: HaltTrading) -> happened.TradingHalted:
+    exchange = step.exchange
+    halted = [number for number in _named(exchange, command.symbol) if number not in exchange.halts]
+    require(bool(halted), Reason.ALREADY_HALTED, "there is nothing left to halt")
+
+    exchange.halts.update(dict.fromkeys(halted, command.reason))
+    _set_phase(exchange, exchange.phase)
+    return happened.TradingHalted(halted, command.reason)
+
+
+def resume_trading(step: Step, command: ResumeTrading) -> happened.TradingResumed:
+    exchange = step.exchange
+    resumed = [number for number in _named(exchange, command.symbol) if number in exchange.halts]
+    require(bool(resumed), Reason.NOT_HALTED, "there is no halt to end")
+
+    for number in resumed:
+        del exchange.halts[number]
+    _set_phase(exchange, exchange.phase)
+    uncrossed = resumed if exchange.phase == Phase.CONTINUOUS else []
+    return happened.TradingResumed(resumed, command.reason, _uncross(exchange, step, uncrossed))
+
+
+def break_session(step: Step) -> happened.SessionBroken:
+    exchange = step.exchange
+    require(exchange.phase == Phase.CONTINUOUS, Reason.WRONG_PHASE, "there is no trading to break")
+
+    _set_phase(exchange, Phase.BREAK)
+    return happened.SessionBroken(exchange.session)
+
+
+def close_session(step: Step) -> happened.SessionClosed:
+    exchange = step.exchange
+    require(exchange.phase != Phase.CLOSED, Reason.WRONG_PHASE, "the market is closed")
+    assert exchange.date is not None
+
+    called = [listed.number for listed in exchange.instruments if _phase(exchange, listed.number) == Phase.CALL]
+    auctions = _uncross(exchange, step, called)
+    step.say_events(exchange.path.expire(step.row))
+    _set_phase(exchange, Phase.CLOSED)
+    rule = exchange.market.closing_rule(exchange.date)
+    trades = exchange.trades_today()
+    for instrument in exchange.instruments:
+        own = trades[trades["instrument"] == instrument.number]
+        instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], instrument.close_ticks)
+    closes = {instrument.number: instrument.close_ticks for instrument in exchange.instruments}
+    return happened.SessionClosed(exchange.date, closes, auctions)
+
+
+def settle_day(step: Step) -> happened.DaySettled:
+    exchange = step.exchange
+    require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
+    require(not exchange.is_settled, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
+
+    desk, day = exchange.path.desk, str(exchange.date)
+    trades = exchange.trades_today()
+    house = int(desk.progress[0].house)
+    owed = obligations(trades, desk.instruments["asset"], desk.instruments["fen_per_tick"])
+    moves = settlement_batch.movements(owed, desk.balances.shape, house)
+    assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
+
+    desk.balances["reserved"] -= moves.delivered
+    desk.balances["unsettled"] -= moves.received
+    settlement_batch.move_title(owed, exchange.serials.transfer)
+    entries = [*exchange.entries, *trade_entries(owed, trades["trade_id"], house)]
+    closing = holdings.settled(desk.balances)
+    opening = np.zeros_like(closing)
+    opening[: exchange.opening.shape[0], : exchange.opening.shape[1]] = exchange.opening
+    days_statements = statements(day, opening, iter(entries), closing)
+    for statement in days_statements:
+        statement.check()
+    exchange.opening, exchange.entries = closing, []
+    exchange.unsettled_trades, exchange.is_settled = [], True
+    return happened.DaySettled(settlement_batch.report(day, owed), days_statements)
