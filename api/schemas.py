@@ -147,7 +147,10 @@ class Holding(Model):
     available: str | int
     reserved: str | int = Field(description="Backs live orders and unsettled sales and purchases")
     incoming: str | int = Field(description="Bought, not yet resaleable")
-    registry: str | int = Field(description="On the registry side")
+    registry: str | int = Field(description="Free on the registry side")
+    pledged: str | int = Field(description="Locked on the registry side by a pledge")
+    judicial: str | int = Field(description="Locked on the registry side by a court")
+    pending_surrender: str | int = Field(description="Waits for the authority to confirm a surrender")
     settled: str | int = Field(description="What is owned after the last settlement: for units, title")
 
 

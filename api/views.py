@@ -18,7 +18,7 @@ from matching.auction import Uncrossing, uncrossing
 from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
 from registry.accounts import Account
-from registry.holdings import CASH, settled
+from registry.holdings import BUCKETS, CASH, settled
 from settlement.batch import SettlementReport
 from settlement.statements import Statement
 
@@ -71,7 +71,7 @@ def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
     )
 
 
-_BUCKETS_SHOWN = ("available", "reserved", "incoming", "registry")
+_BUCKETS_SHOWN = BUCKETS
 
 
 def class_name(account: Account) -> schemas.ClassName:

@@ -13,6 +13,7 @@ from exchange.state import Exchange
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
+from registry.serials import BlockState
 from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH
 
@@ -25,10 +26,12 @@ def cash_is_conserved(exchange: Exchange) -> None:
 
 
 def units_are_conserved(exchange: Exchange) -> None:
-    """Units issued = units held, per unit."""
+    """Units issued = held + surrendered + retired + cancelled, per unit."""
     held = holdings.settled(exchange.path.desk.balances).sum(axis=0)
     for unit in exchange.units:
-        assert unit.issued == held[unit.number], f"{unit.code}: {unit.issued} issued, {held[unit.number]} held"
+        gone = exchange.serials.ended(unit.number)
+        found = f"{unit.issued} issued, {held[unit.number]} held, {gone} gone"
+        assert unit.issued == held[unit.number] + gone, f"{unit.code}: {found}"
 
 
 def title_equals_holdings(exchange: Exchange) -> None:
@@ -36,9 +39,24 @@ def title_equals_holdings(exchange: Exchange) -> None:
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
     for block in exchange.serials:
-        titles[block.holder, block.unit] += block.quantity
+        if block.state == BlockState.HELD:
+            titles[block.holder, block.unit] += block.quantity
     wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
     assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
+
+
+def locks_are_backed(exchange: Exchange) -> None:
+    """What is pledged or frozen = the locks that hold, and what waits for surrender = the requests that do."""
+    balances = exchange.path.desk.balances
+    for bucket in holdings.LOCKED:
+        locked = np.zeros(balances.shape, np.int64)
+        for lock in exchange.locks:
+            if lock.kind == bucket:
+                locked[lock.account, lock.unit] += lock.quantity
+        if bucket == "pending_surrender":
+            for account, unit, quantity in exchange.compliance.pending():
+                locked[account, unit] += quantity
+        assert (balances[bucket] == locked).all(), f"{bucket} units and their locks differ"
 
 
 def serial_numbers_are_disjoint(exchange: Exchange) -> None:
@@ -112,6 +130,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     reservations_are_backed,
     claims_are_owed,
     title_equals_holdings,
+    locks_are_backed,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,

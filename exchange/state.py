@@ -19,7 +19,9 @@ from exchange.sessions import Phase
 from exchange.trading import TradingPath
 from matching.ladder import orders_of, price_at
 from registry.accounts import Accounts
+from registry.compliance import Compliance
 from registry.holdings import BUCKETS
+from registry.locks import Locks
 from registry.serials import Serials
 from registry.units import Units
 from settlement.statements import Entry
@@ -41,6 +43,8 @@ class Exchange:
         self.accounts = Accounts()
         self.units = Units()
         self.serials = Serials()
+        self.locks = Locks()
+        self.compliance = Compliance()
         self.instruments = Instruments()
         self.path = TradingPath()
 
@@ -94,7 +98,12 @@ class Exchange:
         for unit in self.units:
             add("unit", unit)
         for block in self.serials:
-            add("block", block)
+            last = block.title.movement
+            add(
+                "block", block.unit, block.first, block.last, block.holder, block.origin, block.ever_traded, block.state
+            )
+            add("title", block.title.depth, last.cause, last.giver, last.taker, last.reference)
+        add("locks", self.locks.next_id, [*self.locks])
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
             for order in orders_of(desk.ladder, instrument.number):

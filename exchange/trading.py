@@ -95,7 +95,7 @@ NONE, UNKNOWN_COMMAND = int(Reason.NONE), int(Reason.UNKNOWN_COMMAND)
 BY_REQUEST, IMMEDIATE = int(Reason.BY_REQUEST), int(Reason.IMMEDIATE_OR_CANCEL)
 END_OF_DAY, SELF_TRADE, AUCTION = int(Reason.END_OF_DAY), int(Reason.SELF_TRADE), int(Reason.AUCTION)
 PRICE_OUTSIDE_BAND, PRICE_OUT_OF_RANGE = int(Reason.PRICE_OUTSIDE_BAND), int(Reason.PRICE_OUT_OF_RANGE)
-INSUFFICIENT_CASH = int(Reason.INSUFFICIENT_CASH)
+INSUFFICIENT_CASH, ACCOUNT_SUSPENDED = int(Reason.INSUFFICIENT_CASH), int(Reason.ACCOUNT_SUSPENDED)
 
 # Why the loop stopped, and how many rows it must have room for to go on.
 DONE, NEEDS_EVENTS, NEEDS_SLOTS, NEEDS_IDS, NEEDS_WINDOW = range(5)
@@ -721,6 +721,22 @@ def expire(arrays, command, start, events):
     return DONE, ladder.slot_of.size, n_events, 0
 
 
+@entry
+def suspend(arrays, account, command, start, events):
+    """Cancel every order of an account, whatever the phase, the oldest first. Returns like `expire`."""
+    desk = laid_out(arrays)
+    ladder = desk.ladder
+    n_events = 0
+    for index in range(start, ladder.slot_of.size):
+        if n_events + ROOM > events.size:
+            return NEEDS_EVENTS, index, n_events, 0
+        slot = ladder.slot_of[np.uint64(index)]
+        if slot and at(ladder.orders, slot).owner == account:
+            cancel(desk, command[0], slot, at(events, n_events), ACCOUNT_SUSPENDED)
+            n_events += 1
+    return DONE, ladder.slot_of.size, n_events, 0
+
+
 @inlined
 def still_valid(desk, order, instrument):
     """NONE if an order of an earlier day may stand under today's band, else why not."""
@@ -830,6 +846,10 @@ class TradingPath:
         """Cancel all orders whose last day is over; returns the event rows."""
         return self._until_done(lambda index: expire(self._arrays, command, index, self._events))[0]
 
+    def suspend(self, command: type_of_rows, account: int) -> type_of_rows:
+        """Cancel all orders of an account; returns the event rows."""
+        return self._until_done(lambda index: suspend(self._arrays, account, command, index, self._events))[0]
+
     def carry_over(self, command: type_of_rows, before: type_of_rows) -> type_of_rows:
         """Take orders of earlier days into a new one, whose rules are set; returns the event rows."""
         return self._until_done(lambda index: carry_over(self._arrays, before, command, index, self._events))[0]
@@ -875,4 +895,5 @@ def warm_up() -> None:
     path.uncross(command, 0, 0, 0)
     path.trigger(command, 0, 0)
     path.expire(command)
+    path.suspend(command, 0)
     path.carry_over(command, path.desk.instruments)

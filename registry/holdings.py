@@ -6,11 +6,12 @@ Asset 0 is cash in fen (0.01 CNY); asset n is the unit numbered n, in tCO2e. A b
 - ``reserved``   backs live orders, unsettled sales and unsettled purchases
 - ``incoming``   bought and not yet resaleable (T+1), or proceeds not yet spendable, by rule set
 - ``registry``   on the registry side; a transfer moves it to ``available`` and back (domain sheet B.2)
+- ``pledged``, ``judicial``, ``pending_surrender``   locked on the registry side, until released
 
 and ``unsettled`` says how much of available, incoming and reserved is a claim from trades that wait for
 settlement. What is settled, and for units the title, is therefore
 
-    settled = available + reserved + incoming + registry - unsettled
+    settled = available + reserved + incoming + registry + locked - unsettled
 
 which trading never changes and settlement moves, delivery against payment. The small compiled verbs are
 composed by the exchange's trading path.
@@ -26,8 +27,9 @@ inlined = njit(_nrt=False, forceinline=True)
 type_of_balances = np.ndarray[Any, np.dtype[Any]]
 
 CASH = 0  # the asset number of cash
-BUCKETS = ("available", "reserved", "incoming", "registry")
-BALANCE = np.dtype((np.record, [(name, "i8") for name in (*BUCKETS, "unsettled")]))
+LOCKED = ("pledged", "judicial", "pending_surrender")
+BUCKETS = ("available", "reserved", "incoming", "registry", *LOCKED)
+BALANCE = np.dtype((np.record, [(name, "i8") for name in (*BUCKETS, "unsettled")]))  # 64 bytes: one line of the cache
 
 
 @inlined

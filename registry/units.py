@@ -1,10 +1,12 @@
-"""What is held: allowances and credits, each unit code with its vintage.
+"""What is held: allowances and credits. A kind of unit has one code, and with it one vintage, project, region, grade.
 
-A unit is one tonne of CO2 equivalent and individually numbered (domain sheet A.1); units of one code
-are fungible in trading, their serial numbers are kept as blocks (:mod:`registry.serials`).
+A unit is one tonne of CO2 equivalent and individually numbered (domain sheet A.1); units of one code are fungible in
+trading, their serial numbers are kept as blocks (:mod:`registry.serials`), and what differs from tonne to tonne, its
+origin and whether it was ever traded, stands there.
 """
 
 from collections.abc import Iterator
+from datetime import date
 from enum import StrEnum
 
 import msgspec
@@ -25,6 +27,12 @@ class Unit(msgspec.Struct):
     species: Species
     vintage: int
     issued: int = 0
+    scheme: str = ""  # of a credit: HBCER, CCER, ...
+    project: str = ""  # of a credit: whose reductions it stands for
+    kind: str = ""  # of a credit: type of project, e.g. forestry
+    region: str = ""  # where the reductions were made
+    grade: str = ""  # quality, as the issuer grades it
+    registered_on: date | None = None  # when the project was registered
 
 
 class Units:
@@ -34,11 +42,24 @@ class Units:
         self.by_number: list[Unit | None] = [None]
         self.by_code: dict[str, Unit] = {}
 
-    def register(self, code: str, species: Species, vintage: int) -> Unit:
+    def register(
+        self,
+        code: str,
+        species: Species,
+        vintage: int,
+        *,
+        scheme: str = "",
+        project: str = "",
+        kind: str = "",
+        region: str = "",
+        grade: str = "",
+        registered_on: date | None = None,
+    ) -> Unit:
         """Register a kind of unit. KeyError if the code is taken."""
         if code in self.by_code:
             raise KeyError(code)
-        unit = Unit(len(self.by_number), code, species, vintage)
+        number = len(self.by_number)
+        unit = Unit(number, code, species, vintage, 0, scheme, project, kind, region, grade, registered_on)
         self.by_number.append(unit)
         self.by_code[code] = unit
         return unit

@@ -12,7 +12,7 @@ import numpy as np
 
 from settlement.clearing import Obligations, type_of_column
 
-Title = Callable[[int, int, int, int], object]  # moves title: unit, seller, buyer, quantity
+Title = Callable[[int, int, int, int, int], object]  # moves title: unit, seller, buyer, quantity, trade id
 
 
 class SettlementReport(msgspec.Struct, frozen=True):
@@ -45,11 +45,11 @@ def movements(owed: Obligations, shape: tuple[int, ...], house: int) -> Movement
     return Movements(delivered, received)
 
 
-def move_title(owed: Obligations, title: Title) -> None:
+def move_title(owed: Obligations, trade_ids: type_of_column, title: Title) -> None:
     """Move title trade by trade, in the order of trading."""
-    legs = zip(owed.unit.tolist(), owed.seller.tolist(), owed.buyer.tolist(), owed.quantity.tolist(), strict=True)
-    for unit, seller, buyer, quantity in legs:
-        title(unit, seller, buyer, quantity)
+    columns = (owed.unit, owed.seller, owed.buyer, owed.quantity, trade_ids)
+    for unit, seller, buyer, quantity, trade_id in zip(*(column.tolist() for column in columns), strict=True):
+        title(unit, seller, buyer, quantity, trade_id)
 
 
 def report(date: str, owed: Obligations) -> SettlementReport:

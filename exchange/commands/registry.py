@@ -1,8 +1,12 @@
-"""What may be asked of the registry: accounts and units."""
+"""What may be asked of the registry: accounts, units, locks. `by` is who asks, where that is not the holder."""
+
+from typing import Literal
 
 from exchange.commands.base import ControlCommand
-from registry.accounts import ParticipantClass
+from registry.accounts import AccountStatus, ParticipantClass
+from registry.locks import LockKind
 from registry.serials import Origin
+from registry.units import Species
 
 
 class OpenAccount(ControlCommand, frozen=True):
@@ -10,6 +14,31 @@ class OpenAccount(ControlCommand, frozen=True):
     name: str
     participant_class: ParticipantClass
     beneficial_owner: str = ""  # its accounts do not trade with one another, unless the rules allow it
+    region: str = ""  # where its installations are
+    approved: bool = True  # else it is pending until its status changes
+
+
+class ChangeAccountStatus(ControlCommand, frozen=True):
+    """Activate, restrict, freeze or close an account. Whoever may no longer trade has no orders left."""
+
+    by: str
+    account_id: str
+    status: AccountStatus
+    reason: str
+
+
+class RegisterUnit(ControlCommand, frozen=True):
+    """Register a kind of unit that is not listed for trading, or not yet."""
+
+    by: str
+    code: str
+    species: Species
+    vintage: int
+    scheme: str = ""
+    project: str = ""
+    kind: str = ""
+    region: str = ""
+    grade: str = ""
 
 
 class IssueUnits(ControlCommand, frozen=True):
@@ -30,4 +59,74 @@ class TransferUnits(ControlCommand, frozen=True):
     to_trading: bool
 
 
-RegistryCommand = OpenAccount | IssueUnits | TransferUnits
+class GiveUnits(ControlCommand, frozen=True):
+    """Move title from one registry side to another without a trade (registration rules, art. 22 and 23)."""
+
+    by: str
+    giver: str
+    taker: str
+    unit: str
+    quantity: int
+    cause: Literal["inheritance", "merger", "enforcement", "correction"]
+
+
+class LockUnits(ControlCommand, frozen=True):
+    """Pledge units of an account's registry side, or freeze them for a court."""
+
+    by: str
+    account_id: str
+    unit: str
+    quantity: int
+    kind: LockKind
+    reference: str
+    in_favour_of: str = ""  # account of the pledgee or creditor
+
+
+class ReleaseUnits(ControlCommand, frozen=True):
+    """End a lock, or part of it: the units are free again."""
+
+    by: str
+    lock_id: int
+    quantity: int
+
+
+class EnforceLock(ControlCommand, frozen=True):
+    """Give locked units to the account in whose favour they are locked: judicial deduction, pledge realised."""
+
+    by: str
+    lock_id: int
+    quantity: int
+
+
+class RetireUnits(ControlCommand, frozen=True):
+    """A holder gives units up for good, of its own will; the cap is lower by as much."""
+
+    account_id: str
+    unit: str
+    quantity: int
+    purpose: str
+
+
+class CancelUnits(ControlCommand, frozen=True):
+    """The authority takes units of a registry side out of the world."""
+
+    by: str
+    account_id: str
+    unit: str
+    quantity: int
+    reason: str
+
+
+RegistryCommand = (
+    OpenAccount
+    | ChangeAccountStatus
+    | RegisterUnit
+    | IssueUnits
+    | TransferUnits
+    | GiveUnits
+    | LockUnits
+    | ReleaseUnits
+    | EnforceLock
+    | RetireUnits
+    | CancelUnits
+)

@@ -27,13 +27,13 @@ from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import Step, account_named, fit_balances, require
+from exchange.transition.step import Step, account_named, fit_balances, require, require_right
 from matching import ladder as book_of
 from matching.auction import uncrossing
 from matching.orders import Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
-from registry.accounts import ParticipantClass
+from registry.accounts import AccountStatus, ParticipantClass, Right
 from settlement import batch as settlement_batch
 from settlement.clearing import obligations
 from settlement.statements import CASH, Entry, statements, trade_entries
@@ -97,9 +97,12 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
         require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
     else:
         require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
+    known = exchange.units.by_code.get(symbol)
+    fits = known is None or (known.species, known.vintage) == (command.species, command.vintage)
+    require(fits, Reason.NOT_ELIGIBLE, f"unit {symbol!r} is registered with another species or vintage")
     require(opening_ticks < book_of.PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
-    unit = exchange.units.register(symbol, command.species, command.vintage)
+    unit = known or exchange.units.register(symbol, command.species, command.vintage)
     instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
     instrument.close_ticks = opening_ticks
     fit_balances(exchange)
@@ -120,6 +123,8 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
 def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
+    closed = account.status == AccountStatus.CLOSED
+    require(not closed, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a deposit must be positive")
     require(
         exchange.cash_deposited + command.amount <= CASH_MAX, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked"
@@ -134,6 +139,7 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
 def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
+    require_right(account, Right.MOVE)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
     balance = exchange.path.desk.balances[account.number, CASH]
     free = holdings.withdrawable(balance)
@@ -298,7 +304,11 @@ def settle_day(step: Step) -> happened.DaySettled:
 
     desk.balances["reserved"] -= moves.delivered
     desk.balances["unsettled"] -= moves.received
-    settlement_batch.move_title(owed, exchange.serials.transfer)
+
+    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
+        exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
+
+    settlement_batch.move_title(owed, trades["trade_id"], title)
     entries = [*exchange.entries, *trade_entries(owed, trades["trade_id"], house)]
     closing = holdings.settled(desk.balances)
     opening = np.zeros_like(closing)

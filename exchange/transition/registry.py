@@ -1,29 +1,74 @@
-"""Accounts and units."""
+"""Accounts, units and locks."""
 
 from typing import assert_never
 
 import numpy as np
 
 from exchange import events as happened
-from exchange.commands import IssueUnits, OpenAccount, RegistryCommand, TransferUnits
+from exchange.commands import (
+    CancelUnits,
+    ChangeAccountStatus,
+    EnforceLock,
+    GiveUnits,
+    IssueUnits,
+    LockUnits,
+    OpenAccount,
+    RegisterUnit,
+    RegistryCommand,
+    ReleaseUnits,
+    RetireUnits,
+    TransferUnits,
+)
 from exchange.desk import PARTICIPANT
-from exchange.reasons import Reason
-from exchange.state import UNITS_MAX
-from exchange.transition.step import Step, account_named, fit_balances, require, unit_named
+from exchange.reasons import Reason, Refused
+from exchange.state import UNITS_MAX, Exchange
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    fit_balances,
+    give_title,
+    issue,
+    require,
+    require_right,
+    take_out_of_the_world,
+    unit_named,
+)
 from registry import holdings
-from settlement.statements import Entry
+from registry.accounts import NEXT_STATUS, Account, AccountStatus, Right
+from registry.locks import Lock
+from registry.serials import Cause
 
 
 def handle(step: Step, command: RegistryCommand) -> happened.RegistryEvent:
     match command:
         case OpenAccount():
             return open_account(step, command)
+        case ChangeAccountStatus():
+            return change_account_status(step, command)
+        case RegisterUnit():
+            return register_unit(step, command)
         case IssueUnits():
             return issue_units(step, command)
         case TransferUnits():
             return transfer_units(step, command)
+        case GiveUnits():
+            return give_units(step, command)
+        case LockUnits():
+            return lock_units(step, command)
+        case ReleaseUnits():
+            return release_units(step, command)
+        case EnforceLock():
+            return enforce_lock(step, command)
+        case RetireUnits():
+            return retire_units(step, command)
+        case CancelUnits():
+            return cancel_units(step, command)
         case _:
             assert_never(command)
+
+
+# ---------------------------------------------------------------- accounts
 
 
 def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
@@ -32,36 +77,93 @@ def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
     require(not taken, Reason.ACCOUNT_EXISTS, f"account {command.account_id!r} is open already")
 
     account = exchange.accounts.open(
-        command.account_id, command.name, command.participant_class, command.beneficial_owner
+        command.account_id,
+        command.name,
+        command.participant_class,
+        command.beneficial_owner,
+        AccountStatus.ACTIVE if command.approved else AccountStatus.PENDING,
+        command.region,
     )
     fit_balances(exchange)
     desk = exchange.path.desk
     participants = np.zeros(account.number + 1, PARTICIPANT)
     participants[:-1] = desk.participants
     participants[account.number].group = account.group
-    participants[account.number].may_trade = account.participant_class.may_trade
     exchange.path.desk = desk._replace(participants=participants)
+    _let_trade(exchange, account)
     return happened.AccountOpened(account)
+
+
+def _let_trade(exchange: Exchange, account: Account) -> None:
+    exchange.path.desk.participants[account.number].may_trade = account.may(Right.TRADE)
+
+
+def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.AccountStatusChanged:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    leads_there = command.status in NEXT_STATUS[account.status]
+    require(leads_there, Reason.WRONG_STATE, f"an account that is {account.status} does not become {command.status}")
+    if command.status == AccountStatus.CLOSED:
+        _require_empty(exchange, account)
+
+    changed = exchange.accounts.change_status(account, command.status, command.reason)
+    _let_trade(exchange, changed)
+    if not changed.may(Right.TRADE):
+        step.say_events(exchange.path.suspend(step.row, account.number))
+    return happened.AccountStatusChanged(changed)
+
+
+def _require_empty(exchange: Exchange, account: Account) -> None:
+    """Closing needs zero units, cash, orders, pledges and obligations (domain sheet C.8)."""
+    held = exchange.path.desk.balances[account.number]
+    for asset, balance in enumerate(held):
+        name = exchange.units[asset].code if asset else exchange.market.currency
+        require(not any(balance), Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still holds {name}")
+    owed = exchange.compliance.owed_by(account.number)
+    require(not owed, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still owes: {owed}")
+
+
+# ---------------------------------------------------------------- units
+
+
+def register_unit(step: Step, command: RegisterUnit) -> happened.UnitRegistered:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    taken = command.code in exchange.units.by_code
+    require(not taken, Reason.INSTRUMENT_EXISTS, f"unit {command.code!r} is registered already")
+
+    unit = exchange.units.register(
+        command.code,
+        command.species,
+        command.vintage,
+        scheme=command.scheme,
+        project=command.project,
+        kind=command.kind,
+        region=command.region,
+        grade=command.grade,
+    )
+    fit_balances(exchange)
+    return happened.UnitRegistered(unit)
 
 
 def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
     unit = unit_named(exchange, command.unit)
+    require_right(account, Right.HOLD)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
 
-    unit.issued += command.quantity
-    block = exchange.serials.issue(unit.number, account.number, command.quantity, command.origin)
-    exchange.path.desk.balances[account.number, unit.number].registry += command.quantity
-    exchange.entries.append((account.number, Entry(unit.number, command.quantity, "issuance", step.sequence)))
-    return happened.UnitsIssued(block)
+    serials = issue(step, account.number, unit, command.quantity, command.origin)
+    return happened.UnitsIssued(account.number, unit.number, command.quantity, serials)
 
 
 def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransferred:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
     unit = unit_named(exchange, command.unit)
+    require_right(account, Right.MOVE)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "a transfer must be positive")
     balance = exchange.path.desk.balances[account.number, unit.number]
     free = int(balance.registry) if command.to_trading else holdings.withdrawable(balance)
@@ -71,3 +173,102 @@ def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransfer
     balance.registry -= signed
     balance.available += signed
     return happened.UnitsTransferred(account.number, unit.number, command.quantity, command.to_trading)
+
+
+def give_units(step: Step, command: GiveUnits) -> happened.UnitsGiven:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    giver, taker = account_named(exchange, command.giver), account_named(exchange, command.taker)
+    unit = unit_named(exchange, command.unit)
+    require_right(taker, Right.HOLD)
+    require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is given must be positive")
+    free = int(exchange.path.desk.balances[giver.number, unit.number].registry)
+    require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
+
+    serials = give_title(step, giver.number, taker.number, unit, command.quantity, command.cause)
+    return happened.UnitsGiven(giver.number, taker.number, unit.number, command.quantity, serials)
+
+
+def retire_units(step: Step, command: RetireUnits) -> happened.UnitsRetired:
+    exchange = step.exchange
+    account = account_named(exchange, command.account_id)
+    unit = unit_named(exchange, command.unit)
+    require_right(account, Right.SURRENDER)
+    require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is retired must be positive")
+    free = int(exchange.path.desk.balances[account.number, unit.number].registry)
+    require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
+
+    serials = take_out_of_the_world(step, account.number, unit, command.quantity, Cause.RETIRED)
+    return happened.UnitsRetired(account.number, unit.number, command.quantity, command.purpose, serials)
+
+
+def cancel_units(step: Step, command: CancelUnits) -> happened.UnitsCancelled:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    unit = unit_named(exchange, command.unit)
+    require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is cancelled must be positive")
+    free = int(exchange.path.desk.balances[account.number, unit.number].registry)
+    require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
+
+    serials = take_out_of_the_world(step, account.number, unit, command.quantity, Cause.CANCELLED)
+    return happened.UnitsCancelled(account.number, unit.number, command.quantity, command.reason, serials)
+
+
+# ---------------------------------------------------------------- locks
+
+
+def lock_units(step: Step, command: LockUnits) -> happened.UnitsLocked:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    favoured = account_named(exchange, command.in_favour_of).number if command.in_favour_of else 0
+    unit = unit_named(exchange, command.unit)
+    require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is locked must be positive")
+    balance = exchange.path.desk.balances[account.number, unit.number]
+    free = int(balance.registry)
+    require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
+
+    balance.registry -= command.quantity
+    balance[command.kind] += command.quantity
+    return happened.UnitsLocked(
+        exchange.locks.add(account.number, unit.number, command.quantity, command.kind, favoured, command.reference)
+    )
+
+
+def _lock_numbered(exchange: Exchange, lock_id: int, quantity: int) -> Lock:
+    lock = exchange.locks.by_id.get(lock_id)
+    if lock is None:
+        raise Refused(Reason.UNKNOWN_LOCK, f"no lock {lock_id} holds")
+    require(quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "the quantity must be positive")
+    require(quantity <= lock.quantity, Reason.INSUFFICIENT_UNITS, f"{lock.quantity} t are locked")
+    return lock
+
+
+def _unlock(exchange: Exchange, lock: Lock, quantity: int) -> None:
+    balance = exchange.path.desk.balances[lock.account, lock.unit]
+    balance[lock.kind] -= quantity
+    balance.registry += quantity
+    exchange.locks.take_off(lock, quantity)
+
+
+def release_units(step: Step, command: ReleaseUnits) -> happened.UnitsReleased:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    lock = _lock_numbered(exchange, command.lock_id, command.quantity)
+
+    _unlock(exchange, lock, command.quantity)
+    return happened.UnitsReleased(lock, command.quantity)
+
+
+def enforce_lock(step: Step, command: EnforceLock) -> happened.LockEnforced:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    lock = _lock_numbered(exchange, command.lock_id, command.quantity)
+    require(lock.in_favour_of != 0, Reason.WRONG_STATE, "the lock is in nobody's favour; release it and give the units")
+    require_right(exchange.accounts[lock.in_favour_of], Right.HOLD)
+
+    _unlock(exchange, lock, command.quantity)
+    unit = exchange.units[lock.unit]
+    serials = give_title(step, lock.account, lock.in_favour_of, unit, command.quantity, "enforcement")
+    return happened.LockEnforced(lock, command.quantity, serials)

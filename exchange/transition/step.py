@@ -4,15 +4,19 @@ A handler first lists what could stop it, one to a line, in the order of `Reason
 must succeed. A refused command leaves nothing behind.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from exchange.events import SerialRange
 from exchange.reasons import Reason, Refused
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
 from registry import holdings
-from registry.accounts import Account
+from registry.accounts import Account, Right
+from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Unit
+from settlement.statements import Entry
 
 
 def noted(exchange: Exchange, written: Written) -> Written:
@@ -34,6 +38,10 @@ class Step:
     @property
     def sequence(self) -> int:
         return int(self.row[0].sequence)
+
+    @property
+    def now_ns(self) -> int:
+        return int(self.row[0].now_ns)
 
     def say(self, written: Written) -> None:
         """Event rows and trade rows that the command causes."""
@@ -69,3 +77,63 @@ def fit_balances(exchange: Exchange) -> None:
     desk = exchange.path.desk
     balances = holdings.with_room(desk.balances, len(exchange.accounts), len(exchange.units))
     exchange.path.desk = desk._replace(balances=balances)
+
+
+def require_right(account: Account, right: Right) -> None:
+    """Refused if the account's class or status does not give it a right."""
+    may = account.may(right)
+    require(
+        may, Reason.NOT_PERMITTED, f"{account.account_id}, {account.participant_class.label}, {account.status}: {right}"
+    )
+
+
+def acting(exchange: Exchange, account_id: str, right: Right) -> Account:
+    """Who asks for something that only some may do."""
+    account = account_named(exchange, account_id)
+    require_right(account, right)
+    return account
+
+
+# ---------------------------------------------------------------- units come, move and go: balance, title, statement
+
+
+def issue(step: Step, account: int, unit: Unit, quantity: int, origin: Origin) -> list[SerialRange]:
+    """Create units on the registry side of an account."""
+    exchange = step.exchange
+    unit.issued += quantity
+    exchange.path.desk.balances[account, unit.number].registry += quantity
+    exchange.entries.append((account, Entry(unit.number, quantity, "issuance", step.sequence)))
+    return ranges([exchange.serials.issue(unit.number, account, quantity, origin, step.sequence, step.now_ns)])
+
+
+def give_title(step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str) -> list[SerialRange]:
+    """Move units from one registry side to another; `cause` is what the statements say."""
+    exchange = step.exchange
+    exchange.path.desk.balances[giver, unit.number].registry -= quantity
+    exchange.path.desk.balances[taker, unit.number].registry += quantity
+    exchange.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
+    exchange.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
+    return ranges(
+        exchange.serials.transfer(
+            unit.number, giver, taker, quantity, step.sequence, step.now_ns, cause=Cause.TRANSFERRED
+        )
+    )
+
+
+_ENTRIES = {Cause.SURRENDERED: "surrender", Cause.RETIRED: "retirement", Cause.CANCELLED: "cancellation"}
+
+
+def take_out_of_the_world(
+    step: Step,
+    account: int,
+    unit: Unit,
+    quantity: int,
+    cause: Cause,
+    bucket: str = "registry",
+    wanted: Callable[[Block], bool] | None = None,
+) -> list[SerialRange]:
+    """Surrender, retire or cancel units of a bucket: they are nobody's any more."""
+    exchange = step.exchange
+    exchange.path.desk.balances[account, unit.number][bucket] -= quantity
+    exchange.entries.append((account, Entry(unit.number, -quantity, _ENTRIES[cause], step.sequence)))
+    return ranges(exchange.serials.end(unit.number, account, quantity, cause, step.sequence, step.now_ns, wanted))

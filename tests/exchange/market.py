@@ -65,7 +65,7 @@ from matching import ladder as book_of
 from matching.orders import EITHER_SIDE, OrderType, Priority, SelfTradePrevention, Side, TimeInForce
 from registry import holdings
 from registry.accounts import ParticipantClass
-from registry.serials import Origin
+from registry.serials import Origin, ranges
 from registry.units import Species
 
 HBEA = "HBEA-2025"
@@ -132,10 +132,14 @@ class Holding(NamedTuple):
     incoming: int
     registry: int
     unsettled: int
+    pledged: int = 0
+    judicial: int = 0
+    pending_surrender: int = 0
 
     @property
     def settled(self) -> int:
-        return self.available + self.reserved + self.incoming + self.registry - self.unsettled
+        locked = self.pledged + self.judicial + self.pending_surrender
+        return self.available + self.reserved + self.incoming + self.registry + locked - self.unsettled
 
 
 class Market:
@@ -313,7 +317,7 @@ class Market:
 
     def holding(self, name: str, asset: str) -> Holding:
         row = self.exchange.path.desk.balances[self.number(name), self.asset(asset)]
-        return Holding(*(int(value) for value in row))
+        return Holding(**{name: int(row[name]) for name in Holding._fields})
 
     def money(self, name: str) -> str:
         """Available cash."""
@@ -325,8 +329,7 @@ class Market:
 
     def serials(self, name: str) -> list[tuple[int, int]]:
         """Serial numbers of somebody's allowances, as (first, last)."""
-        blocks = self.exchange.serials.of(self.number(name), self.asset(HBEA))
-        return [(block.first, block.last) for block in blocks]
+        return ranges(self.exchange.serials.of(self.number(name), self.asset(HBEA)))
 
     def band(self) -> tuple[str, str]:
         """Lowest and highest price of the day."""

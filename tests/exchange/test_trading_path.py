@@ -53,7 +53,7 @@ from matching import ladder as book_of
 from matching.book import Order
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from registry import holdings
-from registry.accounts import ParticipantClass
+from registry.accounts import ParticipantClass, Right
 from registry.serials import Origin
 from registry.units import Species
 from tests import plain
@@ -137,7 +137,7 @@ class Twins:
     def __init__(self, setting: Setting) -> None:
         self.engine = setting.engine()
         self.exchange = self.engine.exchange
-        may_trade = {account.number: account.participant_class.may_trade for account in self.exchange.accounts}
+        may_trade = {account.number: account.may(Right.TRADE) for account in self.exchange.accounts}
         group = {account.number: account.group for account in self.exchange.accounts}
         self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group)
         for number in range(FIRST_TRADER, FIRST_TRADER + setting.traders):

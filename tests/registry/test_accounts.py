@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.accounts import Accounts, ParticipantClass
+from registry.accounts import NEXT_STATUS, RIGHTS, Accounts, AccountStatus, ParticipantClass, Right
 from registry.units import Species, Units
 
 
@@ -40,7 +40,42 @@ def test_an_account_id_is_given_once() -> None:
 def test_those_who_keep_or_verify_the_accounts_may_not_trade(
     participant_class: ParticipantClass, may_trade: bool
 ) -> None:
-    assert participant_class.may_trade is may_trade
+    assert Accounts().open("A", "", participant_class).may(Right.TRADE) is may_trade
+
+
+def test_the_life_of_an_account_goes_only_where_the_table_leads() -> None:
+    for start in AccountStatus:
+        for end in AccountStatus:
+            accounts = Accounts()
+            account = accounts.open("A", "", ParticipantClass.INSTITUTION, status=start)
+            if end in NEXT_STATUS[start]:
+                assert accounts.change_status(account, end, "so decided").status == accounts[1].status == end
+                assert accounts.by_id["A"].status_reason == "so decided"
+            else:
+                with pytest.raises(ValueError, match=f"{start} does not become {end}"):
+                    accounts.change_status(account, end, "")
+                assert accounts[1] is account
+
+
+def test_every_status_but_the_last_can_be_left_and_every_one_but_the_first_be_reached() -> None:
+    reached = set().union(*NEXT_STATUS.values())
+    assert reached == set(AccountStatus) - {AccountStatus.PENDING}
+    assert [status for status in AccountStatus if not NEXT_STATUS[status]] == [AccountStatus.CLOSED]
+
+
+@pytest.mark.parametrize(
+    ("status", "rights"),
+    [
+        (AccountStatus.PENDING, set()),
+        (AccountStatus.ACTIVE, RIGHTS[ParticipantClass.COVERED_ENTERPRISE]),
+        (AccountStatus.RESTRICTED, {Right.HOLD, Right.REPORT, Right.SURRENDER}),
+        (AccountStatus.FROZEN, {Right.HOLD, Right.REPORT}),
+        (AccountStatus.CLOSED, set()),
+    ],
+)
+def test_a_status_leaves_an_enterprise_these_rights(status: AccountStatus, rights: set[Right]) -> None:
+    account = Accounts().open("A", "", ParticipantClass.COVERED_ENTERPRISE, status=status)
+    assert {right for right in Right if account.may(right)} == rights
 
 
 def test_accounts_of_one_beneficial_owner_are_a_group_that_bears_the_number_of_the_first() -> None:
