@@ -63,7 +63,8 @@ def fail(code: str, detail: str, status: int = 1) -> NoReturn:
 def serve(
     journal: JournalFile = DEFAULT_JOURNAL,
     rules: Annotated[
-        str | None, typer.Option(help="Rule set by name (hubei, generic) or a .toml file; default: the journal's.")
+        str | None,
+        typer.Option(help="Rule set by name (hubei, national, generic) or a .toml file; default: the journal's."),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
     port: Port = 8000,

@@ -59,6 +59,15 @@ def locks_are_backed(exchange: Exchange) -> None:
         assert (balances[bucket] == locked).all(), f"{bucket} units and their locks differ"
 
 
+def compliance_is_sound(exchange: Exchange) -> None:
+    """What was allocated, parked and surrendered makes sense for every enterprise and year."""
+    exchange.compliance.check()
+    for period in exchange.compliance.periods.values():
+        parked = sum(obligor.parked for obligor in period.obligors.values())
+        kept = int(exchange.path.desk.balances[period.authority, period.unit].registry)
+        assert parked <= kept, f"{parked} t of {period.year} are parked, {kept} t are there"
+
+
 def serial_numbers_are_disjoint(exchange: Exchange) -> None:
     """Every serial number issued is in exactly one block."""
     exchange.serials.check()
@@ -131,6 +140,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     claims_are_owed,
     title_equals_holdings,
     locks_are_backed,
+    compliance_is_sound,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,

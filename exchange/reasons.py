@@ -15,17 +15,18 @@ class Reason(IntEnum):
     NONE = 0
     # who and what
     UNKNOWN_ACCOUNT = 1
-    UNKNOWN_INSTRUMENT = 2
-    UNKNOWN_UNIT = 3
-    UNKNOWN_ORDER = 4
-    UNKNOWN_PERIOD = 5
-    UNKNOWN_REPORT = 6
-    UNKNOWN_FACTOR = 7
-    UNKNOWN_SURRENDER = 8
-    UNKNOWN_LOCK = 9
-    UNKNOWN_METHODOLOGY = 10
-    UNKNOWN_PROJECT = 11
-    UNKNOWN_REDUCTION = 12
+    NOT_PERMITTED = 2  # to this class of participant, or in the status its account has
+    UNKNOWN_INSTRUMENT = 3
+    UNKNOWN_UNIT = 4
+    UNKNOWN_ORDER = 5
+    UNKNOWN_PERIOD = 6
+    UNKNOWN_REPORT = 7
+    UNKNOWN_FACTOR = 8
+    UNKNOWN_SURRENDER = 9
+    UNKNOWN_LOCK = 10
+    UNKNOWN_METHODOLOGY = 11
+    UNKNOWN_PROJECT = 12
+    UNKNOWN_REDUCTION = 13
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -35,7 +36,6 @@ class Reason(IntEnum):
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
     MAY_NOT_TRADE = 30
-    NOT_PERMITTED = 31  # to this class of participant, or in the state its account is in
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when
     MARKET_CLOSED = 40

@@ -17,8 +17,8 @@ import msgspec
 
 from matching.orders import SelfTradePrevention
 from matching.pricing import ExecutionPrice
+from registry.rules import AllocationRules, ComplianceRules, CoverageRules, PositionRules, Share
 
-Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
 
 
@@ -90,6 +90,10 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     closing_call: str | None = None  # when the one opens that ends with the last session
     price_bands: list[PriceBand] = []
     fees: list[Fees] = []
+    coverage: CoverageRules = CoverageRules()
+    allocation: AllocationRules = AllocationRules()
+    compliance: ComplianceRules = ComplianceRules()
+    positions: PositionRules = PositionRules()
 
     def execution_price_on(self, day: date) -> ExecutionPrice:
         """Execution-price rule of a day; the maker's price where none is named."""
@@ -152,7 +156,7 @@ def half_up(value: Decimal) -> int:
 
 
 def load_rule_set(name_or_file: str) -> RuleSet:
-    """A rule set by name (hubei, generic) or from a TOML file. RuleSetError says what is wrong."""
+    """A rule set by name (hubei, national, generic) or from a TOML file. RuleSetError says what is wrong."""
     try:
         if name_or_file.endswith(".toml"):
             text = Path(name_or_file).read_text(encoding="utf-8")
@@ -160,7 +164,9 @@ def load_rule_set(name_or_file: str) -> RuleSet:
             text = resources.files("exchange.rulesets").joinpath(f"{name_or_file}.toml").read_text("utf-8")
         rules = msgspec.convert(tomllib.loads(text), RuleSet)
     except OSError as error:
-        raise RuleSetError(f"no rule set {name_or_file!r}: neither hubei, generic, nor a .toml file") from error
+        raise RuleSetError(
+            f"no rule set {name_or_file!r}: neither hubei, national, generic, nor a .toml file"
+        ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
     _check(rules)

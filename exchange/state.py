@@ -20,6 +20,7 @@ from exchange.trading import TradingPath
 from matching.ladder import orders_of, price_at
 from registry.accounts import Accounts
 from registry.compliance import Compliance
+from registry.emissions import Emissions
 from registry.holdings import BUCKETS
 from registry.locks import Locks
 from registry.serials import Serials
@@ -28,6 +29,17 @@ from settlement.statements import Entry
 
 CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
 UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
+
+
+class DayFigures(msgspec.Struct, frozen=True):
+    """What an instrument did on a day that is closed: tonnes, fen, ticks."""
+
+    date: date
+    instrument: int
+    volume: int
+    turnover: int
+    close_ticks: int
+
 
 Placed = tuple[int, bytes]  # sequence and content of an order's command
 
@@ -45,6 +57,7 @@ class Exchange:
         self.serials = Serials()
         self.locks = Locks()
         self.compliance = Compliance()
+        self.emissions = Emissions()
         self.instruments = Instruments()
         self.path = TradingPath()
 
@@ -54,6 +67,8 @@ class Exchange:
         self.is_settled = True
         self.is_interrupted = False  # a call auction interrupts a continuous session, which will go on
         self.halts: dict[int, str] = {}  # reason by number of a halted instrument
+
+        self.days: list[DayFigures] = []  # oldest first
 
         self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
         self.unsettled_trades: list[type_of_rows] = []
@@ -103,6 +118,14 @@ class Exchange:
                 "block", block.unit, block.first, block.last, block.holder, block.origin, block.ever_traded, block.state
             )
             add("title", block.title.depth, last.cause, last.giver, last.taker, last.reference)
+        add("days", self.days)
+        compliance = self.compliance
+        for year in sorted(compliance.periods):
+            add("period", compliance.periods[year])
+        add("figures", *(sorted(one.items()) for one in (compliance.activities, compliance.sectors)))
+        add("surrenders", compliance.next_request, sorted(compliance.requests.items()))
+        for one in (compliance.deductions, compliance.net_sales, compliance.carried):
+            add("compliance", sorted(one.items()))
         add("locks", self.locks.next_id, [*self.locks])
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))

@@ -1,1 +1,1 @@
-"""Accounts, units and title. Nothing here knows orders or prices."""
+"""Accounts, units and title; who is covered and what they are allocated. Nothing here knows orders or prices."""

@@ -6,13 +6,15 @@ are structs, a room of them for each part of the exchange, and travel as the det
 
 import msgspec
 
+from exchange.commands.allocation import *
 from exchange.commands.base import *
+from exchange.commands.compliance import *
 from exchange.commands.market import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.rows import CommandKind
 
-Control = MarketCommand | RegistryCommand
+Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

@@ -4,8 +4,10 @@ Orders, trades and cancellations are rows (:class:`exchange.rows.EventKind`); th
 structs, a room of them for each part of the exchange.
 """
 
+from exchange.events.allocation import *
 from exchange.events.base import *
+from exchange.events.compliance import *
 from exchange.events.market import *
 from exchange.events.registry import *
 
-Event = CommandRefused | MarketEvent | RegistryEvent
+Event = CommandRefused | MarketEvent | RegistryEvent | AllocationEvent | ComplianceEvent

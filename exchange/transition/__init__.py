@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`.
+name: `market`, `registry`, `allocation`, `compliance`.
 """
 
 from collections.abc import Iterator
@@ -10,13 +10,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from exchange import events as happened
-from exchange.commands import Control, FoundExchange, MarketCommand, decode_control
+from exchange.commands import (
+    AllocationCommand,
+    ComplianceCommand,
+    Control,
+    FoundExchange,
+    MarketCommand,
+    decode_control,
+)
 from exchange.journal import Batch
 from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import market, registry
+from exchange.transition import allocation, compliance, market, registry
 from exchange.transition.step import Step, noted
 
 
@@ -107,4 +114,8 @@ def _apply_control(step: Step, detail: bytes) -> happened.Event:
 def _handle(step: Step, command: Control) -> happened.Event:
     if isinstance(command, MarketCommand):
         return market.handle(step, command)
+    if isinstance(command, AllocationCommand):
+        return allocation.handle(step, command)
+    if isinstance(command, ComplianceCommand):
+        return compliance.handle(step, command)
     return registry.handle(step, command)

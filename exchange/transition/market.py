@@ -25,7 +25,7 @@ from exchange.commands import (
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
-from exchange.state import CASH_MAX, Exchange
+from exchange.state import CASH_MAX, DayFigures, Exchange
 from exchange.transition.registry import open_account
 from exchange.transition.step import Step, account_named, fit_balances, require, require_right
 from matching import ladder as book_of
@@ -34,8 +34,9 @@ from matching.orders import Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
 from registry.accounts import AccountStatus, ParticipantClass, Right
+from registry.units import Species
 from settlement import batch as settlement_batch
-from settlement.clearing import obligations
+from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH, Entry, statements, trade_entries
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
@@ -285,6 +286,9 @@ def close_session(step: Step) -> happened.SessionClosed:
     for instrument in exchange.instruments:
         own = trades[trades["instrument"] == instrument.number]
         instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], instrument.close_ticks)
+        turnover = int((own["price_ticks"] * own["quantity"]).sum()) * exchange.market.fen_per_tick
+        volume = int(own["quantity"].sum())
+        exchange.days.append(DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks))
     closes = {instrument.number: instrument.close_ticks for instrument in exchange.instruments}
     return happened.SessionClosed(exchange.date, closes, auctions)
 
@@ -309,6 +313,7 @@ def settle_day(step: Step) -> happened.DaySettled:
         exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
 
     settlement_batch.move_title(owed, trades["trade_id"], title)
+    _count_net_sales(exchange, owed)
     entries = [*exchange.entries, *trade_entries(owed, trades["trade_id"], house)]
     closing = holdings.settled(desk.balances)
     opening = np.zeros_like(closing)
@@ -319,3 +324,15 @@ def settle_day(step: Step) -> happened.DaySettled:
     exchange.opening, exchange.entries = closing, []
     exchange.unsettled_trades, exchange.is_settled = [], True
     return happened.DaySettled(settlement_batch.report(day, owed), days_statements)
+
+
+def _count_net_sales(exchange: Exchange, owed: Obligations) -> None:
+    """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
+    assert exchange.date is not None
+    is_allowance = np.array([False, *(unit.species == Species.ALLOWANCE for unit in exchange.units)])[owed.unit]
+    net = np.zeros(len(exchange.accounts) + 1, np.int64)
+    np.add.at(net, owed.seller[is_allowance], owed.quantity[is_allowance])
+    np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
+    sales = exchange.compliance.net_sales
+    for account in np.flatnonzero(net).tolist():
+        sales[account, exchange.date.year] = sales.get((account, exchange.date.year), 0) + int(net[account])

@@ -150,8 +150,8 @@ def register_unit(step: Step, command: RegisterUnit) -> happened.UnitRegistered:
 def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
-    unit = unit_named(exchange, command.unit)
     require_right(account, Right.HOLD)
+    unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
 
@@ -162,8 +162,8 @@ def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
 def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransferred:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
-    unit = unit_named(exchange, command.unit)
     require_right(account, Right.MOVE)
+    unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "a transfer must be positive")
     balance = exchange.path.desk.balances[account.number, unit.number]
     free = int(balance.registry) if command.to_trading else holdings.withdrawable(balance)
@@ -179,8 +179,8 @@ def give_units(step: Step, command: GiveUnits) -> happened.UnitsGiven:
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
     giver, taker = account_named(exchange, command.giver), account_named(exchange, command.taker)
-    unit = unit_named(exchange, command.unit)
     require_right(taker, Right.HOLD)
+    unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is given must be positive")
     free = int(exchange.path.desk.balances[giver.number, unit.number].registry)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
@@ -192,8 +192,8 @@ def give_units(step: Step, command: GiveUnits) -> happened.UnitsGiven:
 def retire_units(step: Step, command: RetireUnits) -> happened.UnitsRetired:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
-    unit = unit_named(exchange, command.unit)
     require_right(account, Right.SURRENDER)
+    unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is retired must be positive")
     free = int(exchange.path.desk.balances[account.number, unit.number].registry)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")

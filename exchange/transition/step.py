@@ -14,6 +14,7 @@ from exchange.state import Exchange
 from exchange.trading import Written
 from registry import holdings
 from registry.accounts import Account, Right
+from registry.compliance import Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Unit
 from settlement.statements import Entry
@@ -92,6 +93,15 @@ def acting(exchange: Exchange, account_id: str, right: Right) -> Account:
     account = account_named(exchange, account_id)
     require_right(account, right)
     return account
+
+
+def period_in(exchange: Exchange, year: int, *stages: Stage) -> Period:
+    """A compliance year that stands in one of these stages."""
+    period = exchange.compliance.periods.get(year)
+    if period is None:
+        raise Refused(Reason.UNKNOWN_PERIOD, f"the compliance year {year} has not been opened")
+    require(period.stage in stages, Reason.WRONG_STATE, f"the compliance year {year} is {period.stage}")
+    return period
 
 
 # ---------------------------------------------------------------- units come, move and go: balance, title, statement

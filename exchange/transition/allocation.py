@@ -1,0 +1,297 @@
+"""Coverage and allocation of a compliance year."""
+
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from math import floor
+from typing import assert_never
+
+from exchange import events as happened
+from exchange.commands import (
+    AllocationCommand,
+    DecideCoverage,
+    DetermineAllocation,
+    OpenPeriod,
+    PreAllocate,
+    RecordActivity,
+    SetBasis,
+)
+from exchange.events import FinalAllocation, PreAllocation, SerialRange
+from exchange.reasons import Reason, Refused
+from exchange.state import UNITS_MAX, Exchange
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    fit_balances,
+    issue,
+    period_in,
+    require,
+    take_out_of_the_world,
+)
+from registry.accounts import AccountStatus, Right
+from registry.allocation import (
+    Adjustment,
+    double_twenty,
+    free_part,
+    initial,
+    pre_allocation,
+    reserve,
+    shortage_cap,
+    true_up,
+    within_cap,
+)
+from registry.compliance import Obligor, Period, Stage
+from registry.coverage import decide
+from registry.rules import in_force
+from registry.serials import Cause, Origin
+from registry.units import Species
+
+CAP_MAX = UNITS_MAX
+
+
+def handle(step: Step, command: AllocationCommand) -> happened.AllocationEvent:
+    match command:
+        case OpenPeriod():
+            return open_period(step, command)
+        case RecordActivity():
+            return record_activity(step, command)
+        case DecideCoverage():
+            return decide_coverage(step, command)
+        case SetBasis():
+            return set_basis(step, command)
+        case PreAllocate():
+            return pre_allocate(step, command)
+        case DetermineAllocation():
+            return determine_allocation(step, command)
+        case _:
+            assert_never(command)
+
+
+# ---------------------------------------------------------------- who is covered
+
+
+def open_period(step: Step, command: OpenPeriod) -> happened.PeriodOpened:
+    exchange = step.exchange
+    authority = acting(exchange, command.by, Right.ADMINISTER)
+    year, code = command.year, f"{exchange.market.compliance.allowance}-{command.year}"
+    require(year not in exchange.compliance.periods, Reason.PERIOD_EXISTS, f"the year {year} is open already")
+    require(1990 <= year <= 2200, Reason.INVALID_DATE, f"{year} is no compliance year")
+    require(0 <= command.cap <= CAP_MAX, Reason.INVALID_NUMBER, f"{command.cap} t is no cap")
+    require(_is_factor(command.market_factor), Reason.INVALID_NUMBER, f"{command.market_factor!r} is no market factor")
+    known = exchange.units.by_code.get(code)
+    fits = known is None or (known.species, known.vintage) == (Species.ALLOWANCE, year)
+    require(fits, Reason.NOT_ELIGIBLE, f"unit {code!r} is registered with another species or vintage")
+
+    unit = known or exchange.units.register(
+        code,
+        Species.ALLOWANCE,
+        year,
+        scheme=exchange.market.compliance.allowance,
+        region=exchange.market.compliance.region,
+    )
+    fit_balances(exchange)
+    exchange.compliance.periods[year] = Period(year, unit.number, command.cap, command.market_factor, authority.number)
+    return happened.PeriodOpened(year, unit.number, command.cap)
+
+
+def _is_factor(text: str) -> bool:
+    try:
+        return Decimal(0) < Decimal(text) <= Decimal(2)
+    except InvalidOperation:
+        return False
+
+
+def record_activity(step: Step, command: RecordActivity) -> happened.ActivityRecorded:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    reports = account.status != AccountStatus.CLOSED
+    require(reports, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
+
+    exchange.compliance.activities.setdefault(account.number, {})[command.activity.year] = command.activity
+    if command.sector:
+        exchange.compliance.sectors[account.number] = command.sector
+    return happened.ActivityRecorded(account.number, command.activity)
+
+
+def decide_coverage(step: Step, command: DecideCoverage) -> happened.CoverageDecided:
+    exchange, compliance = step.exchange, step.exchange.compliance
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.OPEN)
+
+    decisions = {}
+    for number, activities in sorted(compliance.activities.items()):
+        decision = decide(
+            exchange.market.coverage,
+            list(activities.values()),
+            period.year,
+            compliance.was_covered(number, period.year),
+            compliance.sectors.get(number, ""),
+        )
+        known = period.obligors.get(number)
+        period.obligors[number] = Obligor(number, decision, bases=known.bases if known else [])
+        decisions[number] = decision
+    return happened.CoverageDecided(period.year, decisions)
+
+
+# ---------------------------------------------------------------- how much
+
+
+def set_basis(step: Step, command: SetBasis) -> happened.BasisSet:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    period = period_in(exchange, command.year, Stage.OPEN, Stage.PRE_ALLOCATED)
+    obligor = exchange.compliance.obligor(command.year, account.number)
+    if obligor is None:
+        raise Refused(Reason.NOT_COVERED, f"{account.account_id} is not covered in {command.year}")
+    require(bool(command.bases), Reason.NO_BASIS, "there must be one basis at least")
+    tonnes = _initial(exchange, period, command)
+
+    obligor.bases, obligor.initial = command.bases, tonnes
+    return happened.BasisSet(account.number, command.year, command.bases, tonnes)
+
+
+def _initial(exchange: Exchange, period: Period, command: SetBasis) -> int:
+    """Whole allocation on some bases, each floored. Refused if a formula can't be worked out."""
+    factor = Fraction(period.market_factor)
+    try:
+        tonnes = sum(initial(exchange.market.allocation, basis, period.year, factor) for basis in command.bases)
+    except ValueError as error:
+        raise Refused(Reason.INVALID_NUMBER, str(error)) from error
+    require(tonnes <= CAP_MAX, Reason.AMOUNT_TOO_LARGE, f"{tonnes} t are more than can be numbered")
+    return tonnes
+
+
+def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
+    exchange, rules = step.exchange, step.exchange.market.allocation
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.OPEN)
+    _require_bases(exchange, period)
+    reserved = reserve(rules, period.year, period.cap)
+    paid = sum(obligor.initial - free_part(rules, period.year, obligor.initial) for obligor in period.covered())
+    _require_room(exchange, period, reserved + paid + sum(obligor.initial for obligor in period.covered()))
+
+    unit = exchange.units[period.unit]
+    period.stage, period.reserve, period.paid = Stage.PRE_ALLOCATED, reserved, paid
+    for quantity, origin in ((reserved, Origin.RESERVE), (paid, Origin.AUCTION)):
+        if quantity:
+            issue(step, period.authority, unit, quantity, origin)
+    allocations = [_pre_allocate(step, period, obligor) for obligor in period.covered()]
+    return happened.PreAllocated(period.year, allocations, reserved, paid)
+
+
+def _pre_allocate(step: Step, period: Period, obligor: Obligor) -> PreAllocation:
+    exchange, rules = step.exchange, step.exchange.market.allocation
+    of = _share_of(exchange, period, obligor)
+    share = exchange.emissions.allocation_share(obligor.account, period.year)
+    free = floor(free_part(rules, period.year, pre_allocation(rules, period.year, of)) * share)
+    deducted = min(free, exchange.compliance.deductions.get(obligor.account, 0))
+    _deduct(exchange, obligor, deducted)
+    issued = free - deducted
+    serials, parked = _issue_or_park(step, period, obligor, issued)
+    return PreAllocation(obligor.account, obligor.initial, of, free, deducted, issued, parked, serials)
+
+
+def _share_of(exchange: Exchange, period: Period, obligor: Obligor) -> int:
+    """The figure whose share is pre-allocated: last year's by rule, or the initial allocation of who has none."""
+    rule = in_force(exchange.market.allocation.pre_allocation, period.year)
+    last = exchange.compliance.obligor(period.year - 1, obligor.account)
+    if rule is None or last is None:
+        return obligor.initial
+    known = last.emissions if rule.of == "last_emissions" else last.allocated + last.deducted
+    return obligor.initial if known is None else known
+
+
+def _deduct(exchange: Exchange, obligor: Obligor, tonnes: int) -> None:
+    if tonnes:
+        obligor.deducted += tonnes
+        exchange.compliance.deductions[obligor.account] -= tonnes
+        if not exchange.compliance.deductions[obligor.account]:
+            del exchange.compliance.deductions[obligor.account]
+
+
+def _issue_or_park(step: Step, period: Period, obligor: Obligor, tonnes: int) -> tuple[list[SerialRange], bool]:
+    """Issue free allowances to an enterprise, or to the authority for it while it is frozen or owes a fine (C.8)."""
+    exchange = step.exchange
+    frozen = not exchange.accounts[obligor.account].may(Right.MOVE)
+    in_default = exchange.compliance.unpaid_fine(obligor.account) > 0
+    parked = frozen or (in_default and exchange.market.compliance.park_while_in_default)
+    obligor.allocated += tonnes
+    obligor.parked += tonnes if parked else 0
+    holder = period.authority if parked else obligor.account
+    if not tonnes:
+        return [], parked
+    return issue(step, holder, exchange.units[period.unit], tonnes, Origin.FREE), parked
+
+
+def determine_allocation(step: Step, command: DetermineAllocation) -> happened.AllocationDetermined:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.PRE_ALLOCATED)
+    _require_bases(exchange, period)
+    covered = period.covered()
+    emissions = {}
+    for obligor in covered:
+        verified = exchange.emissions.verified(obligor.account, period.year)
+        name = exchange.accounts[obligor.account].account_id
+        if verified is None:
+            raise Refused(Reason.UNKNOWN_REPORT, f"the emissions of {name} in {period.year} are not verified")
+        emissions[obligor.account] = verified
+    adjusted = [_adjusted(exchange, period, obligor, emissions[obligor.account]) for obligor in covered]
+    fit = within_cap(period.cap or UNITS_MAX, period.reserve, period.paid, adjusted)
+    _require_room(exchange, period, sum(fit.given))
+
+    period.stage = Stage.DETERMINED
+    allocations = []
+    for obligor, before, final in zip(covered, adjusted, fit.given, strict=True):
+        obligor.emissions = emissions[obligor.account]
+        allocations.append(_true_up(step, period, obligor, before, final))
+    return happened.AllocationDetermined(period.year, allocations, fit.room, fit.wanted)
+
+
+def _adjusted(exchange: Exchange, period: Period, obligor: Obligor, emissions: int) -> int:
+    """The free allocation on actual figures, after the rules that limit gain and shortage."""
+    rules, year = exchange.market.allocation, period.year
+    free = free_part(rules, year, obligor.initial)
+    adjustment: Adjustment = double_twenty(rules, year, free, emissions)
+    adjusted = shortage_cap(rules, year, free + adjustment.top_up - adjustment.claw_back, emissions)
+    return floor(adjusted * exchange.emissions.allocation_share(obligor.account, year))
+
+
+def _true_up(step: Step, period: Period, obligor: Obligor, adjusted: int, final: int) -> FinalAllocation:
+    """Give an enterprise what it has too little, or take back what it has too much and still holds."""
+    exchange, unit = step.exchange, step.exchange.units[period.unit]
+    deducted = min(max(0, final - obligor.deducted), exchange.compliance.deductions.get(obligor.account, 0))
+    _deduct(exchange, obligor, deducted)
+    difference = true_up(obligor.allocated, max(0, final - obligor.deducted))
+    taken_back = 0
+    if difference >= 0:
+        serials, _ = _issue_or_park(step, period, obligor, difference)
+    else:
+        holder = period.authority if obligor.parked else obligor.account
+        held = int(exchange.path.desk.balances[holder, unit.number].registry)
+        taken_back = min(-difference, obligor.parked or held)
+        serials = []
+        if taken_back:
+            serials = take_out_of_the_world(step, holder, unit, taken_back, Cause.CANCELLED)
+        obligor.parked -= taken_back if obligor.parked else 0
+        obligor.allocated -= taken_back
+        obligor.owed_back = -difference - taken_back
+    free = free_part(exchange.market.allocation, period.year, obligor.initial)
+    return FinalAllocation(
+        obligor.account, obligor.emissions or 0, obligor.initial, free, adjusted, final, obligor.deducted,
+        difference, taken_back, obligor.owed_back, serials,
+    )  # fmt: skip
+
+
+def _require_bases(exchange: Exchange, period: Period) -> None:
+    for obligor in period.covered():
+        name = exchange.accounts[obligor.account].account_id
+        require(bool(obligor.bases), Reason.NO_BASIS, f"{name} has no basis of allocation in {period.year}")
+
+
+def _require_room(exchange: Exchange, period: Period, tonnes: int) -> None:
+    """Refused if so many allowances can't be numbered, or reserve and paid part alone pass the cap."""
+    issued = exchange.units[period.unit].issued
+    require(issued + tonnes <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")

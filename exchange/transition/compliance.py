@@ -1,0 +1,474 @@
+"""Surrender, what a shortfall costs, and what becomes of allowances when their year is over."""
+
+from datetime import date
+from fractions import Fraction
+from typing import assert_never
+
+from exchange import events as happened
+from exchange.commands import (
+    CarryOverUnits,
+    CloseSurrender,
+    ComplianceCommand,
+    ConfirmSurrender,
+    ForceSurrender,
+    LapseUnits,
+    OpenSurrender,
+    PayFine,
+    RejectSurrender,
+    ReleaseParked,
+    RemindObligors,
+    RequestSurrender,
+)
+from exchange.events import Record
+from exchange.reasons import Reason, Refused
+from exchange.state import UNITS_MAX, Exchange
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    give_title,
+    issue,
+    period_in,
+    require,
+    require_right,
+    take_out_of_the_world,
+    unit_named,
+)
+from registry import holdings
+from registry.accounts import Account, AccountStatus, Right
+from registry.compliance import (
+    Eligibility,
+    Obligor,
+    Outcome,
+    Period,
+    Plan,
+    Stage,
+    Surrender,
+    Usable,
+    carry_over_limit,
+    deduction,
+    eligibility,
+    expiry_rule,
+    fine,
+    plan,
+    price_window,
+    usable,
+)
+from registry.holdings import CASH
+from registry.rules import CarryOver, Lapse, in_force
+from registry.serials import Block, Cause, Origin
+from registry.units import Species, Unit
+from settlement.statements import Entry
+
+
+def handle(step: Step, command: ComplianceCommand) -> happened.ComplianceEvent:
+    match command:
+        case OpenSurrender():
+            return open_surrender(step, command)
+        case RemindObligors():
+            return remind_obligors(step, command)
+        case RequestSurrender():
+            return request_surrender(step, command)
+        case ConfirmSurrender():
+            return confirm_surrender(step, command)
+        case RejectSurrender():
+            return reject_surrender(step, command)
+        case ForceSurrender():
+            return force_surrender(step, command)
+        case ReleaseParked():
+            return release_parked(step, command)
+        case CloseSurrender():
+            return close_surrender(step, command)
+        case PayFine():
+            return pay_fine(step, command)
+        case LapseUnits():
+            return lapse_units(step, command)
+        case CarryOverUnits():
+            return carry_over_units(step, command)
+        case _:
+            assert_never(command)
+
+
+# ---------------------------------------------------------------- the window
+
+
+def open_surrender(step: Step, command: OpenSurrender) -> happened.SurrenderOpened:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.DETERMINED)
+    past = exchange.date is not None and command.deadline < exchange.date
+    require(not past, Reason.INVALID_DATE, f"the deadline {command.deadline} lies before {exchange.date}")
+
+    period.stage, period.deadline = Stage.SURRENDERING, command.deadline
+    due = {obligor.account: obligor.due for obligor in period.covered()}
+    return happened.SurrenderOpened(command.year, command.deadline, due)
+
+
+def remind_obligors(step: Step, command: RemindObligors) -> happened.ObligorsReminded:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.SURRENDERING)
+    assert period.deadline is not None
+
+    missing = {obligor.account: obligor.missing for obligor in period.covered() if obligor.missing}
+    return happened.ObligorsReminded(command.year, period.deadline, missing)
+
+
+# ---------------------------------------------------------------- what may be used
+
+
+def held_on_registry(exchange: Exchange, account: int) -> list[tuple[Unit, int]]:
+    """(unit, tonnes) free on an account's registry side."""
+    row = exchange.path.desk.balances[account]
+    return [(unit, int(row[unit.number].registry)) for unit in exchange.units if row[unit.number].registry]
+
+
+def usable_for(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> list[Usable]:
+    """What an account may still use for an enterprise's year: what a surrender would take, in its order."""
+    return _usable(exchange, year, obligor, held_on_registry(exchange, payer))
+
+
+def _usable(exchange: Exchange, year: int, obligor: Obligor, held: list[tuple[Unit, int]]) -> list[Usable]:
+    region = exchange.accounts[obligor.account].region
+    return usable(exchange.market.compliance, year, obligor, held, region, _pending(exchange, year, obligor)[1])
+
+
+def whole_plan(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> Plan:
+    """What would make an enterprise whole, out of what an account may use; and what would then still be missing."""
+    still = obligor.missing - _pending(exchange, year, obligor)[0]
+    return plan(usable_for(exchange, year, obligor, payer), max(0, still))
+
+
+def _pending(exchange: Exchange, year: int, obligor: Obligor) -> tuple[int, int]:
+    """Tonnes that wait to be confirmed for an enterprise's year, and how many of them are credits."""
+    total = credits = 0
+    for request in exchange.compliance.pending_for(year, obligor.account):
+        for number, tonnes in request.tonnes.items():
+            total += tonnes
+            credits += tonnes if exchange.units[number].species == Species.CREDIT else 0
+    return total, credits
+
+
+# ---------------------------------------------------------------- request, confirm
+
+
+def request_surrender(step: Step, command: RequestSurrender) -> happened.SurrenderRequested:
+    exchange, compliance = step.exchange, step.exchange.compliance
+    payer = account_named(exchange, command.account_id)
+    whose = account_named(exchange, command.on_behalf_of) if command.on_behalf_of else payer
+    require_right(payer, Right.SURRENDER)
+    for code in command.units:
+        unit_named(exchange, code)
+    period = period_in(exchange, command.year, Stage.SURRENDERING)
+    _require_in_time(exchange, period)
+    obligor = _obligor(exchange, whose, command.year)
+    tonnes = _chosen(exchange, command, obligor, payer) if command.units else None
+    if tonnes is None:
+        tonnes = whole_plan(exchange, command.year, obligor, payer.number).tonnes
+        require(bool(tonnes), Reason.INSUFFICIENT_UNITS, f"{payer.account_id} has nothing that pays for {command.year}")
+
+    for number, quantity in tonnes.items():
+        balance = exchange.path.desk.balances[payer.number, number]
+        balance.registry -= quantity
+        balance.pending_surrender += quantity
+    request = Surrender(compliance.next_request, command.year, payer.number, whose.number, tonnes)
+    compliance.requests[request.request_id] = request
+    compliance.next_request += 1
+    return happened.SurrenderRequested(request)
+
+
+def _require_in_time(exchange: Exchange, period: Period) -> None:
+    assert period.deadline is not None
+    in_time = exchange.date is None or exchange.date <= period.deadline
+    require(in_time, Reason.TOO_LATE, f"the deadline was {period.deadline}")
+
+
+def _obligor(exchange: Exchange, account: Account, year: int) -> Obligor:
+    obligor = exchange.compliance.obligor(year, account.number)
+    if obligor is None:
+        raise Refused(Reason.NOT_COVERED, f"{account.account_id} is not covered in {year}")
+    return obligor
+
+
+def _chosen(exchange: Exchange, command: RequestSurrender, obligor: Obligor, payer: Account) -> dict[int, int]:
+    """The tonnes that a request names, by unit number. Refused if they may not be used so."""
+    tonnes = {exchange.units.by_code[code].number: quantity for code, quantity in command.units.items()}
+    wished = [(exchange.units[number], quantity) for number, quantity in tonnes.items()]
+    region = exchange.accounts[obligor.account].region
+    for unit, _ in wished:
+        why = eligibility(exchange.market.compliance, command.year, unit, region)
+        require(why == Eligibility.ELIGIBLE, Reason.NOT_ELIGIBLE, f"{unit.code}: {why}")
+    for _, quantity in wished:
+        require(quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is surrendered must be positive")
+    asked = sum(quantity for unit, quantity in wished if unit.species == Species.CREDIT)
+    fits = sum(
+        one.tonnes for one in _usable(exchange, command.year, obligor, wished) if one.unit.species == Species.CREDIT
+    )
+    require(asked <= fits, Reason.OFFSET_LIMIT, f"{fits} t of them may still be credits")
+    due = obligor.missing - _pending(exchange, command.year, obligor)[0]
+    require(sum(tonnes.values()) <= due, Reason.ABOVE_OBLIGATION, f"{max(0, due)} t are still due")
+    for unit, quantity in wished:
+        held = int(exchange.path.desk.balances[payer.number, unit.number].registry)
+        require(quantity <= held, Reason.INSUFFICIENT_UNITS, f"{held} t of {unit.code} are free")
+    return tonnes
+
+
+def _request(exchange: Exchange, request_id: int) -> Surrender:
+    request = exchange.compliance.requests.get(request_id)
+    if request is None:
+        raise Refused(Reason.UNKNOWN_SURRENDER, f"no surrender {request_id} waits")
+    return request
+
+
+def confirm_surrender(step: Step, command: ConfirmSurrender) -> happened.SurrenderConfirmed:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    request = _request(exchange, command.request_id)
+    period = period_in(exchange, request.year, Stage.SURRENDERING)
+
+    del exchange.compliance.requests[request.request_id]
+    obligor = period.obligors[request.obligor]
+    serials = _surrender(step, obligor, request.payer, request.tonnes, "pending_surrender")
+    return happened.SurrenderConfirmed(request, serials, obligor.missing)
+
+
+def _surrender(
+    step: Step, obligor: Obligor, payer: int, tonnes: dict[int, int], bucket: str
+) -> dict[int, list[happened.SerialRange]]:
+    """Take units out of a bucket for an enterprise's year."""
+    serials = {}
+    for number, quantity in tonnes.items():
+        unit = step.exchange.units[number]
+        serials[number] = take_out_of_the_world(step, payer, unit, quantity, Cause.SURRENDERED, bucket)
+        obligor.surrendered[number] = obligor.surrendered.get(number, 0) + quantity
+        obligor.offset += quantity if unit.species == Species.CREDIT else 0
+    return serials
+
+
+def reject_surrender(step: Step, command: RejectSurrender) -> happened.SurrenderRejected:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    request = _request(exchange, command.request_id)
+
+    _give_back(exchange, request)
+    return happened.SurrenderRejected(request, command.reason)
+
+
+def _give_back(exchange: Exchange, request: Surrender) -> None:
+    """A request is over; its units are free again."""
+    del exchange.compliance.requests[request.request_id]
+    for number, quantity in request.tonnes.items():
+        balance = exchange.path.desk.balances[request.payer, number]
+        balance.pending_surrender -= quantity
+        balance.registry += quantity
+
+
+# ---------------------------------------------------------------- force, park
+
+
+def force_surrender(step: Step, command: ForceSurrender) -> happened.SurrenderForced:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    period = period_in(exchange, command.year, Stage.SURRENDERING)
+    obligor = _obligor(exchange, account, command.year)
+    waits = exchange.compliance.pending_for(command.year, account.number)
+    require(
+        not waits, Reason.WRONG_STATE, f"surrender {waits[0].request_id if waits else 0} waits: confirm or reject it"
+    )
+    require(obligor.missing > 0, Reason.ABOVE_OBLIGATION, f"{account.account_id} owes nothing for {command.year}")
+
+    if obligor.parked:
+        _unpark(step, period, obligor)
+    _bring_to_registry(exchange, account.number)
+    chosen = plan(usable_for(exchange, command.year, obligor, account.number), obligor.missing)
+    serials = _surrender(step, obligor, account.number, chosen.tonnes, "registry")
+    return happened.SurrenderForced(account.number, command.year, chosen.tonnes, serials, obligor.missing)
+
+
+def _bring_to_registry(exchange: Exchange, account: int) -> None:
+    """Move what is free on the trading side to the registry side."""
+    for unit in exchange.units:
+        balance = exchange.path.desk.balances[account, unit.number]
+        free = holdings.withdrawable(balance)
+        balance.available -= free
+        balance.registry += free
+
+
+def _unpark(step: Step, period: Period, obligor: Obligor) -> list[happened.SerialRange]:
+    unit, tonnes = step.exchange.units[period.unit], obligor.parked
+    obligor.parked = 0
+    return give_title(step, period.authority, obligor.account, unit, tonnes, "allocation")
+
+
+def release_parked(step: Step, command: ReleaseParked) -> happened.ParkedReleased:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    require_right(account, Right.HOLD)
+    period = period_in(exchange, command.year, *Stage)
+    frozen = account.status == AccountStatus.FROZEN or exchange.compliance.unpaid_fine(account.number) > 0
+    require(not frozen, Reason.WRONG_STATE, f"{account.account_id} is frozen or owes a fine")
+    obligor = _obligor(exchange, account, command.year)
+    require(obligor.parked > 0, Reason.INSUFFICIENT_UNITS, "nothing is parked for it")
+
+    quantity = obligor.parked
+    return happened.ParkedReleased(account.number, command.year, quantity, _unpark(step, period, obligor))
+
+
+# ---------------------------------------------------------------- the end of the window
+
+
+def close_surrender(step: Step, command: CloseSurrender) -> happened.SurrenderClosed:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.SURRENDERING)
+    assert period.deadline is not None
+    over = exchange.date is not None and exchange.date > period.deadline
+    made_whole = not any(obligor.missing for obligor in period.covered())
+    require(over or made_whole, Reason.TOO_EARLY, f"the deadline is {period.deadline}")
+
+    for request in [one for one in exchange.compliance.requests.values() if one.year == period.year]:
+        _give_back(exchange, request)
+    period.stage = Stage.CLOSED
+    penalty = in_force(exchange.market.compliance.penalties, period.year)
+    mean = mean_price(exchange, *price_window(penalty, period.deadline)) if penalty else Fraction(0)
+    records = []
+    for obligor in period.covered():
+        obligor.shortfall = obligor.missing
+        obligor.outcome = Outcome.SHORT if obligor.shortfall else Outcome.COMPLIED
+        obligor.fine = fine(penalty, obligor.shortfall, mean)
+        taken = deduction(penalty, obligor.shortfall, period.deadline)
+        if taken:
+            exchange.compliance.deductions[obligor.account] = (
+                exchange.compliance.deductions.get(obligor.account, 0) + taken
+            )
+        surrendered = sum(obligor.surrendered.values())
+        records.append(
+            Record(
+                obligor.account, obligor.due, surrendered, obligor.offset, obligor.shortfall, obligor.fine, taken,
+                obligor.outcome,
+            )
+        )  # fmt: skip
+    return happened.SurrenderClosed(period.year, records, str(mean), period.rate()[0])
+
+
+def mean_price(exchange: Exchange, first: date, last: date) -> Fraction:
+    """Volume-weighted price of allowances in fen per tonne over the days from first to last.
+
+    Without a trade: the last close of an allowance before the end of them; 0 if there never was a price.
+    """
+    allowances = [one for one in exchange.instruments if exchange.units[one.unit].species == Species.ALLOWANCE]
+    numbers = {one.number for one in allowances}
+    days = [one for one in exchange.days if one.instrument in numbers and one.date <= last]
+    traded = [one for one in days if one.date >= first]
+    volume = sum(one.volume for one in traded)
+    if volume:
+        return Fraction(sum(one.turnover for one in traded), volume)
+    fen_per_tick = exchange.market.fen_per_tick
+    if days:
+        return Fraction(days[-1].close_ticks * fen_per_tick)
+    return Fraction(max((one.close_ticks for one in allowances), default=0) * fen_per_tick)
+
+
+def pay_fine(step: Step, command: PayFine) -> happened.FinePaid:
+    exchange = step.exchange
+    account = account_named(exchange, command.account_id)
+    period = period_in(exchange, command.year, Stage.CLOSED)
+    obligor = _obligor(exchange, account, command.year)
+    amount = obligor.fine - obligor.fine_paid
+    require(amount > 0, Reason.AMOUNT_NOT_POSITIVE, f"{account.account_id} owes no fine for {command.year}")
+    balance = exchange.path.desk.balances[account.number, CASH]
+    free = holdings.withdrawable(balance)
+    require(amount <= free, Reason.INSUFFICIENT_CASH, f"the fine is {amount} fen, {free} are settled and available")
+
+    obligor.fine_paid += amount
+    balance.available -= amount
+    exchange.path.desk.balances[period.authority, CASH].available += amount
+    exchange.entries.append((account.number, Entry(CASH, -amount, "fine", step.sequence)))
+    exchange.entries.append((period.authority, Entry(CASH, amount, "fine", step.sequence)))
+    return happened.FinePaid(account.number, command.year, amount)
+
+
+# ---------------------------------------------------------------- what expires
+
+
+def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    period = period_in(exchange, command.year, Stage.CLOSED)
+    rule = expiry_rule(exchange.market.compliance, command.year)
+    if not isinstance(rule, Lapse):
+        raise Refused(Reason.NOT_ELIGIBLE, f"allowances of {command.year} do not lapse by these rules")
+
+    unit = exchange.units[period.unit]
+    lapsed = {}
+    for account in list(exchange.accounts):
+        quantity = _lapse(step, account.number, unit, Origin.FREE)
+        if quantity:
+            lapsed[account.number] = quantity
+    reserve = _lapse(step, period.authority, unit, Origin.RESERVE) if rule.reserve_too else 0
+    return happened.UnitsLapsed(command.year, lapsed, reserve)
+
+
+def _lapse(step: Step, account: int, unit: Unit, origin: Origin) -> int:
+    """Cancel never-traded units of an origin that are free: on the registry side first, then on the trading side."""
+    exchange = step.exchange
+
+    def lapses(block: Block) -> bool:
+        return block.origin == origin and not block.ever_traded
+
+    titled = sum(block.quantity for block in exchange.serials.of(account, unit.number) if lapses(block))
+    balance = exchange.path.desk.balances[account, unit.number]
+    free = holdings.withdrawable(balance)
+    quantity = min(titled, int(balance.registry) + free)
+    if quantity:
+        brought = max(0, quantity - int(balance.registry))
+        balance.available -= brought
+        balance.registry += brought
+        take_out_of_the_world(step, account, unit, quantity, Cause.CANCELLED, wanted=lapses)
+    return quantity
+
+
+def carry_over_units(step: Step, command: CarryOverUnits) -> happened.UnitsCarriedOver:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.ADMINISTER)
+    account = account_named(exchange, command.account_id)
+    require_right(account, Right.HOLD)
+    period_in(exchange, command.year, Stage.CLOSED)
+    into = period_in(exchange, command.year + 1, *Stage)
+    rule = expiry_rule(exchange.market.compliance, command.year)
+    if not isinstance(rule, CarryOver):
+        raise Refused(Reason.NOT_ELIGIBLE, f"allowances of {command.year} are not carried over by these rules")
+    obligor = exchange.compliance.obligor(command.year, account.number)
+    short = obligor is not None and obligor.outcome == Outcome.SHORT
+    require(not short, Reason.NOT_ELIGIBLE, f"{account.account_id} was short in {command.year}")
+    quantity = command.quantity
+    require(quantity is None or quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is carried must be positive")
+    limit = _carry_limit(exchange, rule, command, account.number)
+    old = [(u, t) for u, t in held_on_registry(exchange, account.number) if _carries(u, command.year)]
+    chosen = plan([Usable(u, t, t, Eligibility.ELIGIBLE) for u, t in sorted(old, key=lambda one: one[0].vintage)],
+                  limit if quantity is None else min(limit, quantity))  # fmt: skip
+    carried = sum(chosen.tonnes.values())
+    require(carried >= (quantity or 1), Reason.INSUFFICIENT_UNITS, f"{carried} t can be carried, the limit is {limit}")
+    unit = exchange.units[into.unit]
+    require(unit.issued + carried <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
+
+    for number, tonnes in chosen.tonnes.items():
+        take_out_of_the_world(step, account.number, exchange.units[number], tonnes, Cause.CANCELLED)
+    exchange.compliance.carried[account.number, command.year] = (
+        exchange.compliance.carried.get((account.number, command.year), 0) + carried
+    )
+    serials = issue(step, account.number, unit, carried, Origin.CARRIED)
+    return happened.UnitsCarriedOver(account.number, command.year, limit, chosen.tonnes, unit.number, serials)
+
+
+def _carries(unit: Unit, year: int) -> bool:
+    return unit.species == Species.ALLOWANCE and unit.vintage <= year
+
+
+def _carry_limit(exchange: Exchange, rule: CarryOver, command: CarryOverUnits, account: int) -> int:
+    """What an account may still carry out of a year."""
+    years = range(command.year, command.year + rule.net_sales_years)
+    sold = sum(exchange.compliance.net_sales.get((account, year), 0) for year in years)
+    return carry_over_limit(rule, sold) - exchange.compliance.carried.get((account, command.year), 0)
