@@ -1,0 +1,87 @@
+"""How many allowances an account holds or may come to hold, in one number, and whom the rules call large.
+
+    position = all it has of all allowances, on either side, locked, or bought and not yet settled,
+               less what it has sold and not yet delivered, plus what its resting buy orders may still bring
+
+(domain sheet A.9, where the exchange adds orders so that no limit is passed by a fill.) The limit is fixed, or the
+allocation of the last determined or pre-allocated year and a margin.
+"""
+
+import msgspec
+
+from exchange.state import Exchange
+from matching import ladder as book_of
+from matching.orders import Side
+from registry.accounts import Account, ParticipantClass
+from registry.compliance import Stage
+from registry.holdings import BUCKETS
+from registry.units import Species
+
+NO_LIMIT = (1 << 62) - 1  # t
+
+
+class LargeHolder(msgspec.Struct, frozen=True):
+    """An account whose position passes the figure from which it is reported; tCO2e."""
+
+    account: int
+    position: int
+    reported_above: int
+    limit: int | None
+
+
+def position(exchange: Exchange, account: Account) -> int:
+    """An account's position in allowances, tCO2e."""
+    allowances = {unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE}
+    row = exchange.path.desk.balances[account.number]
+    held = sum(int(row[unit][bucket]) for unit in allowances for bucket in BUCKETS)
+    owed = exchange.trades_today()
+    sold = sum(
+        int(owed["quantity"][(owed["seller"] == account.number) & (owed["instrument"] == listed.number)].sum())
+        for listed in exchange.instruments
+        if listed.unit in allowances
+    )
+    wanted = sum(
+        int(order.shown) + int(order.hidden)
+        for listed in exchange.instruments
+        if listed.unit in allowances
+        for order in book_of.orders_of(exchange.path.desk.ladder, listed.number)
+        if order.owner == account.number and order.side == Side.BUY
+    )
+    return held - sold + wanted
+
+
+def allocation(exchange: Exchange, account: Account) -> int:
+    """Free allowances of the latest year that has allocated anything to an account, tCO2e."""
+    periods = exchange.compliance.periods
+    for year in sorted(periods, reverse=True):
+        obligor = exchange.compliance.obligor(year, account.number)
+        if periods[year].stage != Stage.OPEN and obligor is not None:
+            return obligor.allocated
+    return 0
+
+
+def limit(exchange: Exchange, account: Account) -> int:
+    """The position that an account's orders may not pass; NO_LIMIT if there is none."""
+    rules = exchange.market.positions
+    return _figure(exchange, account, rules.covered_beyond, rules.other)
+
+
+def large_holders(exchange: Exchange) -> list[LargeHolder]:
+    """The accounts whose position is to be reported, the largest first."""
+    rules = exchange.market.positions
+    found = []
+    for account in exchange.accounts:
+        above = _figure(exchange, account, rules.report_covered_beyond, rules.report_other)
+        held = position(exchange, account)
+        if held > above:
+            highest = limit(exchange, account)
+            found.append(LargeHolder(account.number, held, above, None if highest == NO_LIMIT else highest))
+    return sorted(found, key=lambda holder: (-holder.position, holder.account))
+
+
+def _figure(exchange: Exchange, account: Account, covered_beyond: int | None, other: int | None) -> int:
+    if account.participant_class == ParticipantClass.COVERED_ENTERPRISE:
+        return NO_LIMIT if covered_beyond is None else allocation(exchange, account) + covered_beyond
+    if account.participant_class == ParticipantClass.REGISTRY_AUTHORITY or other is None:
+        return NO_LIMIT
+    return other
