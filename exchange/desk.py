@@ -39,6 +39,8 @@ PARTICIPANT = np.dtype(
     (
         np.record,
         [
+            ("position", "i8"),  # allowances held or wanted: see exchange.positions, tCO2e
+            ("position_limit", "i8"),  # that no buy order may pass
             ("group", "u4"),  # beneficial owner: the number of its first account
             ("may_trade", "u1"),
         ],

@@ -27,6 +27,7 @@ INSTRUMENT = np.dtype(
             ("carries_over", "u1"),  # whether GTC and GTD orders are taken
             ("resale_at_once", "u1"),
             ("proceeds_at_once", "u1"),
+            ("counts", "u1"),  # whether it counts in positions: an allowance does
         ],
     )
 )

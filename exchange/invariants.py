@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from exchange import positions
 from exchange.desk import backing_of_order
 from exchange.sessions import Phase
 from exchange.state import Exchange
@@ -57,6 +58,18 @@ def locks_are_backed(exchange: Exchange) -> None:
             for account, unit, quantity in exchange.compliance.pending():
                 locked[account, unit] += quantity
         assert (balances[bucket] == locked).all(), f"{bucket} units and their locks differ"
+
+
+def positions_are_counted(exchange: Exchange) -> None:
+    """The position that the trading path keeps for each account = what it holds and what its buy orders may bring."""
+    counted = positions.counted(exchange)
+    for account in exchange.accounts:
+        kept, limit = exchange.path.desk.participants[account.number], positions.limit(exchange, account)
+        found = counted[account.number]
+        assert kept.position == found, f"{account.account_id}: {kept.position} t kept, {found} t counted"
+        assert kept.position_limit == limit, (
+            f"{account.account_id}: limit {kept.position_limit} t kept, {limit} t by rule"
+        )
 
 
 def compliance_is_sound(exchange: Exchange) -> None:
@@ -141,6 +154,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     title_equals_holdings,
     locks_are_backed,
     compliance_is_sound,
+    positions_are_counted,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,

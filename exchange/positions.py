@@ -7,7 +7,10 @@
 allocation of the last determined or pre-allocated year and a margin.
 """
 
+from typing import Any
+
 import msgspec
+import numpy as np
 
 from exchange.state import Exchange
 from matching import ladder as book_of
@@ -16,6 +19,8 @@ from registry.accounts import Account, ParticipantClass
 from registry.compliance import Stage
 from registry.holdings import BUCKETS
 from registry.units import Species
+
+type_of_column = np.ndarray[Any, np.dtype[np.int64]]
 
 NO_LIMIT = (1 << 62) - 1  # t
 
@@ -29,25 +34,23 @@ class LargeHolder(msgspec.Struct, frozen=True):
     limit: int | None
 
 
-def position(exchange: Exchange, account: Account) -> int:
-    """An account's position in allowances, tCO2e."""
-    allowances = {unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE}
-    row = exchange.path.desk.balances[account.number]
-    held = sum(int(row[unit][bucket]) for unit in allowances for bucket in BUCKETS)
-    owed = exchange.trades_today()
-    sold = sum(
-        int(owed["quantity"][(owed["seller"] == account.number) & (owed["instrument"] == listed.number)].sum())
-        for listed in exchange.instruments
-        if listed.unit in allowances
-    )
-    wanted = sum(
-        int(order.shown) + int(order.hidden)
-        for listed in exchange.instruments
-        if listed.unit in allowances
-        for order in book_of.orders_of(exchange.path.desk.ladder, listed.number)
-        if order.owner == account.number and order.side == Side.BUY
-    )
-    return held - sold + wanted
+def counted(exchange: Exchange) -> type_of_column:
+    """The position of every account, tCO2e, by account number: counted from what it holds, sold and wants."""
+    desk = exchange.path.desk
+    positions = np.zeros(len(exchange.accounts) + 1, np.int64)
+    for unit in exchange.units:
+        if unit.species == Species.ALLOWANCE:
+            for bucket in BUCKETS:
+                positions += desk.balances[bucket][: positions.size, unit.number]
+    sold = exchange.trades_today()
+    sold = sold[desk.instruments["counts"][sold["instrument"]] == 1]
+    np.subtract.at(positions, sold["seller"], sold["quantity"])
+    for listed in exchange.instruments:
+        if desk.instruments[listed.number].counts:
+            for order in book_of.orders_of(desk.ladder, listed.number):
+                if order.side == Side.BUY:
+                    positions[order.owner] += order.shown + order.hidden
+    return positions
 
 
 def allocation(exchange: Exchange, account: Account) -> int:
@@ -70,9 +73,10 @@ def large_holders(exchange: Exchange) -> list[LargeHolder]:
     """The accounts whose position is to be reported, the largest first."""
     rules = exchange.market.positions
     found = []
+    positions = exchange.path.desk.participants["position"]
     for account in exchange.accounts:
         above = _figure(exchange, account, rules.report_covered_beyond, rules.report_other)
-        held = position(exchange, account)
+        held = int(positions[account.number])
         if held > above:
             highest = limit(exchange, account)
             found.append(LargeHolder(account.number, held, above, None if highest == NO_LIMIT else highest))

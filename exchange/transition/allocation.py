@@ -26,6 +26,7 @@ from exchange.transition.step import (
     issue,
     period_in,
     require,
+    set_position_limit,
     take_out_of_the_world,
 )
 from registry.accounts import AccountStatus, Right
@@ -178,6 +179,8 @@ def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
         if quantity:
             issue(step, period.authority, unit, quantity, origin)
     allocations = [_pre_allocate(step, period, obligor) for obligor in period.covered()]
+    for obligor in period.covered():
+        set_position_limit(exchange, obligor.account)
     return happened.PreAllocated(period.year, allocations, reserved, paid)
 
 
@@ -247,6 +250,7 @@ def determine_allocation(step: Step, command: DetermineAllocation) -> happened.A
     for obligor, before, final in zip(covered, adjusted, fit.given, strict=True):
         obligor.emissions = emissions[obligor.account]
         allocations.append(_true_up(step, period, obligor, before, final))
+        set_position_limit(exchange, obligor.account)
     return happened.AllocationDetermined(period.year, allocations, fit.room, fit.wanted)
 
 

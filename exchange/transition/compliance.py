@@ -125,10 +125,11 @@ def held_on_registry(exchange: Exchange, account: int) -> list[tuple[Unit, int]]
 
 def usable_for(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> list[Usable]:
     """What an account may still use for an enterprise's year: what a surrender would take, in its order."""
-    return _usable(exchange, year, obligor, held_on_registry(exchange, payer))
+    return usable_of(exchange, year, obligor, held_on_registry(exchange, payer))
 
 
-def _usable(exchange: Exchange, year: int, obligor: Obligor, held: list[tuple[Unit, int]]) -> list[Usable]:
+def usable_of(exchange: Exchange, year: int, obligor: Obligor, held: list[tuple[Unit, int]]) -> list[Usable]:
+    """The same of (unit, tonnes) that somebody may have."""
     region = exchange.accounts[obligor.account].region
     return usable(exchange.market.compliance, year, obligor, held, region, _pending(exchange, year, obligor)[1])
 
@@ -202,7 +203,7 @@ def _chosen(exchange: Exchange, command: RequestSurrender, obligor: Obligor, pay
         require(quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is surrendered must be positive")
     asked = sum(quantity for unit, quantity in wished if unit.species == Species.CREDIT)
     fits = sum(
-        one.tonnes for one in _usable(exchange, command.year, obligor, wished) if one.unit.species == Species.CREDIT
+        one.tonnes for one in usable_of(exchange, command.year, obligor, wished) if one.unit.species == Species.CREDIT
     )
     require(asked <= fits, Reason.OFFSET_LIMIT, f"{fits} t of them may still be credits")
     due = obligor.missing - _pending(exchange, command.year, obligor)[0]

@@ -117,6 +117,7 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     rows[instrument.number].self_trade = rules.self_trade_rule
     rows[instrument.number].resale_at_once = rules.resale_lag_days == 0
     rows[instrument.number].proceeds_at_once = rules.proceeds_usable_same_day
+    rows[instrument.number].counts = unit.species == Species.ALLOWANCE
     exchange.path.desk = desk._replace(instruments=rows, ladder=book_of.with_instrument(desk.ladder))
     return happened.InstrumentListed(symbol, unit.number, instrument.close_ticks)
 

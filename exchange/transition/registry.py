@@ -31,6 +31,7 @@ from exchange.transition.step import (
     issue,
     require,
     require_right,
+    set_position_limit,
     take_out_of_the_world,
     unit_named,
 )
@@ -90,6 +91,7 @@ def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
     participants[:-1] = desk.participants
     participants[account.number].group = account.group
     exchange.path.desk = desk._replace(participants=participants)
+    set_position_limit(exchange, account.number)
     _let_trade(exchange, account)
     return happened.AccountOpened(account)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exchange.events import SerialRange
+from exchange.positions import limit
 from exchange.reasons import Reason, Refused
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
@@ -16,7 +17,7 @@ from registry import holdings
 from registry.accounts import Account, Right
 from registry.compliance import Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
-from registry.units import Unit
+from registry.units import Species, Unit
 from settlement.statements import Entry
 
 
@@ -107,11 +108,23 @@ def period_in(exchange: Exchange, year: int, *stages: Stage) -> Period:
 # ---------------------------------------------------------------- units come, move and go: balance, title, statement
 
 
+def _count(exchange: Exchange, account: int, unit: Unit, tonnes: int) -> None:
+    """An account has so many tonnes more in its position, if they are allowances."""
+    if unit.species == Species.ALLOWANCE:
+        exchange.path.desk.participants[account].position += tonnes
+
+
+def set_position_limit(exchange: Exchange, account: int) -> None:
+    """An account's limit has changed, since it was opened or got an allocation."""
+    exchange.path.desk.participants[account].position_limit = limit(exchange, exchange.accounts[account])
+
+
 def issue(step: Step, account: int, unit: Unit, quantity: int, origin: Origin) -> list[SerialRange]:
     """Create units on the registry side of an account."""
     exchange = step.exchange
     unit.issued += quantity
     exchange.path.desk.balances[account, unit.number].registry += quantity
+    _count(exchange, account, unit, quantity)
     exchange.entries.append((account, Entry(unit.number, quantity, "issuance", step.sequence)))
     return ranges([exchange.serials.issue(unit.number, account, quantity, origin, step.sequence, step.now_ns)])
 
@@ -121,6 +134,8 @@ def give_title(step: Step, giver: int, taker: int, unit: Unit, quantity: int, ca
     exchange = step.exchange
     exchange.path.desk.balances[giver, unit.number].registry -= quantity
     exchange.path.desk.balances[taker, unit.number].registry += quantity
+    _count(exchange, giver, unit, -quantity)
+    _count(exchange, taker, unit, quantity)
     exchange.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
     exchange.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
     return ranges(
@@ -145,5 +160,6 @@ def take_out_of_the_world(
     """Surrender, retire or cancel units of a bucket: they are nobody's any more."""
     exchange = step.exchange
     exchange.path.desk.balances[account, unit.number][bucket] -= quantity
+    _count(exchange, account, unit, -quantity)
     exchange.entries.append((account, Entry(unit.number, -quantity, _ENTRIES[cause], step.sequence)))
     return ranges(exchange.serials.end(unit.number, account, quantity, cause, step.sequence, step.now_ns, wanted))
