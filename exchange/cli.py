@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
@@ -245,6 +246,38 @@ def replay(
     say(f"{rows.size:,} messages, {written:,} events in {out}")
     if refused:
         say(f"{refused:,} messages were refused; the events say why")
+
+
+@app.command()
+def cycle(
+    rules: Annotated[str, typer.Option(help="Rule set by name (hubei, national) or a .toml file.")] = "hubei",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 2026,
+    enterprises: Annotated[int, typer.Option(min=20, max=5000, help="How many; the cap grows with them.")] = 340,
+    journal: Annotated[
+        Path | None, typer.Option(help="Keep the journal in this new file, to look at or check later.")
+    ] = None,
+) -> None:
+    """Play two compliance years of a whole market: allocate, report, verify, trade, surrender, expire; and reconcile."""
+    from exchange.cycle import CycleError, run_cycle, show
+    from exchange.journal import JournalError, MemoryJournal, SqliteJournal
+    from exchange.rules import RuleSetError, load_rule_set
+
+    if journal is not None and journal.exists():
+        fail("journal_exists", f"{journal} exists; the cycle begins a new one")
+    _load_compiled("trading")
+    began = perf_counter()
+    try:
+        exchange = run_cycle(
+            SqliteJournal(journal) if journal else MemoryJournal(), load_rule_set(rules), seed, enterprises
+        )
+        show(exchange, Console())
+    except RuleSetError as error:
+        fail("invalid_rule_set", str(error))
+    except JournalError as error:
+        fail(error.code, error.detail)
+    except (CycleError, AssertionError) as error:
+        fail("cycle_failed", str(error), 2)
+    say(f"{enterprises} enterprises, two years, {rules} rules, seed {seed}: {perf_counter() - began:.1f} s")
 
 
 @bench.command()

@@ -117,6 +117,7 @@ class ComplianceSummary(msgspec.Struct, frozen=True):
     paid: int
     allocated: int
     emissions: int
+    owed_back: int  # pre-allocated too much and sold meanwhile
     surrendered_allowances: int
     surrendered_credits: int
     missing: int
@@ -142,6 +143,7 @@ def compliance_summary(exchange: Exchange, year: int) -> ComplianceSummary:
         paid=period.paid,
         allocated=sum(obligor.allocated for obligor in covered),
         emissions=sum(obligor.emissions or 0 for obligor in covered),
+        owed_back=sum(obligor.owed_back for obligor in covered),
         surrendered_allowances=sum(sum(obligor.surrendered.values()) - obligor.offset for obligor in covered),
         surrendered_credits=sum(obligor.offset for obligor in covered),
         missing=sum(obligor.missing for obligor in covered),

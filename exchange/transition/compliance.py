@@ -408,6 +408,8 @@ def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
         quantity = _lapse(step, account.number, unit, Origin.FREE)
         if quantity:
             lapsed[account.number] = quantity
+    for obligor in period.obligors.values():
+        obligor.parked = 0  # it was the authority's, and has lapsed with it
     reserve = _lapse(step, period.authority, unit, Origin.RESERVE) if rule.reserve_too else 0
     return happened.UnitsLapsed(command.year, lapsed, reserve)
 

@@ -1,0 +1,48 @@
+"""Reports as tables for people. Tonnes with thousands marked, money in the currency."""
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.table import Table
+
+from exchange.instruments import money
+from exchange.reports import COLUMNS, ComplianceSummary, UnitRow, total_row
+
+
+def _table(title: str, *headings: str) -> Table:
+    made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for number, heading in enumerate(headings):
+        made.add_column(heading, justify="right" if number else "left")
+    return made
+
+
+def compliance_table(summaries: Iterable[ComplianceSummary], currency: str) -> Table:
+    """Compliance years side by side."""
+    years = list(summaries)
+    made = _table("Compliance, tCO2e", "", *(str(one.year) for one in years))
+    lines: list[tuple[str, list[str]]] = [
+        ("cap", [f"{one.cap:,}" for one in years]),
+        ("covered enterprises", [f"{one.covered:,}" for one in years]),
+        ("government reserve", [f"{one.reserve:,}" for one in years]),
+        ("paid allocation", [f"{one.paid:,}" for one in years]),
+        ("free allocation", [f"{one.allocated:,}" for one in years]),
+        ("verified emissions", [f"{one.emissions:,}" for one in years]),
+        ("to be given back", [f"{one.owed_back:,}" for one in years]),
+        ("surrendered: allowances", [f"{one.surrendered_allowances:,}" for one in years]),
+        ("surrendered: credits", [f"{one.surrendered_credits:,}" for one in years]),
+        ("shortfall", [f"{one.missing:,}" for one in years]),
+        (f"fines, {currency}", [f"{money(one.fines)}" for one in years]),
+        ("complied", [f"{one.complied:,}" for one in years]),
+        ("compliance rate", [f"{float(one.rate):.2%}" for one in years]),
+    ]
+    for label, values in lines:
+        made.add_row(label, *values)
+    return made
+
+
+def registry_table(rows: list[UnitRow]) -> Table:
+    """The registry report, with its totals."""
+    made = _table("Registry report, tCO2e", "unit", *(column.replace("_", " ") for column in COLUMNS))
+    for row in [*rows, total_row(rows)]:
+        made.add_row(row.unit, *(f"{getattr(row, column):,}" for column in COLUMNS), end_section=row is rows[-1])
+    return made
