@@ -140,6 +140,11 @@ def prices_are_within_the_band(exchange: Exchange) -> None:
             assert row.band_low_ticks <= price <= row.band_high_ticks, f"{listed.symbol}: {price} ticks"
 
 
+def emissions_trace_to_their_inputs(exchange: Exchange) -> None:
+    """Every reported total = its lines x factors, worked out again; figures and states follow from what happened."""
+    exchange.emissions.check()
+
+
 def _owed(exchange: Exchange) -> Obligations:
     rows = exchange.path.desk.instruments
     return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
@@ -158,6 +163,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,
+    emissions_trace_to_their_inputs,
 )
 
 

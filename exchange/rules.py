@@ -17,7 +17,15 @@ import msgspec
 
 from matching.orders import SelfTradePrevention
 from matching.pricing import ExecutionPrice
-from registry.rules import AllocationRules, ComplianceRules, CoverageRules, PositionRules, Share
+from registry.rules import (
+    AllocationRules,
+    ComplianceRules,
+    CoverageRules,
+    EmissionFactor,
+    PositionRules,
+    ReportingRules,
+    Share,
+)
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
 
@@ -94,6 +102,8 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allocation: AllocationRules = AllocationRules()
     compliance: ComplianceRules = ComplianceRules()
     positions: PositionRules = PositionRules()
+    reporting: ReportingRules = ReportingRules()
+    emission_factors: list[EmissionFactor] = []  # the table that a registry starts with
 
     def execution_price_on(self, day: date) -> ExecutionPrice:
         """Execution-price rule of a day; the maker's price where none is named."""
@@ -190,3 +200,7 @@ def _check(rules: RuleSet) -> None:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
     if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:
         raise RuleSetError(f"rule set {rules.name!r}: the opening price must be a multiple of the tick")
+    units = {factor.name: factor.unit for factor in rules.emission_factors}
+    for factor in rules.emission_factors:
+        if factor.unit != units[factor.name]:
+            raise RuleSetError(f"rule set {rules.name!r}: emission factor {factor.name!r} is in two units")

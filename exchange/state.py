@@ -127,6 +127,7 @@ class Exchange:
         for one in (compliance.deductions, compliance.net_sales, compliance.carried):
             add("compliance", sorted(one.items()))
         add("locks", self.locks.next_id, [*self.locks])
+        add("emissions", [*self.emissions.remembered()])
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
             for order in orders_of(desk.ladder, instrument.number):

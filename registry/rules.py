@@ -7,7 +7,7 @@ does not exist in that market. What the domain sheet lists as unknown (section K
 """
 
 from datetime import date
-from typing import Annotated, Literal, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -236,3 +236,50 @@ class PositionRules(Rule, frozen=True):
     other: Tonnes | None = None
     report_covered_beyond: Tonnes | None = None
     report_other: Tonnes | None = None
+
+
+# ---------------------------------------------------------------- monitoring, reporting, verification
+
+FactorUnit = Annotated[str, msgspec.Meta(pattern=r"^tCO2e?/[^/\s]+$")]  # tonnes per unit of activity
+Rounding = Literal["half_up", "ceiling"]  # of a report's exact sum to whole tonnes
+
+
+class EmissionFactor(Rule, frozen=True):
+    """An emission factor that a registry starts with (domain sheet E.4); a name again is its next version."""
+
+    name: str
+    valid_from_year: Year
+    value: Number
+    unit: FactorUnit
+    source: str
+
+
+class DatedCut(Rule, frozen=True):
+    """The least and the most by which an allocation may be cut, from a reported year."""
+
+    from_year: Year
+    least: Share
+    most: Share
+
+
+class ReportingRules(Rule, frozen=True):
+    """Reporting (domain sheet B.5, C.4): how totals are rounded, and what follows from refusal and from fraud.
+
+    `refusal`: who does not report or be verified gets this share of its last allocation in the next year.
+    `fraud`: by what a sanction for false data may cut the allocation of the next year.
+    """
+
+    round: Rounding = "half_up"
+    refusal: list[DatedShare] = []
+    fraud: list[DatedCut] = []
+
+
+def is_valid(value: object, kind: Any) -> bool:
+    """Whether a value is of a kind with bounds or a pattern: `Number`, `Share`, `Year` ..."""
+    if isinstance(value, str) and value != value.strip():
+        return False  # a pattern's end would let a last newline pass
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True

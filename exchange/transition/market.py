@@ -77,6 +77,10 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
     require(exchange.rules is None, Reason.ALREADY_FOUNDED, "the exchange has its rule set")
 
     exchange.rules = command.rules
+    for factor in command.rules.emission_factors:
+        exchange.emissions.factors.publish(
+            factor.name, factor.value, factor.unit, factor.valid_from_year, factor.source
+        )
     house = open_account(step, OpenAccount(HOUSE, command.rules.title, ParticipantClass.MARKET_OPERATOR)).account
     exchange.path.desk.progress[0].house = house.number
     return happened.ExchangeFounded(command.rules.name)

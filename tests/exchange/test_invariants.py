@@ -160,6 +160,12 @@ def a_trade_lies_outside_the_band(market):
     market.exchange.trades_today()["price_ticks"][0] = 1
 
 
+def a_version_of_a_factor_is_lost(market):
+    factors = market.exchange.emissions.factors
+    factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
+    del factors.by_name["grid Hubei"][0]
+
+
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
@@ -190,6 +196,7 @@ BREAKS = [
     (an_order_can_not_be_found, invariants.books_are_sound),
     (an_order_lies_outside_the_band, invariants.prices_are_within_the_band),
     (a_trade_lies_outside_the_band, invariants.prices_are_within_the_band),
+    (a_version_of_a_factor_is_lost, invariants.emissions_trace_to_their_inputs),
 ]
 
 
