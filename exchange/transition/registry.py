@@ -116,9 +116,8 @@ def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.
 
 def _require_empty(exchange: Exchange, account: Account) -> None:
     """Closing needs zero units, cash, orders, pledges and obligations (domain sheet C.8)."""
-    held = exchange.path.desk.balances[account.number]
-    for asset, balance in enumerate(held):
-        name = exchange.units[asset].code if asset else exchange.market.currency
+    names = [exchange.market.currency, *(unit.code for unit in exchange.units)]
+    for name, balance in zip(names, exchange.path.desk.balances[account.number], strict=False):  # there is spare room
         require(not any(balance), Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still holds {name}")
     owed = exchange.compliance.owed_by(account.number)
     require(not owed, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still owes: {owed}")
