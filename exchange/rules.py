@@ -17,7 +17,7 @@ import msgspec
 
 from matching.orders import SelfTradePrevention
 from matching.pricing import ExecutionPrice
-from registry.rules import AllocationRules, ComplianceRules, CoverageRules, PositionRules, Share
+from registry.rules import AllocationRules, ComplianceRules, CoverageRules, CreditRules, PositionRules, Share
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
 
@@ -94,6 +94,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     allocation: AllocationRules = AllocationRules()
     compliance: ComplianceRules = ComplianceRules()
     positions: PositionRules = PositionRules()
+    credits: CreditRules = CreditRules()
 
     def execution_price_on(self, day: date) -> ExecutionPrice:
         """Execution-price rule of a day; the maker's price where none is named."""
@@ -190,3 +191,6 @@ def _check(rules: RuleSet) -> None:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
     if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:
         raise RuleSetError(f"rule set {rules.name!r}: the opening price must be a multiple of the tick")
+    schemes = [scheme.name for scheme in rules.credits.schemes]
+    if len(set(schemes)) < len(schemes):
+        raise RuleSetError(f"rule set {rules.name!r}: two credit schemes have one name")

@@ -20,6 +20,7 @@ from exchange.trading import TradingPath
 from matching.ladder import orders_of, price_at
 from registry.accounts import Accounts
 from registry.compliance import Compliance
+from registry.credits import Credits
 from registry.emissions import Emissions
 from registry.holdings import BUCKETS
 from registry.locks import Locks
@@ -58,6 +59,7 @@ class Exchange:
         self.locks = Locks()
         self.compliance = Compliance()
         self.emissions = Emissions()
+        self.credits = Credits()
         self.instruments = Instruments()
         self.path = TradingPath()
 
@@ -127,6 +129,8 @@ class Exchange:
         for one in (compliance.deductions, compliance.net_sales, compliance.carried):
             add("compliance", sorted(one.items()))
         add("locks", self.locks.next_id, [*self.locks])
+        for values in self.credits.content():
+            add("credits", *values)
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
             for order in orders_of(desk.ladder, instrument.number):

@@ -9,12 +9,13 @@ import msgspec
 from exchange.commands.allocation import *
 from exchange.commands.base import *
 from exchange.commands.compliance import *
+from exchange.commands.credits import *
 from exchange.commands.market import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.rows import CommandKind
 
-Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand
+Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand | CreditsCommand
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
