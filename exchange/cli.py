@@ -257,10 +257,11 @@ def cycle(
         Path | None, typer.Option(help="Keep the journal in this new file, to look at or check later.")
     ] = None,
 ) -> None:
-    """Play two compliance years of a whole market: allocate, report, verify, trade, surrender, expire; and reconcile."""
+    """Play two compliance years of a whole market, from allocation to the last surrendered unit, and reconcile."""
     from exchange.cycle import CycleError, run_cycle, show
     from exchange.journal import JournalError, MemoryJournal, SqliteJournal
     from exchange.rules import RuleSetError, load_rule_set
+    from exchange.sessions import CalendarError
 
     if journal is not None and journal.exists():
         fail("journal_exists", f"{journal} exists; the cycle begins a new one")
@@ -273,6 +274,8 @@ def cycle(
         show(exchange, Console())
     except RuleSetError as error:
         fail("invalid_rule_set", str(error))
+    except CalendarError as error:
+        fail("calendar_ends", str(error))
     except JournalError as error:
         fail(error.code, error.detail)
     except (CycleError, AssertionError) as error:

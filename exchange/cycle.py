@@ -347,7 +347,7 @@ def report(cycle: Cycle, year: int) -> None:
         tce = ((Decimal(tonnes) - mwh * grid) / Decimal("2.6")).quantize(Decimal("0.001"))
         lines = (
             SourceStream("fuels", str(tce), "tce", "energy use"),
-            SourceStream("power bought", str(mwh), "MWh", "grid/hubei"),
+            SourceStream("power bought", str(mwh), "MWh", "grid Hubei"),
         )
         evidence = (Evidence(f"energy balance {year}.pdf", f"{index:064x}"),)
         commands += [

@@ -14,7 +14,7 @@ from exchange.state import Exchange
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
-from registry.serials import BlockState
+from registry.serials import BlockState, Origin
 from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH
 
@@ -145,6 +145,24 @@ def emissions_trace_to_their_inputs(exchange: Exchange) -> None:
     exchange.emissions.check()
 
 
+def credits_are_issued_once(exchange: Exchange) -> None:
+    """Claims are disjoint, and the serial numbers of a credit = those of the batches it was issued for."""
+    exchange.credits.check()
+    found: dict[int, list[tuple[int, int]]] = {unit: [] for unit in exchange.credits.units}
+    for reduction in exchange.credits.reductions.values():
+        if reduction.first_serial:
+            found[reduction.unit].append((reduction.first_serial, reduction.last_serial))
+    for unit, batches in found.items():
+        expected = 1
+        for first, last in sorted(batches):
+            assert first == expected, f"{exchange.units[unit].code}: number {expected} belongs to no batch, or to two"
+            expected = last + 1
+        assert exchange.units[unit].issued == expected - 1, f"{exchange.units[unit].code} was issued for no reduction"
+        blocks = exchange.serials.blocks[unit].values() if batches else []
+        are_credits = all(block.origin == Origin.CREDIT for block in blocks)
+        assert are_credits, f"{exchange.units[unit].code} was issued as something else"
+
+
 def _owed(exchange: Exchange) -> Obligations:
     rows = exchange.path.desk.instruments
     return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
@@ -164,6 +182,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     books_are_sound,
     prices_are_within_the_band,
     emissions_trace_to_their_inputs,
+    credits_are_issued_once,
 )
 
 

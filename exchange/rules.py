@@ -21,6 +21,7 @@ from registry.rules import (
     AllocationRules,
     ComplianceRules,
     CoverageRules,
+    CreditRules,
     EmissionFactor,
     PositionRules,
     ReportingRules,
@@ -104,6 +105,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     positions: PositionRules = PositionRules()
     reporting: ReportingRules = ReportingRules()
     emission_factors: list[EmissionFactor] = []  # the table that a registry starts with
+    credits: CreditRules = CreditRules()
 
     def execution_price_on(self, day: date) -> ExecutionPrice:
         """Execution-price rule of a day; the maker's price where none is named."""
@@ -204,3 +206,6 @@ def _check(rules: RuleSet) -> None:
     for factor in rules.emission_factors:
         if factor.unit != units[factor.name]:
             raise RuleSetError(f"rule set {rules.name!r}: emission factor {factor.name!r} is in two units")
+    schemes = [scheme.name for scheme in rules.credits.schemes]
+    if len(set(schemes)) < len(schemes):
+        raise RuleSetError(f"rule set {rules.name!r}: two credit schemes have one name")

@@ -20,6 +20,7 @@ from exchange.trading import TradingPath
 from matching.ladder import orders_of, price_at
 from registry.accounts import Accounts
 from registry.compliance import Compliance
+from registry.credits import Credits
 from registry.emissions import Emissions
 from registry.holdings import BUCKETS
 from registry.locks import Locks
@@ -58,6 +59,7 @@ class Exchange:
         self.locks = Locks()
         self.compliance = Compliance()
         self.emissions = Emissions()
+        self.credits = Credits()
         self.instruments = Instruments()
         self.path = TradingPath()
 
@@ -128,6 +130,8 @@ class Exchange:
             add("compliance", sorted(one.items()))
         add("locks", self.locks.next_id, [*self.locks])
         add("emissions", [*self.emissions.remembered()])
+        for values in self.credits.content():
+            add("credits", *values)
         for instrument in self.instruments:
             add("instrument", instrument, *(int(value) for value in desk.instruments[instrument.number]))
             for order in orders_of(desk.ladder, instrument.number):

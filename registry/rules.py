@@ -283,3 +283,52 @@ def is_valid(value: object, kind: Any) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+# ---------------------------------------------------------------- credits
+
+WorkingDays = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+Years = Annotated[int, msgspec.Meta(ge=0, le=100)]
+
+
+class CreditScheme(Rule, frozen=True):
+    """How reductions of one scheme become credits (domain sheet E.1, numbers of articles from there).
+
+    `credits` says what is registered in it: the batches of projects; green power, by MWh and factor; or the batches
+    of a carbon-inclusion platform, in grams, of which whole tonnes are issued. Dates lie before what they allow.
+    """
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]*$")]  # begins the codes of its units
+    credits: Literal["projects", "green_power", "inclusion"] = "projects"
+    started_after: date | None = None  # projects (Art 10)
+    reductions_after: date | None = None  # (Art 17)
+    publicity_working_days: WorkingDays = 20  # of projects and batches (Art 12, 19)
+    registration_working_days: WorkingDays = 15  # from the end of publicity, or the filing where there is none (Art 15)
+    decisions_lapse: bool = False  # what was not registered in time may only be rejected; else it is overdue
+    batch_years: Years = 5  # reductions were made within so many years before they are reported (Art 17)
+    verifier_differs: bool = True  # who validated a project does not verify its batches (Art 18)
+    ban_years: Years = 3  # of who had a batch revoked, from filing (Art 43)
+    replacement_working_days: WorkingDays = 20  # for what was revoked and is out of reach; not published
+    replaced_by: list[Literal["allowance", "credit"]] = msgspec.field(default_factory=lambda: ["allowance", "credit"])
+
+
+def _schemes() -> list[CreditScheme]:
+    """CCER by its rule; for HBCER no rule is known, and CCER's stands in (domain sheet E.3)."""
+    begun, made = date(2012, 11, 8), date(2020, 9, 22)
+    return [
+        CreditScheme("HBCER", started_after=begun, reductions_after=made),
+        CreditScheme("CCER", started_after=begun, reductions_after=made),
+        CreditScheme("INCLUSION", credits="inclusion"),
+        CreditScheme("GREEN_POWER", credits="green_power"),
+    ]
+
+
+class CreditRules(Rule, frozen=True):
+    """The schemes of a region, and the holidays that are not working days there (:mod:`registry.workdays`)."""
+
+    schemes: list[CreditScheme] = msgspec.field(default_factory=_schemes)
+    holidays: list[date] = []
+
+    def scheme(self, name: str) -> CreditScheme | None:
+        """A scheme by name; None if the region does not have it."""
+        return next((scheme for scheme in self.schemes if scheme.name == name), None)

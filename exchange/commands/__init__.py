@@ -9,13 +9,14 @@ import msgspec
 from exchange.commands.allocation import *
 from exchange.commands.base import *
 from exchange.commands.compliance import *
+from exchange.commands.credits import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.rows import CommandKind
 
-Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand | EmissionsCommand
+Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand | EmissionsCommand | CreditsCommand
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

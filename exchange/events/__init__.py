@@ -7,8 +7,9 @@ structs, a room of them for each part of the exchange.
 from exchange.events.allocation import *
 from exchange.events.base import *
 from exchange.events.compliance import *
+from exchange.events.credits import *
 from exchange.events.emissions import *
 from exchange.events.market import *
 from exchange.events.registry import *
 
-Event = CommandRefused | MarketEvent | RegistryEvent | AllocationEvent | ComplianceEvent | EmissionsEvent
+Event = CommandRefused | MarketEvent | RegistryEvent | AllocationEvent | ComplianceEvent | EmissionsEvent | CreditsEvent

@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from exchange.commands import (
     AllocationCommand,
     ComplianceCommand,
     Control,
+    CreditsCommand,
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
@@ -24,7 +25,7 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, emissions, market, registry
+from exchange.transition import allocation, compliance, credits, emissions, market, registry
 from exchange.transition.step import Step, noted
 
 
@@ -121,4 +122,6 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return compliance.handle(step, command)
     if isinstance(command, EmissionsCommand):
         return emissions.handle(step, command)
+    if isinstance(command, CreditsCommand):
+        return credits.handle(step, command)
     return registry.handle(step, command)

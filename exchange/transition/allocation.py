@@ -43,6 +43,7 @@ from registry.allocation import (
 )
 from registry.compliance import Obligor, Period, Stage
 from registry.coverage import decide
+from registry.emissions import Breach
 from registry.rules import in_force
 from registry.serials import Cause, Origin
 from registry.units import Species
@@ -187,8 +188,7 @@ def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
 def _pre_allocate(step: Step, period: Period, obligor: Obligor) -> PreAllocation:
     exchange, rules = step.exchange, step.exchange.market.allocation
     of = _share_of(exchange, period, obligor)
-    share = exchange.emissions.allocation_share(obligor.account, period.year)
-    free = floor(free_part(rules, period.year, pre_allocation(rules, period.year, of)) * share)
+    free = _cut(exchange, period, obligor, free_part(rules, period.year, pre_allocation(rules, period.year, of)))
     deducted = min(free, exchange.compliance.deductions.get(obligor.account, 0))
     _deduct(exchange, obligor, deducted)
     issued = free - deducted
@@ -260,7 +260,23 @@ def _adjusted(exchange: Exchange, period: Period, obligor: Obligor, emissions: i
     free = free_part(rules, year, obligor.initial)
     adjustment: Adjustment = double_twenty(rules, year, free, emissions)
     adjusted = shortage_cap(rules, year, free + adjustment.top_up - adjustment.claw_back, emissions)
-    return floor(adjusted * exchange.emissions.allocation_share(obligor.account, year))
+    return _cut(exchange, period, obligor, adjusted)
+
+
+def _cut(exchange: Exchange, period: Period, obligor: Obligor, tonnes: int) -> int:
+    """What is left of an allocation after what followed from the last year's report, floored.
+
+    Who refused to be verified gets at most a share of its last allocation; who gave false data a share of this one
+    (domain sheet B.5, C.4).
+    """
+    last = exchange.compliance.obligor(period.year - 1, obligor.account)
+    for cut in exchange.emissions.consequences_of(obligor.account, period.year):
+        share = Fraction(cut.share)
+        if cut.breach == Breach.FRAUD:
+            tonnes = floor(tonnes * share)
+        elif last is not None:
+            tonnes = min(tonnes, floor((last.allocated + last.deducted) * share))
+    return tonnes
 
 
 def _true_up(step: Step, period: Period, obligor: Obligor, adjusted: int, final: int) -> FinalAllocation:

@@ -118,11 +118,10 @@ def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.
 
 def _require_empty(exchange: Exchange, account: Account) -> None:
     """Closing needs zero units, cash, orders, pledges and obligations (domain sheet C.8)."""
-    held = exchange.path.desk.balances[account.number]
-    for asset, balance in enumerate(held):
-        name = exchange.units[asset].code if asset else exchange.market.currency
+    names = [exchange.market.currency, *(unit.code for unit in exchange.units)]
+    for name, balance in zip(names, exchange.path.desk.balances[account.number], strict=False):  # there is spare room
         require(not any(balance), Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still holds {name}")
-    owed = exchange.compliance.owed_by(account.number)
+    owed = exchange.compliance.owed_by(account.number) or exchange.credits.owed_by(account.number)
     require(not owed, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still owes: {owed}")
 
 
@@ -154,6 +153,8 @@ def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     account = account_named(exchange, command.account_id)
     require_right(account, Right.HOLD)
     unit = unit_named(exchange, command.unit)
+    by_hand = unit.number not in exchange.credits.units
+    require(by_hand, Reason.NOT_ELIGIBLE, f"{unit.code} is issued for registered reductions only")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
 

@@ -3,15 +3,21 @@
 Conservation alone does not notice everything; what the two conservation checks say nothing about is marked.
 """
 
+from datetime import date
+
+import msgspec
 import pytest
 
 from exchange import invariants
+from exchange.commands import IssueReduction, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
 from matching.orders import Side
+from registry.accounts import ParticipantClass
 from registry.holdings import CASH
-from tests.exchange.market import HBEA, Market, cash, units
+from registry.serials import Origin
+from tests.exchange.market import HBEA, Market, Stake, cash, units
 
 
 @pytest.fixture
@@ -166,6 +172,33 @@ def a_version_of_a_factor_is_lost(market):
     del factors.by_name["grid Hubei"][0]
 
 
+def a_batch_is_credited(market):
+    """Green power of bob's, as it should be."""
+    market.join("office", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
+    period = date(2025, 1, 1), date(2025, 12, 31)
+    market.must(RegisterGreenPower("bob", "WIND-7", "1000", "0.4", *period))
+    market.must(IssueReduction("office", 1))
+    return market.exchange.units.by_code["GREEN_POWER-WIND-7-2025"]
+
+
+def credits_are_issued_for_nothing(market):
+    unit = a_batch_is_credited(market)
+    unit.issued += 1
+    balance(market, "bob", unit.number).registry += 1
+    market.exchange.serials.issue(unit.number, market.number("bob"), 1, Origin.CREDIT, 0, 0)
+
+
+def credits_pass_for_allowances(market):
+    unit = a_batch_is_credited(market)
+    blocks = market.exchange.serials.blocks[unit.number]
+    blocks[1] = msgspec.structs.replace(blocks[1], origin=Origin.FREE)
+
+
+def a_credited_day_is_forgotten(market):
+    a_batch_is_credited(market)
+    market.exchange.credits.claims.free(1)
+
+
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
@@ -197,6 +230,9 @@ BREAKS = [
     (an_order_lies_outside_the_band, invariants.prices_are_within_the_band),
     (a_trade_lies_outside_the_band, invariants.prices_are_within_the_band),
     (a_version_of_a_factor_is_lost, invariants.emissions_trace_to_their_inputs),
+    (credits_are_issued_for_nothing, invariants.credits_are_issued_once),
+    (credits_pass_for_allowances, invariants.credits_are_issued_once),
+    (a_credited_day_is_forgotten, invariants.credits_are_issued_once),
 ]
 
 
