@@ -271,7 +271,7 @@ def cycle(
         exchange = run_cycle(
             SqliteJournal(journal) if journal else MemoryJournal(), load_rule_set(rules), seed, enterprises
         )
-        show(exchange, Console())
+        show(exchange, Console(width=max(110, Console().width)))
     except RuleSetError as error:
         fail("invalid_rule_set", str(error))
     except CalendarError as error:

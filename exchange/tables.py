@@ -12,7 +12,7 @@ from exchange.reports import COLUMNS, ComplianceSummary, UnitRow, total_row
 def _table(title: str, *headings: str) -> Table:
     made = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
     for number, heading in enumerate(headings):
-        made.add_column(heading, justify="right" if number else "left")
+        made.add_column(heading, justify="right" if number else "left", min_width=11 if number else 16)
     return made
 
 
@@ -41,8 +41,11 @@ def compliance_table(summaries: Iterable[ComplianceSummary], currency: str) -> T
 
 
 def registry_table(rows: list[UnitRow]) -> Table:
-    """The registry report, with its totals."""
-    made = _table("Registry report, tCO2e", "unit", *(column.replace("_", " ") for column in COLUMNS))
-    for row in [*rows, total_row(rows)]:
-        made.add_row(row.unit, *(f"{getattr(row, column):,}" for column in COLUMNS), end_section=row is rows[-1])
+    """The registry report, with its totals; columns in which nothing stands are left out."""
+    total = total_row(rows)
+    shown = [column for column in COLUMNS if getattr(total, column)]
+    made = _table("Registry report, tCO2e", "unit", *(column.replace("_", " ") for column in shown))
+    for row in rows:
+        made.add_row(row.unit, *(f"{getattr(row, column):,}" for column in shown), end_section=row is rows[-1])
+    made.add_row(total.unit, *(f"{getattr(total, column):,}" for column in shown))
     return made
