@@ -344,7 +344,7 @@ class Reconciliation(Model):
 
     asset: str
     paid_in: str | int = Field(description="Cash deposited, units issued")
-    paid_out: str | int = Field(description="Cash withdrawn")
+    paid_out: str | int = Field(description="Cash withdrawn; units surrendered, retired or cancelled")
     held: str | int = Field(description="Settled holdings of all accounts, the exchange's own among them")
 
 

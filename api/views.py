@@ -259,7 +259,10 @@ def statement_view(gateway: Gateway, statement: Statement) -> schemas.StatementV
 def reconciliation(gateway: Gateway) -> list[schemas.Reconciliation]:
     exchange = gateway.exchange
     held = settled(exchange.path.desk.balances).sum(axis=0)
-    flows = [(exchange.cash_deposited, exchange.cash_withdrawn), *((unit.issued, 0) for unit in exchange.units)]
+    flows = [
+        (exchange.cash_deposited, exchange.cash_withdrawn),
+        *((unit.issued, exchange.serials.ended(unit.number)) for unit in exchange.units),
+    ]
     return [
         schemas.Reconciliation(
             asset=asset_name(gateway, asset),

@@ -36,7 +36,7 @@ def units_are_conserved(exchange: Exchange) -> None:
 
 
 def title_equals_holdings(exchange: Exchange) -> None:
-    """Each account's serial blocks add up to its settled holding."""
+    """The serial blocks that each account holds add up to its settled holding."""
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
     for block in exchange.serials:
@@ -82,7 +82,7 @@ def compliance_is_sound(exchange: Exchange) -> None:
 
 
 def serial_numbers_are_disjoint(exchange: Exchange) -> None:
-    """Every serial number issued is in exactly one block."""
+    """Every serial number issued is in exactly one block, whose title leads from its issue to its holder."""
     exchange.serials.check()
 
 

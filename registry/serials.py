@@ -1,29 +1,29 @@
 """Title: who held which serial number when, and what happened to it.
 
 Every unit issued has a number of its own; title is kept for blocks of consecutive numbers ``[first, last]``. A
-movement takes the oldest (lowest) numbers of the giver and splits the last block where needed. A block that was
-surrendered, retired or cancelled stays where it is and never moves again, so the blocks of a unit always cover every
-number that was issued, once.
+movement takes the oldest (lowest) numbers of the giver and splits the last block where needed. What was surrendered,
+retired or cancelled keeps its block and never moves again, so the blocks of a unit always cover every number that
+was issued, once.
 
 What happened to a block is its title: a list of movements, linked from the last one back to the issue. The parts of
-a split share what happened before it, so a split costs as much after a thousand movements as after one. Blocks are
-never merged: no two have the same history, since of a block that is split one part moves on and the other stays.
-The price is that numbers which change hands daily end up in small blocks, and a large transfer moves many of them.
+a split share what happened before it, so a split costs the same after a thousand movements as after one. Blocks are
+never merged, for no two have the same history: of a block that is split, one part moves on and the other stays. The
+price is that numbers which change hands often end up in small blocks, and a large transfer has many of them to move.
 
 Never-traded allowances may lapse at the end of a compliance period (domain sheet C.6): a trade marks what it moves,
-for good; a mere transfer between accounts (inheritance, enforcement, a return of over-allocation) does not.
+for good; a mere transfer between accounts (inheritance, enforcement, return of what was allocated too much) does not.
 
 Complexity: a movement O(blocks moved x log blocks of the unit), with a filter also O(blocks of the giver); the block
-of a number O(log blocks of the unit); sums O(1).
+of a number O(log blocks of the unit); its history O(movements); sums O(1).
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
-from typing import Self
 
 import msgspec
-from sortedcontainers import SortedDict
+from msgspec.structs import replace
+from sortedcontainers import SortedDict, SortedList
 
 
 class Origin(StrEnum):
@@ -37,7 +37,7 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why title moved (national registration rules, art. 18-23)."""
+    """Why title moved. TRADED by a trade or sale, TRANSFERRED otherwise (domain sheet B.2)."""
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
@@ -47,8 +47,11 @@ class Cause(StrEnum):
     CANCELLED = "cancelled"
 
 
+ENDS = (Cause.SURRENDERED, Cause.RETIRED, Cause.CANCELLED)  # those that take out of circulation for good
+
+
 class BlockState(StrEnum):
-    """Held, or out of circulation for good. Each ending is called like its cause."""
+    """Held, or out of circulation for good; then it has the name of the cause."""
 
     HELD = "held"
     SURRENDERED = "surrendered"
@@ -56,11 +59,8 @@ class BlockState(StrEnum):
     CANCELLED = "cancelled"
 
 
-ENDED = (BlockState.SURRENDERED, BlockState.RETIRED, BlockState.CANCELLED)
-
-
 class Movement(msgspec.Struct, frozen=True, gc=False):
-    """Title passes from one account to another; account 0 is nobody."""
+    """Title passes from account to account; account 0 is nobody."""
 
     cause: Cause
     giver: int
@@ -71,14 +71,14 @@ class Movement(msgspec.Struct, frozen=True, gc=False):
 
 
 class Title(msgspec.Struct, frozen=True, eq=False):
-    """The last movement of a block and all that went before.
+    """The last movement of a block, and the title before it.
 
-    It can be a million movements long, so nothing here may recurse. That is also why the garbage collector must
-    know of it, unlike of blocks and movements: Python frees long chains of only such objects without recursion.
+    A title may be very long, so whatever walks along it must not recurse. Python frees a long chain without
+    recursion if the garbage collector knows its links: hence no ``gc=False``, as movements and blocks have.
     """
 
     movement: Movement
-    earlier: Self | None = None
+    earlier: "Title | None" = None
     depth: int = 1  # movements in all
 
     def then(self, movement: Movement) -> "Title":
@@ -101,7 +101,7 @@ class Title(msgspec.Struct, frozen=True, eq=False):
         return hash((self.movement, self.depth))
 
     def __repr__(self) -> str:
-        return f"Title({self.movement}, after {self.depth - 1} movements)"
+        return f"Title({self.movement}, {self.depth - 1} before it)"
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +110,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     unit: int
     first: int
     last: int
-    holder: int  # of an ended block: the last one
+    holder: int  # once ended: the last one
     origin: Origin
     title: Title
     ever_traded: bool = False
@@ -120,12 +120,6 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     def quantity(self) -> int:
         """Tonnes in the block."""
         return self.last - self.first + 1
-
-    def cut(self, last: int) -> "tuple[Block, Block]":
-        """The part up to a number and the part behind it; both keep the title."""
-        part = Block(self.unit, self.first, last, self.holder, self.origin, self.title, self.ever_traded, self.state)
-        rest = Block(self.unit, last + 1, self.last, self.holder, self.origin, self.title, self.ever_traded, self.state)
-        return part, rest
 
 
 def ranges(blocks: Iterable[Block]) -> list[tuple[int, int]]:
@@ -140,27 +134,30 @@ def ranges(blocks: Iterable[Block]) -> list[tuple[int, int]]:
 
 
 class Serials:
-    """All blocks per unit, and those held per (holder, unit), by first serial number."""
+    """All blocks of each unit, and which of them each holder has.
+
+    Both are kept by the last number of a block: what remains of one that is split stays where it is.
+    """
 
     def __init__(self) -> None:
         self.next_serial: dict[int, int] = {}  # by unit
-        self.blocks: dict[int, SortedDict[int, Block]] = {}
-        self.holders: dict[tuple[int, int], SortedDict[int, Block]] = {}
-        self._held: Counter[tuple[int, int]] = Counter()  # tonnes by (holder, unit)
-        self._totals: Counter[tuple[int, BlockState]] = Counter()  # tonnes by (unit, state)
+        self.blocks: dict[int, SortedDict[int, Block]] = {}  # by unit, then last number
+        self.holders: dict[tuple[int, int], SortedList[int]] = {}  # last numbers of held blocks by (holder, unit)
+        self.holdings: Counter[tuple[int, int]] = Counter()  # tonnes by (holder, unit)
+        self.totals: Counter[tuple[int, BlockState]] = Counter()  # tonnes by (unit, state)
 
     def issue(self, unit: int, holder: int, quantity: int, origin: Origin, sequence: int, now_ns: int) -> Block:
-        """Create the next `quantity` serial numbers of a unit for a holder. ValueError if there are none to create."""
+        """Create the next `quantity` serial numbers of a unit for a holder. ValueError if that is none."""
         if quantity < 1:
             raise ValueError(f"{quantity} t cannot be issued")
+
         first = self.next_serial.get(unit, 1)
         self.next_serial[unit] = first + quantity
         self.blocks.setdefault(unit, SortedDict())
         movement = Movement(Cause.ISSUED, 0, holder, sequence, now_ns)
         block = Block(unit, first, first + quantity - 1, holder, origin, Title(movement))
-        self._totals[unit, BlockState.HELD] += quantity
-        self._held[holder, unit] += quantity
-        self._put(block)
+        self._give(holder, unit, [block])
+        self.totals[unit, BlockState.HELD] += quantity
         return block
 
     def transfer(
@@ -176,23 +173,19 @@ class Serials:
     ) -> list[Block]:
         """Move the giver's oldest `quantity` serial numbers; returns the blocks as the taker got them, oldest first.
 
-        ValueError, before anything moved, if the giver has title to fewer.
+        ValueError, before anything moved, if the giver has title to fewer or the cause is no transfer's.
         """
         if cause not in (Cause.TRANSFERRED, Cause.TRADED):
-            raise ValueError(f"nothing is {cause} from account to account")
-        taken = self._take(unit, giver, quantity)
+            raise ValueError(f"no transfer is {cause}")
+        taken = self._take(unit, giver, quantity, None)
+
         movement = Movement(cause, giver, taker, sequence, now_ns, reference)
-        is_trade = cause is Cause.TRADED
+        traded = cause == Cause.TRADED
         moved = [
-            Block(
-                unit, block.first, block.last, taker, block.origin, block.title.then(movement),
-                is_trade or block.ever_traded,
-            )
+            replace(block, holder=taker, title=block.title.then(movement), ever_traded=traded or block.ever_traded)
             for block in taken
-        ]  # fmt: skip
-        self._held[taker, unit] += quantity
-        for block in moved:
-            self._put(block)
+        ]
+        self._give(taker, unit, moved)
         return moved
 
     def end(
@@ -205,36 +198,29 @@ class Serials:
         now_ns: int,
         wanted: Callable[[Block], bool] | None = None,
     ) -> list[Block]:
-        """Take a holder's oldest `quantity` serial numbers, of blocks that are `wanted`, out of circulation for good.
+        """Take a holder's oldest `quantity` serial numbers out of circulation for good; returns them, oldest first.
 
-        The cause says how: surrendered, retired or cancelled. Returns the ended blocks, oldest first. ValueError,
-        before anything moved, for another cause and if the holder has title to fewer.
+        The cause says how: surrendered, retired or cancelled. `wanted` says of a held block whether it may be taken.
+        ValueError, before anything moved, if the holder has title to fewer that are wanted or the cause is no end.
         """
         state = BlockState(cause)
+        taken = self._take(unit, holder, quantity, wanted)
+
         movement = Movement(cause, holder, 0, sequence, now_ns)
-        ended = [
-            Block(
-                unit, block.first, block.last, holder, block.origin, block.title.then(movement),
-                block.ever_traded, state,
-            )
-            for block in self._take(unit, holder, quantity, wanted)
-        ]  # fmt: skip
-        self._totals[unit, BlockState.HELD] -= quantity
-        self._totals[unit, state] += quantity
+        ended = [replace(block, title=block.title.then(movement), state=state) for block in taken]
         for block in ended:
-            self.blocks[unit][block.first] = block
+            self.blocks[unit][block.last] = block
+        self.totals[unit, BlockState.HELD] -= quantity
+        self.totals[unit, state] += quantity
         return ended
 
-    def _take(
-        self, unit: int, holder: int, quantity: int, wanted: Callable[[Block], bool] | None = None
-    ) -> list[Block]:
-        """A holder's oldest serial numbers, no longer among the held; the last block is split where needed."""
+    def _take(self, unit: int, holder: int, quantity: int, wanted: Callable[[Block], bool] | None) -> list[Block]:
+        """A holder's oldest wanted serial numbers, which are nobody's until given or ended."""
         if quantity < 0:
             raise ValueError(f"{quantity} t cannot be moved")
         missing = quantity
         taken: list[Block] = []
-        blocks = self.holders.get((holder, unit), SortedDict())
-        for block in filter(wanted, blocks.values()):  # no filter: all
+        for block in filter(wanted, self._held_by(holder, unit)):  # a filter of None passes all
             if missing <= 0:
                 break
             taken.append(block)
@@ -242,59 +228,131 @@ class Serials:
         if missing > 0:
             raise ValueError(f"account {holder} lacks title to {missing} t of unit {unit}")
 
-        self._held[holder, unit] -= quantity
+        self.holdings[holder, unit] -= quantity
+        split = taken.pop() if missing < 0 else None
         for block in taken:
-            del blocks[block.first]
-        if missing < 0:
-            taken[-1], rest = taken[-1].cut(taken[-1].last + missing)
-            self._put(rest)
+            self.holders[holder, unit].remove(block.last)
+        if split is not None:
+            last = split.last + missing
+            taken.append(replace(split, last=last))
+            self.blocks[unit][split.last] = replace(split, first=last + 1)
         return taken
 
-    def _put(self, block: Block) -> None:
-        """Enter a held block where it is looked for."""
-        self.blocks[block.unit][block.first] = block
-        held = self.holders.get((block.holder, block.unit))
+    def _give(self, holder: int, unit: int, given: list[Block]) -> None:
+        """Enter blocks that somebody has come to hold."""
+        held = self.holders.get((holder, unit))
         if held is None:
-            held = self.holders[block.holder, block.unit] = SortedDict()
-        held[block.first] = block
+            held = self.holders[holder, unit] = SortedList()
+        for block in given:
+            self.blocks[unit][block.last] = block
+            held.add(block.last)
+            self.holdings[holder, unit] += block.quantity
+
+    def _held_by(self, holder: int, unit: int) -> Iterator[Block]:
+        held = self.holders.get((holder, unit))
+        return map(self.blocks[unit].__getitem__, held) if held else iter(())
 
     def at(self, unit: int, serial: int) -> Block:
         """The block of a serial number. KeyError if it was never issued."""
         if not 1 <= serial < self.next_serial.get(unit, 1):
             raise KeyError(f"number {serial} of unit {unit} was never issued")
         blocks = self.blocks[unit]
-        block: Block = blocks[next(blocks.irange(maximum=serial, reverse=True))]
+        block: Block = blocks[next(blocks.irange(serial))]
         return block
 
     def history(self, unit: int, serial: int) -> list[Movement]:
         """What happened to a serial number, oldest first. KeyError if it was never issued."""
-        return list(self.at(unit, serial).title)[::-1]
+        return [*self.at(unit, serial).title][::-1]
 
     def of(self, holder: int, unit: int) -> list[Block]:
         """The blocks of a unit that somebody holds, oldest first."""
-        return list(self.holders.get((holder, unit), SortedDict()).values())
+        return list(self._held_by(holder, unit))
 
     def held(self, holder: int, unit: int) -> int:
-        """Tonnes of a unit to which a holder has title."""
-        return self._held[holder, unit]
+        """Tonnes of a unit to which somebody has title."""
+        return self.holdings[holder, unit]
 
     def total(self, unit: int, state: BlockState) -> int:
-        """Tonnes of a unit that are in a state."""
-        return self._totals[unit, state]
+        """Tonnes of a unit in a state."""
+        return self.totals[unit, state]
 
     def ended(self, unit: int) -> int:
         """Tonnes of a unit that were surrendered, retired or cancelled."""
-        return sum(self._totals[unit, state] for state in ENDED)
+        return sum(self.totals[unit, BlockState(cause)] for cause in ENDS)
 
     def __iter__(self) -> Iterator[Block]:
-        """All blocks, by unit and first serial number."""
+        """All blocks, by unit and serial number."""
         for unit in sorted(self.blocks):
             yield from self.blocks[unit].values()
 
     def check(self) -> None:
-        """Assert that the blocks cover every number issued once, and that sums, holders and titles agree with them."""
-        expected: dict[int, int] = {}
+        """Assert that blocks cover every number once, each with a sound title, and that maps and sums agree."""
+        self._check_numbers()
+        self._check_holders()
+        self._check_sums()
+        traded: dict[int, bool] = {}
         for block in self:
-            assert block.first == expected.get(block.unit, 1), "serial numbers overlap or are missing"
-            expected[block.unit] = block.last + 1
-        assert expected == self.next_serial, "serial numbers issued and held disagree"
+            _check_title(block, traded)
+
+    def _check_numbers(self) -> None:
+        for unit, blocks in self.blocks.items():
+            expected = 1
+            for last, block in blocks.items():
+                assert (block.unit, block.last) == (unit, last), "a block is not where it belongs"
+                assert block.first <= block.last, "empty block"
+                assert block.first == expected, "serial numbers overlap or are missing"
+                expected = block.last + 1
+            assert expected == self.next_serial.get(unit), "serial numbers issued and in blocks disagree"
+        assert self.blocks.keys() == self.next_serial.keys(), "serial numbers issued and in blocks disagree"
+
+    def _check_holders(self) -> None:
+        held: dict[tuple[int, int], list[int]] = {}
+        for block in self:
+            if block.state == BlockState.HELD:
+                held.setdefault((block.holder, block.unit), []).append(block.last)
+        found = {key: list(lasts) for key, lasts in self.holders.items() if lasts}
+        assert found == held, "blocks and their holders disagree"
+
+    def _check_sums(self) -> None:
+        holdings: Counter[tuple[int, int]] = Counter()
+        totals: Counter[tuple[int, BlockState]] = Counter()
+        for block in self:
+            totals[block.unit, block.state] += block.quantity
+            if block.state == BlockState.HELD:
+                holdings[block.holder, block.unit] += block.quantity
+        assert holdings == self.holdings, "blocks and the sums of holders disagree"
+        assert totals == self.totals, "blocks and the sums of states disagree"
+
+
+def _check_title(block: Block, traded: dict[int, bool]) -> None:
+    """Assert that a title leads from an issue to the block; `traded` says of links seen before (by id) whether
+    a trade is among their movements."""
+    title: Title | None = block.title
+    unseen: list[Title] = []
+    while title is not None and id(title) not in traded:
+        unseen.append(title)
+        title = title.earlier
+    for title in reversed(unseen):
+        traded[id(title)] = title.movement.cause == Cause.TRADED or traded.get(id(title.earlier), False)
+        _check_link(title)
+    assert block.ever_traded == traded[id(block.title)], "a block is marked as traded and was not, or the reverse"
+    movement = block.title.movement
+    if block.state == BlockState.HELD:
+        assert movement.taker == block.holder, "the holder of a block is not who took it last"
+    else:
+        assert movement.cause.value == block.state.value, "a block did not end as its title says"
+        assert movement.giver == block.holder, "the holder of a block is not who ended it"
+
+
+def _check_link(title: Title) -> None:
+    movement, earlier = title.movement, title.earlier
+    assert (movement.cause == Cause.ISSUED) == (earlier is None), "a title does not begin with its one issue"
+    assert (movement.giver == 0) == (earlier is None), "nobody gave what had been issued"
+    assert (movement.taker == 0) == (movement.cause in ENDS), "what has not ended has no holder, or the reverse"
+    if earlier is None:
+        assert title.depth == 1, "a title is longer than it says"
+    else:
+        assert title.depth == earlier.depth + 1, "a title is not as long as it says"
+        assert movement.giver == earlier.movement.taker, "somebody gave what another had"
+        assert movement.sequence >= earlier.movement.sequence, "a title goes back in time"
+        assert movement.now_ns >= earlier.movement.now_ns, "a title goes back in time"

@@ -331,6 +331,15 @@ class Market:
         """Serial numbers of somebody's allowances, as (first, last)."""
         return ranges(self.exchange.serials.of(self.number(name), self.asset(HBEA)))
 
+    def history(self, serial: int) -> list[str]:
+        """What happened to one of the allowances, oldest first."""
+        said = []
+        for movement in self.exchange.serials.history(self.asset(HBEA), serial):
+            giver = f" from {self._name(movement.giver)}" if movement.giver else ""
+            trade = f" in trade {movement.reference}" if movement.reference else ""
+            said.append(f"{movement.cause}{giver} to {self._name(movement.taker)}{trade}")
+        return said
+
     def band(self) -> tuple[str, str]:
         """Lowest and highest price of the day."""
         listed = self.exchange.instruments.by_symbol[HBEA]

@@ -44,7 +44,7 @@ from matching.ladder import ORDER
 from matching.orders import OrderType, SelfTradePrevention, TimeInForce
 from registry.accounts import ParticipantClass
 from registry.holdings import BALANCE
-from registry.serials import Origin
+from registry.serials import Cause, Origin
 from registry.units import Species
 from tests.exchange.market import HBEA, SECOND, Market, cash, nothing, units
 
@@ -446,6 +446,44 @@ def test_the_digest_changes_with_every_field_of(rows, fields):
         assert market.digest() != digest, name
         column -= 1
     assert market.digest() == digest
+
+
+def title_of_bob(market):
+    return market.exchange.serials, market.asset(HBEA), market.number("bob")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            lambda serials, unit, bob: serials.end(unit, bob, 1, Cause.RETIRED, 9, 9), id="a tonne is retired"
+        ),
+        pytest.param(lambda serials, unit, bob: serials.issue(unit, bob, 1, Origin.FREE, 9, 9), id="a tonne is issued"),
+        pytest.param(lambda serials, unit, bob: serials.transfer(unit, bob, bob, 100, 9, 9), id="traded with oneself"),
+        pytest.param(
+            lambda serials, unit, bob: serials.transfer(unit, bob, bob, 100, 9, 9, Cause.TRANSFERRED),
+            id="moved to oneself",
+        ),
+    ],
+)
+def test_the_digest_changes_with_title(change):
+    market = traders()
+    digest = market.digest()
+    change(*title_of_bob(market))
+
+    assert market.digest() != digest
+
+
+@pytest.mark.parametrize(
+    ("now_ns", "trade"), [pytest.param(10, 1, id="at another time"), pytest.param(9, 2, id="in another trade")]
+)
+def test_the_digest_tells_title_apart_that_moved(now_ns, trade):
+    first, second = traders(), traders()
+    for market, how in ((first, (9, Cause.TRADED, 1)), (second, (now_ns, Cause.TRADED, trade))):
+        serials, unit, bob = title_of_bob(market)
+        serials.transfer(unit, bob, bob, 100, 9, *how)
+
+    assert first.digest() != second.digest()
 
 
 def test_the_digest_forgets_when_and_how_often_one_was_refused():

@@ -16,7 +16,7 @@ from matching import ladder as book_of
 from matching.orders import Side
 from registry.accounts import ParticipantClass
 from registry.holdings import CASH
-from registry.serials import Origin
+from registry.serials import Cause, Origin
 from tests.exchange.market import HBEA, Market, Stake, cash, units
 
 
@@ -105,8 +105,19 @@ def a_trade_is_forgotten(market):
     market.exchange.unsettled_trades = [market.exchange.trades_today()[:0]]
 
 
+def now(market):
+    """The sequence and time of the last command."""
+    return market.exchange.sequence, market.exchange.now_ns
+
+
 def title_moves_and_holdings_do_not(market):
-    market.exchange.serials.transfer(market.asset(HBEA), market.number("bob"), market.number("alice"), 1)
+    serials, bob, alice = market.exchange.serials, market.number("bob"), market.number("alice")
+    serials.transfer(market.asset(HBEA), bob, alice, 1, *now(market))
+
+
+def a_tonne_is_surrendered(market):
+    serials, bob = market.exchange.serials, market.number("bob")
+    serials.end(market.asset(HBEA), bob, 1, Cause.SURRENDERED, *now(market))
 
 
 def holdings_move_and_title_does_not(market):
@@ -115,12 +126,18 @@ def holdings_move_and_title_does_not(market):
 
 
 def a_block_is_lost(market):
-    del market.exchange.serials.holders[market.number("alice"), market.asset(HBEA)][1]
+    market.exchange.serials.blocks[market.asset(HBEA)].popitem()
 
 
 def a_block_has_two_holders(market):
     holders, unit = market.exchange.serials.holders, market.asset(HBEA)
-    holders[market.number("bob"), unit][1] = holders[market.number("alice"), unit][1]
+    holders[market.number("bob"), unit].add(holders[market.number("alice"), unit][0])
+
+
+def a_block_forgets_who_had_it(market):
+    blocks = market.exchange.serials.blocks[market.asset(HBEA)]
+    last, block = blocks.peekitem(0)
+    blocks[last] = msgspec.structs.replace(block, title=block.title.earlier)
 
 
 def the_book_is_crossed(market):
@@ -216,9 +233,12 @@ BREAKS = [
     (a_trade_is_forgotten, invariants.claims_are_owed),
     (title_moves_and_holdings_do_not, invariants.title_equals_holdings),
     (holdings_move_and_title_does_not, invariants.title_equals_holdings),
+    (a_tonne_is_surrendered, invariants.title_equals_holdings),
+    (a_tonne_is_surrendered, TONNES),
     (a_block_is_lost, invariants.title_equals_holdings),
     (a_block_is_lost, invariants.serial_numbers_are_disjoint),
     (a_block_has_two_holders, invariants.serial_numbers_are_disjoint),
+    (a_block_forgets_who_had_it, invariants.serial_numbers_are_disjoint),
     (the_book_is_crossed, invariants.books_are_sound),
     (the_best_price_is_forgotten, invariants.books_are_sound),
     (an_order_is_cut_and_its_level_is_not, invariants.books_are_sound),
@@ -253,7 +273,7 @@ def test_what_is_broken_is_noticed_by_its_check(market, break_it, noticed_by):
     [
         pytest.param(break_it, id=break_it.__name__)
         for break_it, noticed_by in BREAKS
-        if noticed_by not in CONSERVATION and break_it is not nobody_holds_something
+        if noticed_by not in CONSERVATION and break_it not in (nobody_holds_something, a_tonne_is_surrendered)
     ],
 )
 def test_conservation_alone_does_not_notice(market, break_it):
@@ -268,6 +288,13 @@ def test_the_crossed_book_is_noticed_as_such(market):
 
     with pytest.raises(AssertionError, match="the book of HBEA-2025 is crossed"):
         invariants.books_are_sound(market.exchange)
+
+
+def test_what_is_surrendered_in_title_and_in_holding_is_conserved(market):
+    a_tonne_is_surrendered(market)
+    balance(market, "bob", market.asset(HBEA)).available -= 1
+
+    invariants.check(market.exchange)
 
 
 def test_every_check_has_a_way_to_fail():

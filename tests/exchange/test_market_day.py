@@ -491,6 +491,32 @@ def test_settlement_delivers_the_lowest_serial_numbers_first():
     assert market.serials("carol") == [(111, 150)]
 
 
+def test_settlement_writes_each_trade_into_the_title_of_what_it_delivers():
+    market = Market(alice=cash("10000.00"), bob=units(100), carol=units(50) + cash("10000.00"))
+    market.play("bob sells 60 @ 42.00\nalice buys 60 @ 42.00")
+    market.next_day("2026-01-06")
+    market.play("carol sells 1 @ 42.00\nalice buys 1 @ 42.00\nalice sells 20 @ 42.00\ncarol buys 20 @ 42.00")
+    market.next_day("2026-01-07")
+
+    assert market.history(1) == [
+        "issued to bob",
+        "traded from bob to alice in trade 1",
+        "traded from alice to carol in trade 3",
+    ]
+    assert market.history(21) == ["issued to bob", "traded from bob to alice in trade 1"]
+    assert market.history(61) == ["issued to bob"]
+    assert market.history(101) == ["issued to carol", "traded from carol to alice in trade 2"]
+
+
+def test_title_moves_with_the_command_that_settles_and_at_its_time():
+    market = Market(alice=cash("10000.00"), bob=units(100))
+    market.play("bob sells 60 @ 42.00\nalice buys 60 @ 42.00\nclose\nsettle")
+
+    _, delivered = market.exchange.serials.history(market.asset(HBEA), 60)
+    assert [delivered.sequence] == market.receipts
+    assert delivered.now_ns == market.now_ns
+
+
 def test_settlement_delivers_against_payment():
     market = Market(alice=cash("10000.00"), bob=units(100))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00")

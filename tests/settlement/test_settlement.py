@@ -66,9 +66,9 @@ def test_a_trade_with_oneself_delivers_and_receives() -> None:
 
 
 def test_title_moves_trade_by_trade_in_the_order_of_trading(owed: Obligations) -> None:
-    moved: list[tuple[int, int, int, int]] = []
-    move_title(owed, lambda *leg: moved.append(leg))
-    assert moved == [(HBEA, PLANT, MILL, 100), (HBEA, MILL, FUND, 40), (HBCER, FUND, PLANT, 10)]
+    moved: list[tuple[int, int, int, int, int]] = []
+    move_title(owed, np.array([1, 2, 3]), lambda *leg: moved.append(leg))
+    assert moved == [(HBEA, PLANT, MILL, 100, 1), (HBEA, MILL, FUND, 40, 2), (HBCER, FUND, PLANT, 10, 3)]
 
 
 def test_the_batch_in_totals(owed: Obligations) -> None:
