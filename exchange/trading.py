@@ -47,6 +47,7 @@ from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, copied,
 from exchange.sessions import Phase
 from matching import ladder as book_of
 from matching.ladder import (
+    QUEUES,
     at,
     crosses,
     dequeue,
@@ -585,25 +586,36 @@ def lacking_room(desk):
 
 
 @inlined
+def likely_slot(ladder, order_id):
+    """Slot of a resting order; any slot if there is none of this id. Asks no branch: the ids of a batch are mixed."""
+    index = np.uint64(order_id - ladder.pool[0].first_order_id)
+    return at(ladder.slot_of, index if index < np.uint64(ladder.slot_of.size) else np.uint64(0))
+
+
+@inlined
 def look_ahead(desk, commands, index):
-    """Fetch into the cache what the rows to come will touch: first where an order is noted, then it, and who pays."""
+    """Fetch into the cache what the rows to come will touch: first where an order is noted, then it, and who pays.
+
+    What a row asks for is never branched on.
+    """
     if index + 2 * AHEAD >= commands.size:
         return
+    ladder = desk.ladder
     later, sooner = at(commands, index + 2 * AHEAD), at(commands, index + AHEAD)
-    prefetch(desk.ladder.slot_of, later.order_id - desk.ladder.pool[0].first_order_id)
+    prefetch(ladder.slot_of, later.order_id - ladder.pool[0].first_order_id)
+
+    prefetch(ladder.orders, likely_slot(ladder, sooner.order_id))
+    prefetch_cell(desk.balances, sooner.account, CASH)
+
     next_up = at(commands, index + AHEAD // 2)
-    if next_up.kind != PLACE_ORDER:
-        slot = find(desk.ladder, next_up.order_id)
-        look_at(desk.ladder, slot)
-        order = at(desk.ladder.orders, slot)
-        asset = CASH if order.side == BUY else at(desk.instruments, instrument_of(order)).asset
-        prefetch_cell(desk.balances, order.owner, asset)
-    if sooner.kind != PLACE_ORDER:
-        prefetch(desk.ladder.orders, find(desk.ladder, sooner.order_id))
-    elif sooner.side == BUY:
-        prefetch_cell(desk.balances, sooner.account, CASH)
-    elif sooner.instrument < desk.instruments.size:
-        prefetch_cell(desk.balances, sooner.account, at(desk.instruments, sooner.instrument).asset)
+    slot = likely_slot(ladder, next_up.order_id)
+    look_at(ladder, slot)
+    is_new = next_up.kind == PLACE_ORDER
+    number = np.uint64(next_up.instrument) if is_new else np.uint64(at(ladder.orders, slot).queue) // np.uint64(QUEUES)
+    number = min(number, np.uint64(desk.instruments.size - 1))
+    prefetch_cell(desk.balances, next_up.account, at(desk.instruments, number).asset)
+    queue = at(ladder.queues, number * np.uint64(QUEUES) + np.uint64(next_up.side & 1))
+    prefetch(ladder.levels, level_of(queue, next_up.price_ticks))
 
 
 @entry
