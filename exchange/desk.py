@@ -123,7 +123,8 @@ def balance_of(desk, account, asset):
 @inlined
 def backing_of(desk, instrument, account, side):
     """The balance that backs an order of an account."""
-    return balance_of(desk, account, CASH if side == BUY else instrument.asset)
+    asset = instrument.asset
+    return balance_of(desk, account, CASH if side == BUY else asset)
 
 
 @inlined
@@ -140,11 +141,13 @@ def cost(turnover, rate_ppm):
 
 @inlined
 def backing(instrument, side, price_ticks, leaves, turnover):
-    """What an order must have reserved for its leaves: fen of a buyer, tonnes of a seller."""
-    if side == BUY:
-        at_most = turnover + price_ticks * leaves * instrument.fen_per_tick
-        return cost(at_most, instrument.buyer_fee_ppm) - cost(turnover, instrument.buyer_fee_ppm)
-    return leaves
+    """What an order must have reserved for its leaves: fen of a buyer, tonnes of a seller.
+
+    Both are worked out, then one is taken: that costs less than a guess at the next order's side.
+    """
+    at_most = turnover + price_ticks * leaves * instrument.fen_per_tick
+    money = cost(at_most, instrument.buyer_fee_ppm) - cost(turnover, instrument.buyer_fee_ppm)
+    return money if side == BUY else leaves
 
 
 @inlined

@@ -26,10 +26,10 @@ from exchange.desk import (
     TRIGGERED,
     WAITING,
     Desk,
-    backing,
     backing_of,
     backing_of_order,
     balance_of,
+    cost,
     group_of,
     instrument_of,
     laid_out,
@@ -214,12 +214,12 @@ def write_trade(desk, command, instrument, buy, sell, price_ticks, quantity, agg
     trade.instrument = instrument_of(buy)
     trade.aggressor = aggressor
     desk.progress[0].next_trade_id += 1
-    if price_ticks != buy.price_ticks:
-        # The buyer pays less than it had reserved for this fill.
-        leaves = buy.shown + buy.hidden
-        before = backing(instrument, BUY, buy.price_ticks, leaves, buy.turnover)
-        after = backing(instrument, BUY, buy.price_ticks, leaves - quantity, buy.turnover + added)
-        release(balance_of(desk, buy.owner, CASH), before - (added + trade.buyer_fee) - after)
+    # The buyer may pay less than it had reserved for this fill: what it can cost at most has fallen.
+    leaves = buy.shown + buy.hidden
+    before = buy.turnover + buy.price_ticks * leaves * instrument.fen_per_tick
+    after = before - (buy.price_ticks - price_ticks) * quantity * instrument.fen_per_tick
+    rate_ppm = instrument.buyer_fee_ppm
+    release(balance_of(desk, buy.owner, CASH), cost(before, rate_ppm) - cost(after, rate_ppm))
     buy.turnover += added
     sell.turnover += added
     instrument.last_ticks = price_ticks
