@@ -381,6 +381,25 @@ def settle_down(desk, order, price_ticks, queue_index, slot):
 
 
 @inlined
+def rests_at_once(desk, order):
+    """Whether an order that comes in meets nobody and shows all it has: most do, and need not arrive at length."""
+    queue, opposite = at(desk.ladder.queues, order.queue), at(desk.ladder.queues, order.queue ^ 1)
+    lives = order.time_in_force
+    rests = (order.terms & ~np.uint8(POST_ONLY) == 0) & (order.display == 0) & (lives != IOC) & (lives != FOK)
+    return rests and in_window(queue, order.price_ticks) and not crosses(opposite, order.price_ticks)
+
+
+@inlined
+def come_in(desk, slot):
+    """Put an order where it rests, or let it in."""
+    order = at(desk.ladder.orders, slot)
+    if rests_at_once(desk, order):
+        enqueue(desk.ladder, slot, np.int64(order.queue), order.price_ticks)
+    else:
+        let_in(desk, slot)
+
+
+@inlined
 def arrive(desk, command, events, n_events, trades, n_trades):
     """Let the arriving orders trade, then rest or be cancelled; returns (why it stopped, events, trades)."""
     progress = desk.progress[0]
@@ -509,7 +528,7 @@ def place(desk, command, event):
     ladder.pool[0].next_order_id += 1
     set_aside(desk, order)
     emit_about_order(event, ACCEPTED, command, order, order.shown, order.shown, NONE)
-    let_in(desk, slot)
+    come_in(desk, slot)
 
 
 @inlined
@@ -534,7 +553,7 @@ def amend(desk, command, event):
         order.shown = command.quantity
         order.hidden = 0
         desk.progress[0].stop_ticks = new_stop_ticks
-        let_in(desk, slot)
+        come_in(desk, slot)
     set_aside(desk, order)
     emit_about_order(event, AMENDED, command, order, command.quantity, command.quantity, NONE)
     event.priority = KEPT if keeps else LOST
