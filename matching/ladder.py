@@ -424,7 +424,7 @@ def with_price(ladder: Ladder, queue_index: int, price_ticks: int) -> Ladder:
     level = int(queue.origin) + int(queue.sign) * price_ticks
     best, worst = level, level
     if queue.best != NO_LEVEL:
-        *_, last = levels_of(ladder, queue_index)
+        last = int(queue.first) + int(_occupied(ladder.words[int(queue.first) >> 6 : int(queue.end) >> 6])[-1])
         best, worst = min(int(queue.best), level), max(last, level)
     covered = worst - best + 1
     levels = max(FIRST_WINDOW, min(-(-2 * covered // WINDOW_STEP) * WINDOW_STEP, REACH_TICKS))
@@ -469,16 +469,18 @@ def _move(old: Ladder, new: Ladder, queue_index: int, first: int) -> None:
     """Move what a queue holds to where its window begins at level `first`."""
     was, queue = old.queues[queue_index], new.queues[queue_index]
     shift = first - int(queue.first)
+    queue.first = first
+    queue.origin += shift
+    if was.best == NO_LEVEL:
+        return
+    queue.best += shift
     occupied = int(was.first) + _occupied(old.words[int(was.first) >> 6 : int(was.end) >> 6])
     here = occupied + shift
     new.levels[here] = old.levels[occupied]
     np.bitwise_or.at(new.words, here >> 6, np.uint64(1) << (here & 63).astype(np.uint64))
     np.bitwise_or.at(new.summary, here >> 12, np.uint64(1) << (here >> 6 & 63).astype(np.uint64))
-    standing = new.orders["queue"] == queue_index
+    standing = np.flatnonzero(new.orders["queue"] == queue_index)
     new.orders["level"][standing] += np.uint32(shift & 0xFFFFFFFF)
-    queue.first = first
-    queue.origin += shift
-    queue.best += shift if was.best != NO_LEVEL else 0
 
 
 def _occupied(words: type_of_rows) -> type_of_rows:
