@@ -42,6 +42,7 @@ from matching.ladder import (
     free_slot,
     in_window,
     level_of,
+    likely_slot,
     look_at,
     next_occupied,
     out_of_reach,
@@ -209,18 +210,15 @@ def look_ahead(ladder, references, assigned, commands, index):
         return
     sooner, next_up = at(commands, index + AHEAD), at(commands, index + AHEAD // 2)
     if assigned:
-        first = ladder.pool[0].first_order_id
-        prefetch(ladder.slot_of, at(commands, later).order_id - first)
-        if sooner.kind != PLACE_ORDER:
-            prefetch(ladder.orders, find(ladder, sooner.order_id))
-        if next_up.kind != PLACE_ORDER:
-            look_at(ladder, find(ladder, next_up.order_id))
+        prefetch(ladder.slot_of, at(commands, later).order_id - ladder.pool[0].first_order_id)
+        prefetch(ladder.orders, likely_slot(ladder, sooner.order_id))
+        look_at(ladder, likely_slot(ladder, next_up.order_id))
     else:
         prefetch(references.places, home(references, at(commands, later).order_id))
-        if sooner.kind != PLACE_ORDER:
-            prefetch(ladder.orders, at(references.places, home(references, sooner.order_id)).slot)
-        if next_up.kind != PLACE_ORDER:
-            look_at(ladder, at(references.places, home(references, next_up.order_id)).slot)
+        prefetch(ladder.orders, at(references.places, home(references, sooner.order_id)).slot)
+        look_at(ladder, at(references.places, home(references, next_up.order_id)).slot)
+    queue = at(ladder.queues, queue_of(np.uint64(INSTRUMENT), np.uint64(next_up.side & 1)))
+    prefetch(ladder.levels, level_of(queue, next_up.price_ticks))
 
 
 @entry

@@ -57,6 +57,7 @@ from matching.ladder import (
     free_slot,
     in_window,
     level_of,
+    likely_slot,
     look_at,
     next_occupied,
     out_of_reach,
@@ -602,13 +603,6 @@ def lacking_room(desk):
     if pool.next_order_id - pool.first_order_id >= desk.ladder.slot_of.size:
         return NEEDS_IDS
     return DONE
-
-
-@inlined
-def likely_slot(ladder, order_id):
-    """Slot of a resting order; any slot if there is none of this id. Asks no branch: the ids of a batch are mixed."""
-    index = np.uint64(order_id - ladder.pool[0].first_order_id)
-    return at(ladder.slot_of, index if index < np.uint64(ladder.slot_of.size) else np.uint64(0))
 
 
 @inlined

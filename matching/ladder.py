@@ -176,6 +176,13 @@ def find(ladder, order_id):
 
 
 @inlined
+def likely_slot(ladder, order_id):
+    """Slot of a resting order; any slot if there is none of this id. Never branches: the ids of a batch are mixed."""
+    index = np.uint64(order_id - ladder.pool[0].first_order_id)
+    return at(ladder.slot_of, index if index < np.uint64(ladder.slot_of.size) else np.uint64(0))
+
+
+@inlined
 def next_occupied(ladder, level, end):
     """Nearest occupied level from one on, before `end`; NO_LEVEL if none."""
     if level >= end:
