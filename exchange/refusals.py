@@ -46,6 +46,7 @@ LAST_PREVENTION = int(SelfTradePrevention.DECREMENT)
 CLOSED, CONTINUOUS = int(Phase.CLOSED), int(Phase.CONTINUOUS)
 CALL, HALTED = int(Phase.CALL), int(Phase.HALTED)
 SLICES_MAX = (1 << 31) - 1  # tonnes of an iceberg
+NOTHING = np.int64(0)  # is reserved for what is refused
 
 NONE = int(Reason.NONE)
 UNKNOWN_ACCOUNT = int(Reason.UNKNOWN_ACCOUNT)
@@ -236,29 +237,32 @@ def earlier(one, other):
 
 @inlined
 def refuse_order(desk, command):
-    """The first reason against a new order, in the order of `Reason`; NONE if it must be accepted."""
+    """The first reason against a new order, in the order of `Reason`, NONE if it must be accepted; what it needs.
+
+    What it needs is tonnes or fen, to be reserved when it is accepted.
+    """
     if not 0 < command.account < desk.participants.size:
-        return UNKNOWN_ACCOUNT
+        return UNKNOWN_ACCOUNT, NOTHING
     if not 0 < command.instrument < desk.instruments.size:
-        return UNKNOWN_INSTRUMENT
+        return UNKNOWN_INSTRUMENT, NOTHING
     instrument = at(desk.instruments, command.instrument)
     if not at(desk.participants, command.account).may_trade:
-        return MAY_NOT_TRADE
+        return MAY_NOT_TRADE, NOTHING
     if instrument.phase != CONTINUOUS:
         reason = refuse_phase(instrument)
         if reason != NONE:
-            return reason
+            return reason, NOTHING
     if command.side > SELL:
-        return INVALID_SIDE
+        return INVALID_SIDE, NOTHING
     plain = is_plain(instrument, command)
     if not plain:
         reason = refuse_terms(instrument, command)
         if reason != NONE:
-            return reason
+            return reason, NOTHING
     if command.quantity <= 0:
-        return QUANTITY_NOT_POSITIVE
+        return QUANTITY_NOT_POSITIVE, NOTHING
     if instrument.lot != 1 and command.quantity % instrument.lot != 0:
-        return QUANTITY_OFF_LOT
+        return QUANTITY_OFF_LOT, NOTHING
     if plain:
         own = queue_of(np.int64(command.instrument), np.int64(command.side))
         reason = refuse_price(desk, instrument, own, command.price_ticks)
@@ -266,20 +270,21 @@ def refuse_order(desk, command):
         display = np.int64(command.display_quantity)
         fits = 0 < display <= command.quantity <= SLICES_MAX and display % instrument.lot == 0
         if display != 0 and not fits:
-            return INVALID_DISPLAY_QUANTITY
+            return INVALID_DISPLAY_QUANTITY, NOTHING
         reason = refuse_prices(desk, instrument, command)
     if reason != NONE:
-        return reason
+        return reason, NOTHING
     limit_ticks = command.price_ticks if plain else limit_of(desk, command)
     if too_large(instrument, limit_ticks, command.quantity, 0):
-        return AMOUNT_TOO_LARGE
+        return AMOUNT_TOO_LARGE, NOTHING
     if not plain:
         if command.stop_ticks != 0 and is_reached(instrument, command.side, command.stop_ticks):
-            return STOP_ALREADY_REACHED
+            return STOP_ALREADY_REACHED, NOTHING
         if command.post_only and would_trade(desk, instrument, command.instrument, command.side, limit_ticks):
-            return POST_ONLY_WOULD_TRADE
+            return POST_ONLY_WOULD_TRADE, NOTHING
     needed = backing(instrument, command.side, limit_ticks, command.quantity, np.int64(0))
-    return refuse_funds(command.side, needed, backing_of(desk, instrument, command.account, command.side).available)
+    available = backing_of(desk, instrument, command.account, command.side).available
+    return refuse_funds(command.side, needed, available), needed
 
 
 @inlined
@@ -294,27 +299,30 @@ def would_trade(desk, instrument, number, side, limit_ticks):
 
 @inlined
 def refuse_amend(desk, command):
-    """The first reason against an amend; another account's order is as unknown as one that never was."""
+    """The first reason against an amend, and how much more than now must be reserved; it may be less.
+
+    Another account's order is as unknown as one that never was.
+    """
     if not 0 < command.account < desk.participants.size:
-        return UNKNOWN_ACCOUNT
+        return UNKNOWN_ACCOUNT, NOTHING
     slot = find(desk.ladder, command.order_id)
     if slot == 0 or at(desk.ladder.orders, slot).owner != command.account:
-        return UNKNOWN_ORDER
+        return UNKNOWN_ORDER, NOTHING
     order = at(desk.ladder.orders, slot)
     number, side = instrument_of(order), np.int64(order.side)
     instrument = at(desk.instruments, number)
     reason = refuse_phase(instrument)
     if reason != NONE:
-        return reason
+        return reason, NOTHING
     waits, has_limit = order.terms & WAITING != 0, order.terms & NO_LIMIT == 0
     if (not has_limit and command.price_ticks != 0) or (not waits and command.stop_ticks != 0):
-        return CONTRADICTORY_TERMS
+        return CONTRADICTORY_TERMS, NOTHING
     if command.quantity <= 0:
-        return QUANTITY_NOT_POSITIVE
+        return QUANTITY_NOT_POSITIVE, NOTHING
     if command.quantity % instrument.lot != 0:
-        return QUANTITY_OFF_LOT
+        return QUANTITY_OFF_LOT, NOTHING
     if order.display != 0 and command.quantity > SLICES_MAX:
-        return INVALID_DISPLAY_QUANTITY
+        return INVALID_DISPLAY_QUANTITY, NOTHING
     limit, stop = NONE, NONE
     if has_limit:
         limit = refuse_price(desk, instrument, queue_of(number, side), command.price_ticks)
@@ -322,17 +330,17 @@ def refuse_amend(desk, command):
         stop = refuse_price(desk, instrument, stop_queue_of(number, side), np.int64(command.stop_ticks))
     reason = earlier(limit, stop)
     if reason != NONE:
-        return reason
+        return reason, NOTHING
     limit_ticks = command.price_ticks if has_limit else order.price_ticks
     if too_large(instrument, limit_ticks, command.quantity, order.turnover):
-        return AMOUNT_TOO_LARGE
+        return AMOUNT_TOO_LARGE, NOTHING
     if command.stop_ticks != 0 and is_reached(instrument, side, command.stop_ticks):
-        return STOP_ALREADY_REACHED
+        return STOP_ALREADY_REACHED, NOTHING
     if order.terms & POST_ONLY and would_trade(desk, instrument, number, side, limit_ticks):
-        return POST_ONLY_WOULD_TRADE
+        return POST_ONLY_WOULD_TRADE, NOTHING
     needed = backing(instrument, side, limit_ticks, command.quantity, order.turnover)
     more = needed - backing_of_order(instrument, order)
-    return refuse_funds(side, more, backing_of(desk, instrument, order.owner, side).available)
+    return refuse_funds(side, more, backing_of(desk, instrument, order.owner, side).available), more
 
 
 @inlined

@@ -382,20 +382,19 @@ def settle_down(desk, order, price_ticks, queue_index, slot):
 
 
 @inlined
-def rests_at_once(desk, order):
+def rests_at_once(desk, order, own, price_ticks):
     """Whether an order that comes in meets nobody and shows all it has: most do, and need not arrive at length."""
-    queue, opposite = at(desk.ladder.queues, order.queue), at(desk.ladder.queues, order.queue ^ 1)
+    queue, opposite = at(desk.ladder.queues, own), at(desk.ladder.queues, own ^ 1)
     lives = order.time_in_force
     rests = (order.terms & ~np.uint8(POST_ONLY) == 0) & (order.display == 0) & (lives != IOC) & (lives != FOK)
-    return rests and in_window(queue, order.price_ticks) and not crosses(opposite, order.price_ticks)
+    return rests and in_window(queue, price_ticks) and not crosses(opposite, price_ticks)
 
 
 @inlined
-def come_in(desk, slot):
-    """Put an order where it rests, or let it in."""
-    order = at(desk.ladder.orders, slot)
-    if rests_at_once(desk, order):
-        enqueue(desk.ladder, slot, np.int64(order.queue), order.price_ticks)
+def come_in(desk, slot, own, price_ticks):
+    """Put an order into the queue of its side at its limit, if nothing else happens to it; else let it in."""
+    if rests_at_once(desk, at(desk.ladder.orders, slot), own, price_ticks):
+        enqueue(desk.ladder, slot, own, price_ticks)
     else:
         let_in(desk, slot)
 
@@ -494,21 +493,29 @@ def arrive(desk, command, events, n_events, trades, n_trades):
 
 
 @inlined
-def place(desk, command, event):
-    """Accept an order that nothing speaks against: number it, reserve, let it in."""
+def place(desk, command, needed, event):
+    """Accept an order that nothing speaks against: number it, reserve what it needs, let it in."""
     ladder = desk.ladder
     instrument = at(desk.instruments, command.instrument)
+    own = queue_of(np.int64(command.instrument), np.int64(command.side))
     limit_ticks = limit_of(desk, command)
+    order_id = ladder.pool[0].next_order_id
+    ladder.pool[0].next_order_id = order_id + 1
+    reserve(backing_of(desk, instrument, command.account, command.side), needed)
+    emit(
+        event, ACCEPTED, command.sequence, order_id, command.account, command.instrument, command.side,
+        limit_ticks, command.quantity, command.quantity, NONE,
+    )  # fmt: skip
     slot = take_slot(ladder)
     order = at(ladder.orders, slot)
-    order.order_id = ladder.pool[0].next_order_id
+    order.order_id = order_id
     order.price_ticks = limit_ticks
     order.shown = command.quantity
     order.turnover = 0
     order.hidden = 0
     order.display = command.display_quantity
     order.owner = command.account
-    order.queue = queue_of(np.int64(command.instrument), np.int64(command.side))
+    order.queue = own
     order.side = command.side
     order.time_in_force = command.time_in_force
     order.last_day = instrument.today
@@ -525,15 +532,12 @@ def place(desk, command, event):
     elif command.order_type == MARKET:
         order.terms = NO_LIMIT
     desk.progress[0].stop_ticks = command.stop_ticks
-    ladder.slot_of[np.uint64(order.order_id - ladder.pool[0].first_order_id)] = slot
-    ladder.pool[0].next_order_id += 1
-    set_aside(desk, order)
-    emit_about_order(event, ACCEPTED, command, order, order.shown, order.shown, NONE)
-    come_in(desk, slot)
+    ladder.slot_of[np.uint64(order_id - ladder.pool[0].first_order_id)] = slot
+    come_in(desk, slot, own, limit_ticks)
 
 
 @inlined
-def amend(desk, command, event):
+def amend(desk, command, more, event):
     """Give an order another price or quantity: less of it at the same price keeps its place, else it arrives anew."""
     ladder = desk.ladder
     slot = find(ladder, command.order_id)
@@ -545,7 +549,11 @@ def amend(desk, command, event):
     leaves = order.shown + order.hidden
     keeps = limit_ticks == order.price_ticks and new_stop_ticks == stop_ticks and command.quantity < leaves
 
-    give_back(desk, order)
+    instrument = at(desk.instruments, instrument_of(order))
+    reserve(backing_of(desk, instrument, order.owner, order.side), more)
+    emit_about_order(event, AMENDED, command, order, command.quantity, command.quantity, NONE)
+    event.price_ticks = limit_ticks
+    event.priority = KEPT if keeps else LOST
     if keeps:
         decrease(ladder, order, leaves - command.quantity)
     else:
@@ -554,10 +562,7 @@ def amend(desk, command, event):
         order.shown = command.quantity
         order.hidden = 0
         desk.progress[0].stop_ticks = new_stop_ticks
-        come_in(desk, slot)
-    set_aside(desk, order)
-    emit_about_order(event, AMENDED, command, order, command.quantity, command.quantity, NONE)
-    event.priority = KEPT if keeps else LOST
+        come_in(desk, slot, queue_of(instrument_of(order), np.int64(order.side)), limit_ticks)
 
 
 @inlined
@@ -648,7 +653,7 @@ def run(arrays, commands, start, events, trades):
         if progress.arriving == 0:
             event = at(events, n_events)
             if command.kind == PLACE_ORDER:
-                reason = refuse_order(desk, command)
+                reason, needed = refuse_order(desk, command)
                 if reason != NONE:
                     emit_about_command(event, REFUSED, command, 0, reason)
                     n_events += 1
@@ -656,7 +661,7 @@ def run(arrays, commands, start, events, trades):
                 lacking = lacking_room(desk)
                 if lacking != DONE:
                     return lacking, index, n_events, n_trades
-                place(desk, command, event)
+                place(desk, command, needed, event)
             elif command.kind == CANCEL_ORDER:
                 reason = refuse_cancel(desk, command)
                 if reason != NONE:
@@ -664,11 +669,11 @@ def run(arrays, commands, start, events, trades):
                 else:
                     cancel(desk, command, find(desk.ladder, command.order_id), event, BY_REQUEST)
             elif command.kind == AMEND_ORDER:
-                reason = refuse_amend(desk, command)
+                reason, more = refuse_amend(desk, command)
                 if reason != NONE:
                     emit_about_command(event, AMEND_REFUSED, command, command.order_id, reason)
                 else:
-                    amend(desk, command, event)
+                    amend(desk, command, more, event)
             elif command.kind == CANCEL_ORDERS:
                 reason = refuse_cancel_all(desk, command)
                 if reason == NONE:
