@@ -177,7 +177,10 @@ def find(ladder, order_id):
 
 @inlined
 def likely_slot(ladder, order_id):
-    """Slot of a resting order; any slot if there is none of this id. Never branches: the ids of a batch are mixed."""
+    """Slot of a resting order, to look ahead; any slot if there is none of this id.
+
+    Unlike `find` it does not branch: half the rows of a batch name no order, and the machine can't guess which.
+    """
     index = np.uint64(order_id - ladder.pool[0].first_order_id)
     return at(ladder.slot_of, index if index < np.uint64(ladder.slot_of.size) else np.uint64(0))
 
@@ -431,8 +434,7 @@ def with_price(ladder: Ladder, queue_index: int, price_ticks: int) -> Ladder:
     level = int(queue.origin) + int(queue.sign) * price_ticks
     best, worst = level, level
     if queue.best != NO_LEVEL:
-        last = int(queue.first) + int(_occupied(ladder.words[int(queue.first) >> 6 : int(queue.end) >> 6])[-1])
-        best, worst = min(int(queue.best), level), max(last, level)
+        best, worst = min(int(queue.best), level), max(int(_occupied_in(ladder, queue)[-1]), level)
     covered = worst - best + 1
     levels = max(FIRST_WINDOW, min(-(-2 * covered // WINDOW_STEP) * WINDOW_STEP, REACH_TICKS))
     if int(ladder.queues["end"].max()) + levels > ladder.levels.size:
@@ -481,7 +483,7 @@ def _move(old: Ladder, new: Ladder, queue_index: int, first: int) -> None:
     if was.best == NO_LEVEL:
         return
     queue.best += shift
-    occupied = int(was.first) + _occupied(old.words[int(was.first) >> 6 : int(was.end) >> 6])
+    occupied = _occupied_in(old, was)
     here = occupied + shift
     new.levels[here] = old.levels[occupied]
     np.bitwise_or.at(new.words, here >> 6, np.uint64(1) << (here & 63).astype(np.uint64))
@@ -496,6 +498,12 @@ def _occupied(words: type_of_rows) -> type_of_rows:
     levels = full[:, np.newaxis] * 64 + np.arange(64)
     occupied: type_of_rows = levels[_bits_of(words[full]).reshape(-1, 64) != 0]
     return occupied
+
+
+def _occupied_in(ladder: Ladder, queue: Any) -> type_of_rows:
+    """The occupied levels of a queue's window, best price first."""
+    first, end = int(queue.first), int(queue.end)
+    return first + _occupied(ladder.words[first >> 6 : end >> 6])
 
 
 # ---------------------------------------------------------------- reading
@@ -528,9 +536,7 @@ def orders_at(ladder: Ladder, level: int) -> Iterator[Any]:
 
 def levels_of(ladder: Ladder, queue_index: int) -> Iterator[int]:
     """The occupied levels of a queue, best price first."""
-    first, end = int(ladder.queues[queue_index].first), int(ladder.queues[queue_index].end)
-    for level in _occupied(ladder.words[first >> 6 : end >> 6]).tolist():
-        yield first + level
+    yield from _occupied_in(ladder, ladder.queues[queue_index]).tolist()
 
 
 def depth(ladder: Ladder, queue_index: int) -> list[tuple[int, int]]:
