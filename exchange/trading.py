@@ -4,10 +4,11 @@ It composes the kernels of `matching.ladder` (the book), `registry.holdings` (th
 `settlement.fees` and `matching.pricing`, and is entered once per batch. The readable specification of what
 it must do is the plain exchange in `tests/plain.py`.
 
-An order is a slot of the ladder from its arrival to its end. What a command lets in is *arriving*: it trades,
-then rests or is cancelled. Stop orders whose price its trades reached queue up behind it and arrive one
-after the other: first the buy stops it reached, the lowest stop price first, then the sell stops, the
-highest first, equal prices by time; stops that these reach queue up at the end.
+An order is a slot of the ladder from its arrival to its end. Most orders meet nobody and rest at once; any
+other that a command lets in is *arriving*: it trades, then rests or is cancelled. Stop orders whose price its
+trades reached queue up behind it and arrive one after the other: first the buy stops it reached, the lowest
+stop price first, then the sell stops, the highest first, equal prices by time; stops that these reach queue
+up at the end.
 
 The loop stops where an array may lack room, in the middle of an arrival too, and says which; the caller
 makes room and calls again (:class:`TradingPath`). Making room never changes what is decided.
@@ -614,7 +615,8 @@ def lacking_room(desk):
 def look_ahead(desk, commands, index):
     """Fetch into the cache what the rows to come will touch: first where an order is noted, then it, and who pays.
 
-    What a row asks for is never branched on.
+    Nothing here depends on what a row asks for, since the machine can't guess that: one that places an order
+    looks at any order, one that names an order at the level of any price.
     """
     if index + 2 * AHEAD >= commands.size:
         return
@@ -632,8 +634,8 @@ def look_ahead(desk, commands, index):
     number = np.uint64(next_up.instrument) if is_new else np.uint64(at(ladder.orders, slot).queue) // np.uint64(QUEUES)
     number = min(number, np.uint64(desk.instruments.size - 1))
     prefetch_cell(desk.balances, next_up.account, at(desk.instruments, number).asset)
-    queue = at(ladder.queues, number * np.uint64(QUEUES) + np.uint64(next_up.side & 1))
-    prefetch(ladder.levels, level_of(queue, next_up.price_ticks))
+    own = at(ladder.queues, queue_of(number, np.uint64(next_up.side & 1)))
+    prefetch(ladder.levels, level_of(own, next_up.price_ticks))
 
 
 @entry
@@ -649,6 +651,8 @@ def run(arrays, commands, start, events, trades):
         if n_events + ROOM > events.size:
             return NEEDS_EVENTS, index, n_events, n_trades
         look_ahead(desk, commands, index)
+        prefetch(events, n_events + 2 * AHEAD)
+        prefetch(trades, n_trades + 2)
         command = at(commands, index)
         if progress.arriving == 0:
             event = at(events, n_events)
