@@ -134,6 +134,13 @@ def group_of(desk, account):
 
 
 @inlined
+def want(desk, instrument, account, side, tonnes):
+    """A buy order may bring its account so many tonnes more, or fewer: allowances count in its position."""
+    counts = instrument.counts != 0 and side == BUY
+    at(desk.participants, account).position += np.int64(tonnes) if counts else np.int64(0)
+
+
+@inlined
 def cost(turnover, rate_ppm):
     """Fen that a buyer of this turnover pays, the fee included."""
     return turnover + fee(turnover, rate_ppm)

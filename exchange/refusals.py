@@ -72,6 +72,7 @@ PRICE_OUT_OF_RANGE = int(Reason.PRICE_OUT_OF_RANGE)
 AMOUNT_TOO_LARGE = int(Reason.AMOUNT_TOO_LARGE)
 STOP_ALREADY_REACHED = int(Reason.STOP_ALREADY_REACHED)
 POST_ONLY_WOULD_TRADE = int(Reason.POST_ONLY_WOULD_TRADE)
+POSITION_LIMIT = int(Reason.POSITION_LIMIT)
 INSUFFICIENT_CASH = int(Reason.INSUFFICIENT_CASH)
 INSUFFICIENT_UNITS = int(Reason.INSUFFICIENT_UNITS)
 
@@ -157,6 +158,14 @@ def refuse_funds(side, needed, available):
     if needed <= available:
         return NONE
     return INSUFFICIENT_CASH if side == BUY else INSUFFICIENT_UNITS
+
+
+@inlined
+def refuse_position(desk, instrument, account, side, more):
+    """Nobody may come to hold more allowances than the limit, with all that its orders may bring (A.9)."""
+    holder = at(desk.participants, account)
+    passes = (instrument.counts != 0) & (side == BUY) & (more > 0) & (holder.position + more > holder.position_limit)
+    return POSITION_LIMIT if passes else NONE
 
 
 # ---------------------------------------------------------------- a new order
@@ -282,6 +291,9 @@ def refuse_order(desk, command):
             return STOP_ALREADY_REACHED, NOTHING
         if command.post_only and would_trade(desk, instrument, command.instrument, command.side, limit_ticks):
             return POST_ONLY_WOULD_TRADE, NOTHING
+    reason = refuse_position(desk, instrument, command.account, command.side, command.quantity)
+    if reason != NONE:
+        return reason, NOTHING
     needed = backing(instrument, command.side, limit_ticks, command.quantity, np.int64(0))
     available = backing_of(desk, instrument, command.account, command.side).available
     return refuse_funds(command.side, needed, available), needed
@@ -323,21 +335,24 @@ def refuse_amend(desk, command):
         return QUANTITY_OFF_LOT, NOTHING
     if order.display != 0 and command.quantity > SLICES_MAX:
         return INVALID_DISPLAY_QUANTITY, NOTHING
+    limit_ticks = command.price_ticks if has_limit and command.price_ticks != 0 else order.price_ticks
     limit, stop = NONE, NONE
     if has_limit:
-        limit = refuse_price(desk, instrument, queue_of(number, side), command.price_ticks)
+        limit = refuse_price(desk, instrument, queue_of(number, side), limit_ticks)
     if command.stop_ticks != 0:
         stop = refuse_price(desk, instrument, stop_queue_of(number, side), np.int64(command.stop_ticks))
     reason = earlier(limit, stop)
     if reason != NONE:
         return reason, NOTHING
-    limit_ticks = command.price_ticks if has_limit else order.price_ticks
     if too_large(instrument, limit_ticks, command.quantity, order.turnover):
         return AMOUNT_TOO_LARGE, NOTHING
     if command.stop_ticks != 0 and is_reached(instrument, side, command.stop_ticks):
         return STOP_ALREADY_REACHED, NOTHING
     if order.terms & POST_ONLY and would_trade(desk, instrument, number, side, limit_ticks):
         return POST_ONLY_WOULD_TRADE, NOTHING
+    reason = refuse_position(desk, instrument, order.owner, side, command.quantity - order.shown - order.hidden)
+    if reason != NONE:
+        return reason, NOTHING
     needed = backing(instrument, side, limit_ticks, command.quantity, order.turnover)
     more = needed - backing_of_order(instrument, order)
     return refuse_funds(side, more, backing_of(desk, instrument, order.owner, side).available), more

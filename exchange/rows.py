@@ -53,7 +53,7 @@ COMMAND = _records(
         ("sequence", "i8"),  # order of commands, from 1, stamped by the engine
         ("now_ns", "i8"),  # stamped by the engine
         ("order_id", "i8"),  # CANCEL_ORDER, AMEND_ORDER: which; in a foreign flow the external reference
-        ("price_ticks", "i8"),  # limit; 0 of a market or stop order
+        ("price_ticks", "i8"),  # limit; 0 of a market or stop order; of an amend 0: as it was
         ("quantity", "i8"),  # of an amend: the new leaves
         ("account", "u4"),
         ("stop_ticks", "i4"),  # stop price of a stop or stop-limit order; of an amend 0: as it was

@@ -35,6 +35,7 @@ from exchange.desk import (
     instrument_of,
     laid_out,
     new_desk,
+    want,
 )
 from exchange.reasons import Reason
 from exchange.refusals import (
@@ -162,6 +163,7 @@ def give_back(desk, order):
     """What an order had reserved for its leaves is available again."""
     instrument = at(desk.instruments, instrument_of(order))
     release(backing_of(desk, instrument, order.owner, order.side), backing_of_order(instrument, order))
+    want(desk, instrument, order.owner, order.side, -(order.shown + order.hidden))
 
 
 @inlined
@@ -225,6 +227,8 @@ def write_trade(desk, command, instrument, buy, sell, price_ticks, quantity, agg
     buy.turnover += added
     sell.turnover += added
     instrument.last_ticks = price_ticks
+    if instrument.counts:
+        at(desk.participants, sell.owner).position -= quantity  # the buyer wanted before what it has now
     oblige(desk, instrument, trade, added)
 
 
@@ -299,6 +303,7 @@ def set_aside(desk, order):
     """Reserve what an order needs for its leaves."""
     instrument = at(desk.instruments, instrument_of(order))
     reserve(backing_of(desk, instrument, order.owner, order.side), backing_of_order(instrument, order))
+    want(desk, instrument, order.owner, order.side, order.shown + order.hidden)
 
 
 @njit(_nrt=False)
@@ -503,6 +508,7 @@ def place(desk, command, needed, event):
     order_id = ladder.pool[0].next_order_id
     ladder.pool[0].next_order_id = order_id + 1
     reserve(backing_of(desk, instrument, command.account, command.side), needed)
+    want(desk, instrument, command.account, command.side, command.quantity)
     emit(
         event, ACCEPTED, command.sequence, order_id, command.account, command.instrument, command.side,
         limit_ticks, command.quantity, command.quantity, NONE,
@@ -546,12 +552,13 @@ def amend(desk, command, more, event):
     waits, has_limit = order.terms & WAITING != 0, order.terms & NO_LIMIT == 0
     stop_ticks = price_of(at(ladder.queues, order.queue), np.int64(order.level)) if waits else np.int64(0)
     new_stop_ticks = np.int64(command.stop_ticks) if command.stop_ticks else stop_ticks
-    limit_ticks = command.price_ticks if has_limit else order.price_ticks
+    limit_ticks = command.price_ticks if has_limit and command.price_ticks != 0 else order.price_ticks
     leaves = order.shown + order.hidden
     keeps = limit_ticks == order.price_ticks and new_stop_ticks == stop_ticks and command.quantity < leaves
 
     instrument = at(desk.instruments, instrument_of(order))
     reserve(backing_of(desk, instrument, order.owner, order.side), more)
+    want(desk, instrument, order.owner, order.side, command.quantity - leaves)
     emit_about_order(event, AMENDED, command, order, command.quantity, command.quantity, NONE)
     event.price_ticks = limit_ticks
     event.priority = KEPT if keeps else LOST
@@ -804,6 +811,7 @@ def carry_over(arrays, before, command, start, events):
             number = instrument_of(order)
             instrument, was = at(desk.instruments, number), at(before, number)
             release(backing_of(desk, instrument, order.owner, order.side), backing_of_order(was, order))
+            want(desk, instrument, order.owner, order.side, -(order.shown + order.hidden))
             reason = still_valid(desk, order, instrument)
             if reason == NONE:
                 set_aside(desk, order)

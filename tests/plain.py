@@ -203,8 +203,23 @@ class PlainExchange:
         yield Reason.STOP_ALREADY_REACHED, is_new_stop and book.is_reached(order)
         continuous = self.phase_of(order.listing.number) == Phase.CONTINUOUS
         yield Reason.POST_ONLY_WOULD_TRADE, order.post_only and continuous and book.would_trade(order)
+        yield Reason.POSITION_LIMIT, order.side == Side.BUY and self.passes_limit(order)
         lacking = Reason.INSUFFICIENT_CASH if order.side == Side.BUY else Reason.INSUFFICIENT_UNITS
         yield lacking, not self.can_back(order)
+
+    def passes_limit(self, order: Placed) -> bool:
+        """Whether an order of allowances, new or amended, may bring its account above its position limit."""
+        limit = self.rules.positions.covered_beyond  # nobody here was allocated anything
+        more = order.leaves - (self.placed[order.order_id].leaves if order.order_id else 0)
+        return limit is not None and more > 0 and self.position(order.account) + more > limit
+
+    def position(self, account: int) -> int:
+        """What an account has of all allowances, less what it has sold, plus what its buy orders may still bring."""
+        assets = {listing.asset for listing in self.listings.values()}
+        balances = [self.balances[account, asset] for asset in assets]
+        held = sum(balance.available + balance.reserved + balance.incoming for balance in balances)
+        sold = sum(quantity for _, _, seller, _, _, quantity in self.owed if seller == account)
+        return held - sold + sum(o.leaves for o in self.live() if o.account == account and o.side == Side.BUY)
 
     def against_cancel(self, c: Command) -> Faults:
         """The reasons against a cancel."""
@@ -278,8 +293,8 @@ class PlainExchange:
     @staticmethod
     def amended_ticks(c: Command, order: Placed) -> tuple[int, int]:
         """Limit and stop price that an amend asks for."""
-        price_ticks = order.price_ticks if order.order_type == OrderType.STOP else c.price_ticks
-        return price_ticks, c.stop_ticks or order.stop_ticks
+        is_stop = order.order_type == OrderType.STOP
+        return order.price_ticks if is_stop else c.price_ticks or order.price_ticks, c.stop_ticks or order.stop_ticks
 
     def named(self, c: Command) -> Placed | None:
         """The order that a command names, if it rests or waits and is the account's own."""

@@ -63,7 +63,7 @@ async def amend(order_id: int, amendment: Amendment, gateway: TheGateway) -> Ord
     command = amend_order(
         account=account,
         order_id=order_id,
-        price_ticks=_ticks(listed, amendment.price or present.price),
+        price_ticks=_ticks(listed, amendment.price),
         leaves=amendment.quantity,
         stop_ticks=_stop_ticks(listed, amendment.stop_price),
     )
@@ -140,7 +140,7 @@ def _owner(gateway: Gateway, order_id: int, account_id: str) -> int:
 
 
 def _ticks(listed: Instrument, price: str | None) -> int:
-    """A price in ticks; 0, which is none in a row, only if none is named."""
+    """A price in ticks; 0, which a row takes for none, or for as it was, only if none is named."""
     if price is None:
         return 0
     ticks = listed.ticks(price)

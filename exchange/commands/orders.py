@@ -43,7 +43,7 @@ def place_order(
 
 
 def amend_order(account: int, order_id: int, price_ticks: int, leaves: int, stop_ticks: int = 0) -> Command:
-    """Give an order another price or quantity; `stop_ticks` 0 leaves a stop price as it is."""
+    """Give an order another price or quantity; a limit or stop price of 0 stays as it is."""
     return Command(
         row_of(
             CommandKind.AMEND_ORDER,

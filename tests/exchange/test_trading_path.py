@@ -54,6 +54,7 @@ from matching.book import Order
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from registry import holdings
 from registry.accounts import ParticipantClass, Right
+from registry.rules import PositionRules
 from registry.serials import Origin
 from registry.units import Species
 from tests import plain
@@ -99,13 +100,21 @@ ODD = msgspec.structs.replace(
 class Setting:
     """How a market begins. Cash in fen, units in tonnes; `room` is for slots, ids and events at first."""
 
-    rules: RuleSet
+    region: RuleSet
     traders: int
     opening_ticks: tuple[int, ...]  # of each instrument; 0: by the rule set
     cash: int
     units: int
     room: tuple[int, int, int] = (1024, 4096, 8192)
     owners: int = 99  # beneficial owners, to whom the traders belong in turn
+    limit: int | None = None  # of a position, tonnes; None: the region's own
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules of the region, perhaps with another position limit."""
+        if self.limit is None:
+            return self.region
+        return msgspec.structs.replace(self.region, positions=PositionRules(covered_beyond=self.limit))
 
     def founding(self) -> Iterator[Control]:
         for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
@@ -267,7 +276,7 @@ class Twins:
         assert self.exchange.phase == self.plain.phase
         assets = len(self.exchange.units) + 1
         for account, held in enumerate(desk.balances.tolist()):
-            for asset, (available, reserved, incoming, _, unsettled) in enumerate(held[:assets]):
+            for asset, (available, reserved, incoming, *_, unsettled) in enumerate(held[:assets]):
                 expected = self.plain.balances[account, asset]
                 assert available == expected.available, (account, asset)
                 assert reserved == expected.reserved, (account, asset)
@@ -326,14 +335,18 @@ def place(account: int, side: Side, price_ticks: int, quantity: int, instrument:
 def settings_of_markets(draw: st.DrawFn) -> Setting:
     rules = draw(st.sampled_from([HUBEI, GENERIC, ODD, EARLY]))
     openings = st.sampled_from([CLOSE_TICKS] if rules.price_bands else [CLOSE_TICKS, 0])
+    opening_ticks = tuple(draw(st.lists(openings, min_size=1, max_size=2)))
+    units = draw(st.sampled_from([60, 500])) * rules.lot
+    room_to_buy = draw(st.sampled_from([None, None, None, -1, 0, 12, 40]))
     return Setting(
         rules,
         traders=draw(st.integers(2, 4)),
-        opening_ticks=tuple(draw(st.lists(openings, min_size=1, max_size=2))),
+        opening_ticks=opening_ticks,
         cash=draw(st.sampled_from([4_000_000, 20_000_000, 1 << 50])),
-        units=draw(st.sampled_from([60, 500])) * rules.lot,
+        units=units,
         room=draw(st.sampled_from([(1, 1, 4), (2, 3, 8), (1024, 4096, 8192)])),
         owners=draw(st.sampled_from([2, 3, 99])),
+        limit=None if room_to_buy is None else units * len(opening_ticks) + room_to_buy * rules.lot,
     )
 
 
@@ -464,7 +477,7 @@ def told(setting: Setting, taken: list[Step]) -> str:
     names = {
         id(rules): name for name, rules in (("HUBEI", HUBEI), ("GENERIC", GENERIC), ("ODD", ODD), ("EARLY", EARLY))
     }
-    rules = names[id(setting.rules)]
+    rules = names[id(setting.region)]
     fields = ", ".join(f"{name}={getattr(setting, name)!r}" for name in list(Setting.__dataclass_fields__)[1:])
     return "\n".join(["play(", f"    Setting({rules}, {fields}),", *lines, ")"])
 
