@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from api import problems
 from api.feed import Feed
 from api.gateway import Gateway
-from api.routers import accounts, market, orders, stream
+from api.routers import accounts, compliance, credits, emissions, market, orders, registry, stream
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings in CNY per tonne, quantities
@@ -23,6 +23,10 @@ The stream is a WebSocket at `/v1/stream`: send
 `seq` on, each later one has its `seq` and the `prev_seq` of the message before it. The first of `book.l3` has
 the orders of the book, each later one an order as the book shows it from now on: `added` at the back of its
 price's queue, where it may have stood before, `reduced` in its place, or `removed`.
+
+Roles: there is no authentication yet. Who asks is named in the body (`by`, or the account that acts for itself), and
+what it may do follows from the class of the participant and the status of its account: `GET /v1/roles`. Whoever lacks
+the right is refused with `not_permitted` (403).
 """
 
 
@@ -38,7 +42,17 @@ def make_app(gateway: Gateway) -> FastAPI:
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     # Orders first: the router tries routes in turn.
-    for router in (orders.router, market.router, accounts.router, market.operator, stream.router):
+    for router in (
+        orders.router,
+        market.router,
+        accounts.router,
+        market.operator,
+        registry.router,
+        compliance.router,
+        emissions.router,
+        credits.router,
+        stream.router,
+    ):
         app.include_router(router)
     problems.install(app)
 

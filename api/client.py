@@ -18,6 +18,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from api import schemas
+from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
@@ -42,7 +43,24 @@ class ApiError(Exception):
         return self.code == CONNECTION_LOST or self.status in (500, 503)
 
 
-class AsyncClient:
+class NotSent(Exception):
+    """A request that a dry run did not send."""
+
+    def __init__(self, method: str, path: str, body: str) -> None:
+        super().__init__(f"{method} {path} {body}".strip())
+        self.method = method
+        self.path = path
+        self.body = body  # JSON, or empty
+
+
+class DryRun(httpx.AsyncBaseTransport):
+    """A way to the exchange on which nothing is sent: NotSent says what would have been."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        raise NotSent(request.method, request.url.raw_path.decode(), (await request.aread()).decode())
+
+
+class AsyncClient(RegistryCalls):
     """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
 
     def __init__(
@@ -198,13 +216,20 @@ class AsyncClient:
         name: str,
         participant_class: ClassName = "covered_enterprise",
         beneficial_owner: str | None = None,
+        region: str = "",
+        approved: bool = True,
     ) -> schemas.AccountView:
-        """Open an account; those that name the same beneficial owner do not trade with one another."""
+        """Open an account; those that name the same beneficial owner do not trade with one another.
+
+        One that is not approved is pending until its status changes.
+        """
         body = {
             "account_id": account_id,
             "name": name,
             "participant_class": participant_class,
             "beneficial_owner": beneficial_owner,
+            "region": region,
+            "approved": approved,
         }
         return await self._one("POST", "/v1/accounts", schemas.AccountView, json=body)
 

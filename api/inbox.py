@@ -65,11 +65,15 @@ class Inbox:
 
     async def ask(self, command: Control) -> Event:
         """Hand in a command off the trading path and wait for its event. Problem if it is refused."""
-        event = (await self.offer(control(command))).event
-        assert event is not None, "every control command has an event"
-        if isinstance(event, CommandRefused):
-            raise Problem.of(Refused(event.reason, event.detail))
-        return event
+        return (await self.ask_numbered(command))[1]
+
+    async def ask_numbered(self, command: Control) -> tuple[int, Event]:
+        """Likewise, with the command's sequence number."""
+        answer = await self.offer(control(command))
+        assert answer.event is not None, "every control command has an event"
+        if isinstance(answer.event, CommandRefused):
+            raise Problem.of(Refused(answer.event.reason, answer.event.detail))
+        return answer.sequence, answer.event
 
     async def consume(self) -> None:
         """Take, journal, apply, answer; until the inbox is closed or broken."""

@@ -3,7 +3,7 @@
 | kind      | found by             | status                        | code                                      |
 |-----------|----------------------|-------------------------------|-------------------------------------------|
 | malformed | schemas              | 422 (400 if not JSON at all)  | malformed_json, invalid_request           |
-| refused   | the exchange         | 404, 409 or 422 by reason     | the reason's name (`exchange.reasons`)    |
+| refused   | the exchange         | 403, 404, 409, 422 by reason  | the reason's name (`exchange.reasons`)    |
 | overload  | the inbox            | 503 with Retry-After          | inbox_full                                |
 | broken    | journal, invariants  | 500, and the process stops    | journal_unwritable, internal_error        |
 """
@@ -20,26 +20,83 @@ from exchange.reasons import Reason, Refused
 
 MEDIA_TYPE = "application/problem+json"
 
-_NOT_FOUND = {Reason.UNKNOWN_ACCOUNT, Reason.UNKNOWN_INSTRUMENT, Reason.UNKNOWN_UNIT, Reason.UNKNOWN_ORDER}
-_CONFLICT = {  # as things stand now
-    Reason.ACCOUNT_EXISTS,
-    Reason.INSTRUMENT_EXISTS,
-    Reason.ALREADY_FOUNDED,
-    Reason.MARKET_CLOSED,
-    Reason.MARKET_HALTED,
-    Reason.ALREADY_HALTED,
-    Reason.NOT_HALTED,
-    Reason.WRONG_PHASE,
-    Reason.NOT_IN_CALL,
-    Reason.STOP_ALREADY_REACHED,
-    Reason.POST_ONLY_WOULD_TRADE,
-    Reason.DAY_NOT_SETTLED,
-    Reason.DAY_ALREADY_SETTLED,
-    Reason.DATE_NOT_LATER,
-    Reason.CLIENT_ORDER_ID_USED,
-    Reason.INSUFFICIENT_CASH,
-    Reason.INSUFFICIENT_UNITS,
+# 404: it is not there. 403: not to you. 409: not as things stand now. 422: not like this, whatever stands.
+_STATUS: dict[int, tuple[Reason, ...]] = {
+    404: (
+        Reason.UNKNOWN_ACCOUNT,
+        Reason.UNKNOWN_INSTRUMENT,
+        Reason.UNKNOWN_UNIT,
+        Reason.UNKNOWN_ORDER,
+        Reason.UNKNOWN_PERIOD,
+        Reason.UNKNOWN_REPORT,
+        Reason.UNKNOWN_FACTOR,
+        Reason.UNKNOWN_SURRENDER,
+        Reason.UNKNOWN_LOCK,
+        Reason.UNKNOWN_METHODOLOGY,
+        Reason.UNKNOWN_PROJECT,
+        Reason.UNKNOWN_REDUCTION,
+    ),
+    403: (Reason.NOT_PERMITTED, Reason.MAY_NOT_TRADE, Reason.SAME_VERIFIER),
+    409: (
+        Reason.ACCOUNT_EXISTS,
+        Reason.INSTRUMENT_EXISTS,
+        Reason.PERIOD_EXISTS,
+        Reason.FACTOR_EXISTS,
+        Reason.METHODOLOGY_EXISTS,
+        Reason.PROJECT_EXISTS,
+        Reason.ALREADY_FOUNDED,
+        Reason.MARKET_CLOSED,
+        Reason.MARKET_HALTED,
+        Reason.WRONG_PHASE,
+        Reason.WRONG_STATE,
+        Reason.TOO_EARLY,
+        Reason.TOO_LATE,
+        Reason.DAY_NOT_SETTLED,
+        Reason.DAY_ALREADY_SETTLED,
+        Reason.DATE_NOT_LATER,
+        Reason.CLIENT_ORDER_ID_USED,
+        Reason.ALREADY_HALTED,
+        Reason.NOT_HALTED,
+        Reason.NOT_IN_CALL,
+        Reason.NOT_COVERED,
+        Reason.NO_BASIS,
+        Reason.ALREADY_CREDITED,
+        Reason.ORDER_EXISTS,
+        Reason.STOP_ALREADY_REACHED,
+        Reason.POST_ONLY_WOULD_TRADE,
+        Reason.POSITION_LIMIT,
+        Reason.OFFSET_LIMIT,
+        Reason.ABOVE_OBLIGATION,
+        Reason.ACCOUNT_NOT_EMPTY,
+        Reason.INSUFFICIENT_CASH,
+        Reason.INSUFFICIENT_UNITS,
+    ),
+    422: (
+        Reason.UNKNOWN_COMMAND,
+        Reason.INVALID_SIDE,
+        Reason.INVALID_TIME_IN_FORCE,
+        Reason.INVALID_ORDER_TYPE,
+        Reason.INVALID_SELF_TRADE_PREVENTION,
+        Reason.TIME_IN_FORCE_NOT_ALLOWED,
+        Reason.CONTRADICTORY_TERMS,
+        Reason.LAST_DAY_PASSED,
+        Reason.INVALID_DATE,
+        Reason.INVALID_NUMBER,
+        Reason.NOT_ELIGIBLE,
+        Reason.QUANTITY_NOT_POSITIVE,
+        Reason.QUANTITY_OFF_LOT,
+        Reason.INVALID_DISPLAY_QUANTITY,
+        Reason.PRICE_OFF_TICK,
+        Reason.PRICE_NOT_POSITIVE,
+        Reason.PRICE_OUTSIDE_BAND,
+        Reason.PRICE_OUT_OF_RANGE,
+        Reason.AMOUNT_OFF_FEN,
+        Reason.AMOUNT_NOT_POSITIVE,
+        Reason.AMOUNT_TOO_LARGE,
+        Reason.ORDER_ID_OUT_OF_SEQUENCE,
+    ),
 }
+_STATUS_OF = {reason: status for status, reasons in _STATUS.items() for reason in reasons}
 
 _SAID = {
     Reason.UNKNOWN_ACCOUNT: "There is no such account.",
@@ -65,6 +122,7 @@ _SAID = {
     Reason.AMOUNT_TOO_LARGE: "Price times quantity is larger than can be booked.",
     Reason.STOP_ALREADY_REACHED: "The last trade has reached the stop price already.",
     Reason.POST_ONLY_WOULD_TRADE: "The order would trade at once, and is post-only.",
+    Reason.POSITION_LIMIT: "The account's position, with what its resting buy orders may add, would pass its limit.",
     Reason.INSUFFICIENT_CASH: "The account's available cash does not cover price, quantity and fee.",
     Reason.INSUFFICIENT_UNITS: "The account's available units do not cover the quantity.",
 }
@@ -120,17 +178,16 @@ class Problem(Exception):
 
 
 def status_of(reason: Reason) -> int:
-    """The HTTP status of a refusal."""
-    if reason in _NOT_FOUND:
-        return 404
-    return 409 if reason in _CONFLICT else 422
+    """The HTTP status of a refusal. KeyError of a reason that refuses nothing."""
+    return _STATUS_OF[reason]
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": text, "content": {MEDIA_TYPE: {}}}
     for status, text in {
         400: "Not JSON",
-        404: "There is no such account, instrument or order",
+        403: "Who asks may not do this: by the class of its account, or the status it is in",
+        404: "There is no such account, unit, order, period ...",
         409: "Refused as things stand now",
         422: "Malformed, or refused whatever the state",
         503: "The inbox is full; try again after Retry-After seconds",

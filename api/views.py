@@ -17,7 +17,7 @@ from matching import ladder as book_of
 from matching.auction import Uncrossing, uncrossing
 from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
-from registry.accounts import Account
+from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
 from settlement.batch import SettlementReport
 from settlement.statements import Statement
@@ -65,8 +65,11 @@ def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
     return schemas.AccountView(
         account_id=account.account_id,
         name=account.name,
-        participant_class=class_name(account),
+        participant_class=class_name(account.participant_class),
         beneficial_owner=account.beneficial_owner or None,
+        status=account.status,
+        status_reason=account.status_reason,
+        region=account.region,
         holdings=holdings,
     )
 
@@ -74,8 +77,8 @@ def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
 _BUCKETS_SHOWN = BUCKETS
 
 
-def class_name(account: Account) -> schemas.ClassName:
-    name: Any = account.participant_class.name.lower()
+def class_name(participant_class: ParticipantClass) -> schemas.ClassName:
+    name: Any = participant_class.label
     return name  # type: ignore[no-any-return]
 
 

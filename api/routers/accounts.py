@@ -27,7 +27,9 @@ router = APIRouter(prefix="/v1", tags=["accounts and registry"], responses=RESPO
 async def open_account(account: NewAccount, gateway: TheGateway) -> AccountView:
     """Open a participant's account: cash, trading side and registry side in one."""
     owner = account.beneficial_owner or ""
-    await gateway.inbox.ask(OpenAccount(account.account_id, account.name, account.class_of, owner))
+    await gateway.inbox.ask(
+        OpenAccount(account.account_id, account.name, account.class_of, owner, account.region, account.approved)
+    )
     return views.account_view(gateway, gateway.account(account.account_id))
 
 

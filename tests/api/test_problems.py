@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from api.problems import Problem
+from api.problems import Problem, status_of
 from exchange import refusals
 from exchange.reasons import Reason
 from tests.api.conftest import hold_back, running_desk
@@ -88,6 +88,32 @@ def test_every_refusal_of_the_trading_path_is_said_in_words():
     assert MALFORMED | {Reason.STOP_ALREADY_REACHED, Reason.INSUFFICIENT_UNITS} <= refused
     for reason in refused - MALFORMED:
         assert Problem.of_reason(reason).detail != reason.code, reason
+
+
+# Why something happened that nobody refused.
+EXPLANATIONS = {
+    Reason.BY_REQUEST, Reason.IMMEDIATE_OR_CANCEL, Reason.END_OF_DAY, Reason.SELF_TRADE, Reason.AUCTION,
+    Reason.ACCOUNT_SUSPENDED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", sorted(set(Reason) - EXPLANATIONS - {Reason.NONE}), ids=lambda reason: reason.code)
+def test_every_refusal_has_a_status_of_its_kind(reason):
+    status = status_of(reason)
+    if reason.code.startswith("unknown_") and reason != Reason.UNKNOWN_COMMAND:
+        assert status == 404
+    elif reason.code.endswith("_exists") or reason.code.startswith("insufficient_"):
+        assert status == 409
+    elif reason.code.startswith("invalid_"):
+        assert status == 422
+    else:
+        assert status in (403, 409, 422)
+
+
+@pytest.mark.parametrize("reason", sorted({Reason.NONE, *EXPLANATIONS}), ids=lambda reason: reason.code)
+def test_what_is_no_refusal_has_no_status(reason):
+    with pytest.raises(KeyError):
+        status_of(reason)
 
 
 async def test_the_largest_affordable_order_is_accepted(open_desk):

@@ -1,39 +1,30 @@
-"""What goes over the wire. Prices and money are decimal strings, quantities whole tonnes, times ISO 8601.
-
-Shapes only: whether a well-formed request is granted is for the exchange to say.
-"""
+"""The shapes of the market: accounts, orders, instruments, the day. Requests first, then answers."""
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from registry.accounts import ParticipantClass
+from api.schemas.base import (
+    FIRST_DAY,
+    INT32,
+    LAST_DAY,
+    ClassName,
+    DecimalText,
+    HaltReason,
+    Identifier,
+    Liquidity,
+    Model,
+    OrderTypeName,
+    PhaseName,
+    SelfTradePreventionName,
+    SideName,
+    TimeInForceName,
+    Tonnes,
+)
+from registry.accounts import AccountStatus, ParticipantClass
 from registry.serials import Origin
 from registry.units import Species
-
-_INT32, _INT64 = 2**31 - 1, 2**63 - 1
-_FIRST_DAY, _LAST_DAY = date(1970, 1, 2), date(2149, 6, 6)  # that a row can hold
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["42.00"])]
-Tonnes = Annotated[int, Field(strict=True, ge=-_INT64, le=_INT64, description="tCO2e, whole tonnes", examples=[100])]
-ClassName = Literal[
-    "covered_enterprise", "institution", "individual", "market_operator", "registry_authority", "verifier",
-    "clearing_bank",
-]  # fmt: skip
-SideName = Literal["buy", "sell"]
-OrderTypeName = Literal["limit", "market", "stop", "stop_limit"]
-TimeInForceName = Literal["DAY", "GTC", "GTD", "IOC", "FOK"]
-SelfTradePreventionName = Literal["cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
-Liquidity = Literal["maker", "taker"]
-PhaseName = Literal["closed", "pre_open", "call", "continuous", "break"]
-HaltReason = Annotated[str, Field(min_length=1, max_length=200, examples=["News pending"])]
-
-
-class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
 
 # ---------------------------------------------------------------- requests
 
@@ -45,6 +36,8 @@ class NewAccount(Model):
     beneficial_owner: Identifier | None = Field(
         default=None, description="Accounts that name the same one do not trade with one another", examples=[None]
     )
+    region: str = Field(default="", max_length=200, description="Where its installations are", examples=["Hubei"])
+    approved: bool = Field(default=True, strict=True, description="If not, it is pending until its status changes")
 
     @property
     def class_of(self) -> ParticipantClass:
@@ -93,10 +86,10 @@ class NewOrder(Model):
         default=None, description="Left out: DAY, of a market order IOC", examples=["DAY"]
     )
     expire_date: date | None = Field(
-        default=None, ge=_FIRST_DAY, le=_LAST_DAY, description="GTD: the last day of its life", examples=[None]
+        default=None, ge=FIRST_DAY, le=LAST_DAY, description="GTD: the last day of its life", examples=[None]
     )
     display_quantity: int | None = Field(
-        default=None, strict=True, ge=1, le=_INT32, description="Iceberg: show at most so many t", examples=[None]
+        default=None, strict=True, ge=1, le=INT32, description="Iceberg: show at most so many t", examples=[None]
     )
     post_only: bool = Field(default=False, strict=True, description="Refused if it would trade at once")
     self_trade_prevention: SelfTradePreventionName | None = Field(
@@ -159,6 +152,9 @@ class AccountView(Model):
     name: str
     participant_class: ClassName
     beneficial_owner: str | None
+    status: AccountStatus
+    status_reason: str = Field(description="Why it has this status; empty if it never had another")
+    region: str
     holdings: list[Holding]
 
 
@@ -323,15 +319,6 @@ class StatementView(Model):
     opening: dict[str, str | int]
     entries: list[StatementEntry]
     closing: dict[str, str | int]
-
-
-class SerialBlock(Model):
-    unit: str
-    first: int
-    last: int
-    quantity: int
-    origin: Origin
-    ever_traded: bool
 
 
 class StateView(Model):

@@ -1,0 +1,142 @@
+"""A compliance year: coverage, allocation, surrender, penalties, expiry; and what stands in it for whom."""
+
+from fastapi import APIRouter
+
+from api import registry_views as views
+from api.gateway import TheGateway
+from api.problems import RESPONSES
+from api.schemas import (
+    ActivityRecorded,
+    ActivityView,
+    AllocationDetermined,
+    BasisSet,
+    ComplianceRecord,
+    CoverageDecided,
+    CoverageView,
+    FinePaid,
+    Identifier,
+    ObligorsReminded,
+    ObligorView,
+    ParkedReleased,
+    PeriodOpened,
+    PeriodView,
+    PreAllocated,
+    SurrenderClosed,
+    SurrenderConfirmed,
+    SurrenderForced,
+    SurrenderOpened,
+    SurrenderRejected,
+    SurrenderRequested,
+    SurrenderView,
+    UnitsCarriedOver,
+    UnitsLapsed,
+)
+from api.verbs import Verb, add_verbs
+from exchange.commands import (
+    CarryOverUnits,
+    CloseSurrender,
+    ConfirmSurrender,
+    DecideCoverage,
+    DetermineAllocation,
+    ForceSurrender,
+    LapseUnits,
+    OpenPeriod,
+    OpenSurrender,
+    PayFine,
+    PreAllocate,
+    RecordActivity,
+    RejectSurrender,
+    ReleaseParked,
+    RemindObligors,
+    RequestSurrender,
+    SetBasis,
+)
+
+router = APIRouter(prefix="/v1", tags=["compliance"], responses=RESPONSES)
+
+add_verbs(
+    router,
+    (
+        # who is covered, and who gets how much
+        Verb("/periods", OpenPeriod, PeriodOpened),
+        Verb("/accounts/{account_id}/activities", RecordActivity, ActivityRecorded),
+        Verb("/periods/{year}/coverage", DecideCoverage, CoverageDecided),
+        Verb("/periods/{year}/obligors/{account_id}/bases", SetBasis, BasisSet),
+        Verb("/periods/{year}/pre-allocation", PreAllocate, PreAllocated),
+        Verb("/periods/{year}/determination", DetermineAllocation, AllocationDetermined),
+        # surrender
+        Verb("/periods/{year}/surrender-window", OpenSurrender, SurrenderOpened),
+        Verb("/periods/{year}/reminders", RemindObligors, ObligorsReminded),
+        Verb("/periods/{year}/surrenders", RequestSurrender, SurrenderRequested),
+        Verb("/surrenders/{request_id}/confirmation", ConfirmSurrender, SurrenderConfirmed),
+        Verb("/surrenders/{request_id}/rejection", RejectSurrender, SurrenderRejected),
+        Verb("/periods/{year}/obligors/{account_id}/enforcement", ForceSurrender, SurrenderForced),
+        Verb("/periods/{year}/obligors/{account_id}/parked-release", ReleaseParked, ParkedReleased),
+        # the end of it
+        Verb("/periods/{year}/closing", CloseSurrender, SurrenderClosed),
+        Verb("/periods/{year}/obligors/{account_id}/fine-payment", PayFine, FinePaid),
+        Verb("/periods/{year}/expiry", LapseUnits, UnitsLapsed),
+        Verb("/periods/{year}/carry-overs", CarryOverUnits, UnitsCarriedOver),
+    ),
+)
+
+
+@router.get("/periods")
+async def periods(gateway: TheGateway) -> list[PeriodView]:
+    """All compliance years in figures, by year."""
+    known = gateway.exchange.compliance.periods
+    return [views.period_view(gateway.exchange, known[year]) for year in sorted(known)]
+
+
+@router.get("/periods/{year}")
+async def period(year: int, gateway: TheGateway) -> PeriodView:
+    """One compliance year in figures."""
+    return views.period_view(gateway.exchange, views.period_of(gateway.exchange, year))
+
+
+@router.get("/accounts/{account_id}/activities")
+async def activities(account_id: Identifier, gateway: TheGateway) -> list[ActivityView]:
+    """The figures by which an enterprise's coverage is decided, by year."""
+    return views.activity_views(gateway.exchange, gateway.account(account_id))
+
+
+@router.get("/periods/{year}/coverage")
+async def coverage(year: int, gateway: TheGateway) -> list[CoverageView]:
+    """Who is covered in a year and who is not, and why."""
+    found = views.period_of(gateway.exchange, year)
+    return [views.coverage_view(gateway.exchange, one.account, one.decision) for one in found.obligors.values()]
+
+
+@router.get("/periods/{year}/obligors")
+async def obligors(year: int, gateway: TheGateway) -> list[ObligorView]:
+    """The covered enterprises of a year, each with all its figures."""
+    found = views.period_of(gateway.exchange, year)
+    accounts = gateway.exchange.accounts
+    return [views.obligor_view(gateway.exchange, found, one, accounts[one.account]) for one in found.covered()]
+
+
+@router.get("/periods/{year}/obligors/{account_id}")
+async def obligor(
+    year: int, account_id: Identifier, gateway: TheGateway, payer: Identifier | None = None
+) -> ObligorView:
+    """An enterprise's year: all figures, what it may still use, what would make it whole.
+
+    With `payer`: what that account might surrender on its behalf.
+    """
+    account, found = gateway.account(account_id), views.period_of(gateway.exchange, year)
+    who_pays = gateway.account(payer) if payer else account
+    return views.obligor_view(gateway.exchange, found, views.obligor_of(found, account), who_pays)
+
+
+@router.get("/periods/{year}/surrenders")
+async def surrenders(year: int, gateway: TheGateway) -> list[SurrenderView]:
+    """The requests of a year that wait for the authority, oldest first."""
+    views.period_of(gateway.exchange, year)
+    waiting = gateway.exchange.compliance.requests.values()
+    return views.surrender_views(gateway.exchange, [one for one in waiting if one.year == year])
+
+
+@router.get("/compliance/records")
+async def records(gateway: TheGateway, year: int | None = None) -> list[ComplianceRecord]:
+    """How closed years ended for everybody who was covered: all of them, or one."""
+    return views.record_views(gateway.exchange, year)

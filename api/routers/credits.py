@@ -1,0 +1,113 @@
+"""The register of reductions: methodologies, projects, batches from report to issuance, and revocation for fraud."""
+
+from fastapi import APIRouter
+
+from api import registry_views as views
+from api.gateway import TheGateway
+from api.problems import RESPONSES
+from api.schemas import (
+    DeadlineView,
+    DutyView,
+    Identifier,
+    MethodologyChanged,
+    MethodologyView,
+    ProjectChanged,
+    ProjectStanding,
+    ProjectView,
+    ReductionChanged,
+    ReductionIssued,
+    ReductionRevoked,
+    ReductionView,
+    UnitsReplaced,
+)
+from api.verbs import Verb, add_verbs
+from exchange.commands import (
+    ApproveMethodology,
+    FileProject,
+    IssueReduction,
+    PublishProject,
+    PublishReduction,
+    RegisterGreenPower,
+    RegisterInclusion,
+    RegisterProject,
+    ReinstateProject,
+    RejectProject,
+    RejectReduction,
+    ReplaceUnits,
+    ReportReduction,
+    RevokeReduction,
+    SuspendProject,
+    ValidateProject,
+    VerifyReduction,
+    WithdrawMethodology,
+)
+
+router = APIRouter(prefix="/v1", tags=["credits"], responses=RESPONSES)
+
+add_verbs(
+    router,
+    (
+        Verb("/methodologies", ApproveMethodology, MethodologyChanged),
+        Verb("/methodologies/{code}/withdrawal", WithdrawMethodology, MethodologyChanged),
+        # projects
+        Verb("/projects", FileProject, ProjectChanged),
+        Verb("/projects/{project_id}/validation", ValidateProject, ProjectChanged),
+        Verb("/projects/{project_id}/publication", PublishProject, ProjectChanged),
+        Verb("/projects/{project_id}/registration", RegisterProject, ProjectChanged),
+        Verb("/projects/{project_id}/rejection", RejectProject, ProjectChanged),
+        Verb("/projects/{project_id}/suspension", SuspendProject, ProjectChanged),
+        Verb("/projects/{project_id}/reinstatement", ReinstateProject, ProjectChanged),
+        # batches of reductions
+        Verb("/projects/{project_id}/reductions", ReportReduction, ReductionChanged),
+        Verb("/reductions/green-power", RegisterGreenPower, ReductionChanged),
+        Verb("/reductions/inclusion", RegisterInclusion, ReductionChanged),
+        Verb("/reductions/{reduction}/verification", VerifyReduction, ReductionChanged),
+        Verb("/reductions/{reduction}/publication", PublishReduction, ReductionChanged),
+        Verb("/reductions/{reduction}/issuance", IssueReduction, ReductionIssued),
+        Verb("/reductions/{reduction}/rejection", RejectReduction, ReductionChanged),
+        Verb("/reductions/{reduction}/revocation", RevokeReduction, ReductionRevoked),
+        Verb("/reductions/{reduction}/replacements", ReplaceUnits, UnitsReplaced),
+    ),
+)
+
+
+@router.get("/methodologies")
+async def methodologies(gateway: TheGateway) -> list[MethodologyView]:
+    """All methodologies, those withdrawn too."""
+    return views.methodology_views(gateway.exchange)
+
+
+@router.get("/projects")
+async def projects(gateway: TheGateway) -> list[ProjectView]:
+    """All projects, as they stand."""
+    return views.project_views(gateway.exchange)
+
+
+@router.get("/projects/{project_id}")
+async def project(project_id: Identifier, gateway: TheGateway) -> ProjectStanding:
+    """A project, its batches, and what may come next: not before a day, and by which."""
+    return views.project_standing(gateway.exchange, project_id)
+
+
+@router.get("/reductions")
+async def reductions(gateway: TheGateway) -> list[ReductionView]:
+    """All batches of reductions, as they stand."""
+    return views.reduction_views(gateway.exchange)
+
+
+@router.get("/reductions/{reduction}")
+async def reduction(reduction: int, gateway: TheGateway) -> ReductionView:
+    """One batch of reductions."""
+    return views.reduction_view(gateway.exchange, reduction)
+
+
+@router.get("/credits/duties")
+async def duties(gateway: TheGateway) -> list[DutyView]:
+    """What is still to be replaced for revoked reductions."""
+    return views.duty_views(gateway.exchange)
+
+
+@router.get("/credits/overdue")
+async def overdue(gateway: TheGateway) -> list[DeadlineView]:
+    """What should have been decided or replaced before today, the oldest first."""
+    return views.overdue_views(gateway.exchange)
