@@ -2,7 +2,8 @@
 
 The clock can run faster than time, and can be set forward, never back. The timers look at where the
 market stands and hand in the next command of the timetable when it is due; so they go on after a restart
-in the middle of a day without remembering anything themselves.
+in the middle of a day without remembering anything themselves. Before the trading of a day begins they take
+the steps of the compliance calendar that are due (:mod:`exchange.calendar`).
 """
 
 import asyncio
@@ -14,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 from api.inbox import Inbox
 from api.problems import Problem
-from exchange.commands import StartTrading
+from exchange.calendar import due_steps
+from exchange.commands import Control, StartTrading
 from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
 from exchange.state import Exchange
 
@@ -120,6 +122,7 @@ class Timers:
         self.days_left: int | None = 0  # None: without end
         self.skip_idle = False
         self._last_settled: date | None = None
+        self._refused: set[tuple[date, Control]] = set()  # steps of the compliance calendar, on that day
 
     @property
     def running(self) -> bool:
@@ -145,6 +148,13 @@ class Timers:
             return None
         return next_step(self.exchange, self.clock.now_ns())
 
+    def due_by_calendar(self) -> Control | None:
+        """The next step of the compliance calendar, in the pre-open of a day; one that was refused waits a day."""
+        today = self.exchange.date
+        if not self.running or self.exchange.phase != Phase.PRE_OPEN or today is None:
+            return None
+        return next((step for step in due_steps(self.exchange, today) if (today, step) not in self._refused), None)
+
     async def run(self) -> None:
         """Hand in each command when its time has come. An error that nobody expected stops the exchange."""
         try:
@@ -155,6 +165,8 @@ class Timers:
 
     async def _step(self) -> float:
         """Hand in the next command if it is due; returns how many seconds to wait before looking again."""
+        if (dated := self.due_by_calendar()) is not None:
+            return await self._take(dated)
         try:
             step = self.due()
         except CalendarError as error:
@@ -174,6 +186,19 @@ class Timers:
             # An operator was faster, or the exchange has stopped: look again.
             _log.warning("timers: %s", problem)
             return _LONGEST_NAP_S
+        return 0.0
+
+    async def _take(self, dated: Control) -> float:
+        """Hand in a step of the compliance calendar; returns how many seconds to wait before looking again."""
+        today = self.exchange.date
+        assert today is not None
+        try:
+            await self.inbox.ask(dated)
+        except Problem as problem:
+            _log.warning("timers: %s: %s", type(dated).__name__, problem)
+            if problem.status >= 500:  # nobody has looked at it
+                return _LONGEST_NAP_S
+            self._refused.add((today, dated))
         return 0.0
 
     def open_time(self, day: date) -> int:

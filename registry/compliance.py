@@ -103,6 +103,8 @@ class Period(msgspec.Struct):
     reserve: int = 0
     paid: int = 0
     deadline: date | None = None
+    reminded_on: date | None = None  # for the last time
+    has_lapsed: bool = False  # what lapses with it is cancelled
     obligors: dict[int, Obligor] = {}
 
     def covered(self) -> list[Obligor]:

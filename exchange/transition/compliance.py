@@ -110,6 +110,7 @@ def remind_obligors(step: Step, command: RemindObligors) -> happened.ObligorsRem
     period = period_in(exchange, command.year, Stage.SURRENDERING)
     assert period.deadline is not None
 
+    period.reminded_on = exchange.date
     missing = {obligor.account: obligor.missing for obligor in period.covered() if obligor.missing}
     return happened.ObligorsReminded(command.year, period.deadline, missing)
 
@@ -403,6 +404,7 @@ def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
         raise Refused(Reason.NOT_ELIGIBLE, f"allowances of {command.year} do not lapse by these rules")
 
     unit = exchange.units[period.unit]
+    period.has_lapsed = True
     lapsed = {}
     for account in list(exchange.accounts):
         quantity = _lapse(step, account.number, unit, Origin.FREE)
