@@ -14,10 +14,13 @@ from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from exchange import credits_cli, registry_cli
+from exchange.console import fail, load_compiled, say
 
 if TYPE_CHECKING:
     from exchange.rows import type_of_rows
@@ -32,6 +35,8 @@ app = typer.Typer(
 
 bench = typer.Typer(help="Measure: each benchmark checks its answer before it prints a number.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+app.add_typer(registry_cli.registry, name="registry")
+registry_cli.registry.add_typer(credits_cli.credits, name="credits")
 
 DEFAULT_JOURNAL = Path("var/exchange.journal")
 
@@ -47,17 +52,6 @@ AssignedIds = Annotated[
 class ClockKind(StrEnum):
     SIMULATED = "simulated"
     REAL = "real"
-
-
-def say(text: str) -> None:
-    """A line to the person, at once."""
-    print(f"carbonex: {text}", flush=True)  # noqa: T201
-
-
-def fail(code: str, detail: str, status: int = 1) -> NoReturn:
-    """One clear error with its code, and out."""
-    print(f"carbonex: {code}: {detail}", file=sys.stderr, flush=True)  # noqa: T201
-    raise typer.Exit(status)
 
 
 @app.command()
@@ -88,7 +82,7 @@ def serve(
     port = port or _free_port()
     if _is_taken(host, port):
         fail("address_in_use", f"{host}:{port} is taken; choose another with --port")
-    _load_compiled("trading")
+    load_compiled("trading")
 
     import uvicorn
 
@@ -204,7 +198,7 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
     from exchange.invariants import CHECKS
     from exchange.journal import JournalError
 
-    _load_compiled("trading")
+    load_compiled("trading")
 
     try:
         exchange = read_exchange(journal)
@@ -239,7 +233,7 @@ def replay(
 
     try:
         rows = read_flow(flow)
-        _load_compiled("flow")
+        load_compiled("flow")
         written = write_events(out, counted(FlowPlayer(assigned_ids).play(rows, new_events())), force)
     except FlowFileError as error:
         fail("invalid_flow_file", str(error))
@@ -265,7 +259,7 @@ def cycle(
 
     if journal is not None and journal.exists():
         fail("journal_exists", f"{journal} exists; the cycle begins a new one")
-    _load_compiled("trading")
+    load_compiled("trading")
     began = perf_counter()
     try:
         exchange = run_cycle(
@@ -298,7 +292,7 @@ def matching(
         flows = {flow.name: read_flow(flow)} if flow else None
     except FlowFileError as error:
         fail("invalid_flow_file", str(error))
-    _load_compiled("flow")
+    load_compiled("flow")
     benchmark.run(flows, assigned_ids, messages, runs)
 
 
@@ -310,8 +304,8 @@ def path(
     """Messages a second of the whole trading path: 2,000 accounts, 8 instruments, beside the ladder alone."""
     from benchmarks import trading_path as benchmark
 
-    _load_compiled("flow")
-    _load_compiled("trading")
+    load_compiled("flow")
+    load_compiled("trading")
     benchmark.run(messages, runs)
 
 
@@ -320,7 +314,7 @@ def one() -> None:
     """Microseconds of one order at a time from Python."""
     from benchmarks import one_order as benchmark
 
-    _load_compiled("trading")
+    load_compiled("trading")
     benchmark.run()
 
 
@@ -331,26 +325,9 @@ def endurance(
     """Whether the last of many million messages costs what the first did, and how memory grows."""
     from benchmarks import endurance as benchmark
 
-    _load_compiled("flow")
-    _load_compiled("trading")
+    load_compiled("flow")
+    load_compiled("trading")
     benchmark.run(messages)
-
-
-def _load_compiled(loops: Literal["trading", "flow"]) -> None:
-    """Load the machine code of some loops; the first time on a machine it has to be compiled."""
-    from exchange.compiled import is_compiled, note_compiled
-
-    if not is_compiled(loops):
-        say(f"compiling the {loops} path for this machine; this happens once and takes about half a minute ...")
-    if loops == "trading":
-        from exchange import trading
-
-        trading.warm_up()
-    else:
-        from exchange import flow
-
-        flow.warm_up()
-    note_compiled(loops)
 
 
 def _date(text: str) -> date:

@@ -8,19 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.desk import run
 from tests.system.server import Server
 from tests.system.test_cli import carbonex
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl, which this machine lacks")
-def test_the_tour_works_as_written(tmp_path):
-    journal = tmp_path / "exchange.journal"
-    demo = carbonex("demo", "--exit", "--seconds", 2, "--port", 0, "--journal", journal)
+def bash_blocks():
+    return re.findall(r"```bash\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory):
+    """The demonstration day."""
+    made = tmp_path_factory.mktemp("readme") / "exchange.journal"
+    demo = carbonex("demo", "--exit", "--seconds", 4, "--port", 0, "--journal", made)
     assert demo.returncode == 0, demo.stderr
-    blocks = re.findall(r"```bash\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
-    calls = [call for block in blocks if "curl" in block for call in re.split(r"\n(?=curl)", block.strip())]
+    return made
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl, which this machine lacks")
+def test_the_tour_works_as_written(journal):
+    calls = [call for block in bash_blocks() if "curl" in block for call in re.split(r"\n(?=curl)", block.strip())]
     assert len(calls) == 10
 
     with Server(journal) as server:
@@ -36,3 +46,18 @@ def test_the_tour_works_as_written(tmp_path):
     with Server(journal) as server:
         ended = subprocess.run(["curl", "-s", f"{server.url}/v1/state"], capture_output=True, text=True, check=True)
         assert json.loads(ended.stdout)["digest"] == digest
+
+
+def test_a_year_in_small_works_as_written(journal):
+    (block,) = (block for block in bash_blocks() if "carbonex registry" in block)
+    export, *calls = [line for line in block.replace("\\\n", " ").splitlines() if line]
+    assert export == "export CARBONEX_BY=REG" and len(calls) == 21
+
+    with Server(journal) as server:
+        for call in calls:
+            ended = run(call.removeprefix("carbonex "), CARBONEX_URL=server.url, CARBONEX_BY="REG")
+            assert ended.exit_code == 0, f"{call}\n{ended.output}"
+        year = run("registry obligor STEEL 2025 --json", CARBONEX_URL=server.url)
+        figures = json.loads(year.stdout)
+        assert (figures["allocated"], figures["surrendered"], figures["missing"]) == (18_000, {"HBEA-2025": 14_000}, 0)
+        assert [(one["held"], one["tonnes"]) for one in figures["usable"]] == [(4000, 4000)]

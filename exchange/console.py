@@ -1,0 +1,34 @@
+"""How commands of the command line speak to a person: a line, an error with its code, a word about compiling."""
+
+import sys
+from typing import Literal, NoReturn
+
+import typer
+
+
+def say(text: str) -> None:
+    """A line to the person, at once."""
+    print(f"carbonex: {text}", flush=True)  # noqa: T201
+
+
+def fail(code: str, detail: str, status: int = 1) -> NoReturn:
+    """One clear error with its code, and out."""
+    print(f"carbonex: {code}: {detail}", file=sys.stderr, flush=True)  # noqa: T201
+    raise typer.Exit(status)
+
+
+def load_compiled(loops: Literal["trading", "flow"]) -> None:
+    """Load the machine code of some loops; the first time on a machine it has to be compiled."""
+    from exchange.compiled import is_compiled, note_compiled
+
+    if not is_compiled(loops):
+        say(f"compiling the {loops} path for this machine; this happens once and takes about half a minute ...")
+    if loops == "trading":
+        from exchange import trading
+
+        trading.warm_up()
+    else:
+        from exchange import flow
+
+        flow.warm_up()
+    note_compiled(loops)

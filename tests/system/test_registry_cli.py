@@ -1,0 +1,238 @@
+"""`carbonex registry` against one running exchange, and against its journal."""
+
+import csv
+import io
+import json
+import re
+
+import httpx
+import pytest
+import typer
+
+from exchange.cli import app
+from tests.system.desk import run
+from tests.system.server import Server
+from tests.system.test_cli import carbonex
+
+BASIS = '{"method": "historical", "base_emissions": 20000, "sector_factor": "0.9"}'
+LINE = '{"source": "furnace", "activity": "7000", "activity_unit": "t", "factor": "coke"}'
+FOREST = (
+    "--scheme HBCER --methodology M1 --kind forestry --region Enshi "
+    "--started-on 2023-12-01 --crediting-from 2024-01-01 --crediting-to 2033-12-31"
+)
+
+# A whole year; each line is what is typed, and something that is then said.
+YEAR = f"""
+open-account REG Authority --class registry_authority            | registry_authority
+open-account VER Verifier --class verifier                       | VER
+open-account E Steel --class covered_enterprise --region Hubei   | Hubei
+open-account F Heat --class covered_enterprise                   | Heat
+open-account I Trader --class institution --pending              | pending
+status I active --reason papers                                  | active
+accounts                                                         | covered_enterprise
+allocate open-period 2025 1000000                                | HBEA-2025
+allocate activity E 2024 --emissions 20000                       | E
+allocate activity F 2024 --energy-tce 10000                      | 10,000
+allocate coverage 2025                                           | above_threshold
+allocate basis E 2025 '{BASIS}'                                  | 18,000
+allocate basis F 2025 '{BASIS}'                                  | 18,000
+allocate pre-allocate 2025                                       | 80001-92600
+report-emissions publish-factor coke 1 2 tCO2/t --from-year 2025 --source scene | tCO2/t
+report-emissions factors                                         | coke
+report-emissions open 2025 2026-01-05 --account E --account F    | 2026-01-05
+report-emissions file E 2025 '{LINE}'                            | draft
+report-emissions submit E 2025                                   | submitted
+verify E 2025 confirm --by VER                                   | verified
+report-emissions restate E 2025 --reason again                   | 14,000
+report-emissions submit E 2025                                   | submitted
+verify E 2025 correct --by VER --tonnes 15000 --reasons found    | 15,000
+NEXT DAY
+report-emissions close 2025                                      | refused
+report-emissions assess F 2025 20000 --reason guess              | assessed
+report-emissions list 2025                                       | assessed
+report-emissions trace E 2025                                    | coke
+report-emissions sanction E 2025 0.5 --reason false              | fraud
+allocate determine 2025                                          | 5,400
+open-surrender 2025 2026-01-06                                   | 2026-01-06
+remind 2025                                                      | F: 20,000
+obligor F 2025                                                   | plan missing
+surrender E 2025 HBEA-2025=15000                                 | 15,000
+surrenders 2025                                                  | E
+reject 1 --reason later                                          | later
+surrender E 2025                                                 | request id
+confirm 2                                                        | 80001-92600
+surrender E 2025 HBEA-2025=1 --on-behalf-of F                    | obligor
+confirm 3                                                        | missing
+force-surrender F 2025                                           | missing
+NEXT DAY
+close-surrender 2025                                             | short
+records --year 2025                                              | complied
+periods                                                          | closed
+issue I HBEA-2025 100                                            | 100
+lock I HBEA-2025 60 pledged --reference c-7 --in-favour-of E     | pledged
+locks                                                            | c-7
+release 1 20                                                     | 20
+enforce 1 10                                                     | 10
+give I E HBEA-2025 5 merger                                      | E
+retire I HBEA-2025 3 --purpose wedding                           | wedding
+cancel I HBEA-2025 2 --reason mistake                            | mistake
+register-unit CCER-W credit 2024 --scheme CCER                   | CCER-W
+units                                                            | CCER-W
+statement I                                                      | pledged
+serial HBEA-2025 80001                                           | surrendered
+large-holders                                                    | none
+lapse 2025                                                       | 80,000
+report                                                           | environmental integrity
+credits approve-methodology M1 Afforestation --sector forestry --years 10 | M1
+credits methodologies                                            | Afforestation
+credits file-project P1 Forest --by E {FOREST} | filed
+credits validate P1 --by VER --positive                          | validated
+credits publish-project P1                                       | public
+credits project P1                                               | registered
+credits projects                                                 | Enshi
+credits green-power WIND-7 2025-01-01 2025-12-31 2500.5 0.4044 --by E --certificates '["GEC-1", "GEC-9"]' | 1,011
+credits reject 1 --reason dubious                                | dubious
+credits inclusion R-1 2025-01-01 2025-12-31 2400000 rides --by E | rides
+credits issue 2                                                  | INCLUSION
+credits reductions                                               | issued
+credits revoke 2 --reason fraud                                  | revoked
+credits duties                                                   | none
+credits overdue                                                  | none
+credits withdraw-methodology M1                                  | withdrawn
+"""
+REFUSED = {  # what must be asked once, but comes to nothing here
+    "release-parked E 2025": "insufficient_units",
+    "pay-fine F 2025": "insufficient_cash",
+    "carry-over E 2025": "unknown_period",
+    "credits register-project P1": "too_early",
+    "credits reject-project P1 --reason over": "too_early",
+    "credits suspend P1 --reason tip": "wrong_state",
+    "credits reinstate P1": "wrong_state",
+    "credits report P1 2025-01-01 2025-12-31 10 --by E": "not_permitted",
+    "credits verify 2 1 --by VER": "wrong_state",
+    "credits publish 2": "wrong_state",
+    "credits replace 2 HBEA-2025 1 --by E": "wrong_state",
+}
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory):
+    """An exchange after that year, what was said in it, and its journal."""
+    journal = tmp_path_factory.mktemp("registry") / "exchange.journal"
+    with Server(journal) as server:
+        days = iter(["2026-01-06", "2026-01-07"])
+        listed = {"symbol": "HBEA-2024", "species": "allowance", "vintage": 2024, "opening_price": "40.00"}
+        assert httpx.post(f"{server.url}/v1/instruments", json=listed).is_success
+        assert httpx.post(f"{server.url}/v1/trading-days", json={"date": "2026-01-05"}).is_success
+        for entry in YEAR.strip().splitlines():
+            if entry == "NEXT DAY":
+                for phase in ("continuous", "closed"):
+                    assert httpx.put(f"{server.url}/v1/market/phase", json={"phase": phase}).is_success
+                assert httpx.post(f"{server.url}/v1/settlements").is_success
+                assert httpx.post(f"{server.url}/v1/trading-days", json={"date": next(days)}).is_success
+                continue
+            line, expected = (part.strip() for part in entry.rsplit("|", 1))
+            ended = desk(server, line)
+            assert ended.exit_code == 0, f"{line}\n{ended.output}"
+            assert expected in ended.stdout, f"{line}\n{ended.stdout}"
+        server.journal = journal
+        yield server
+
+
+def desk(server, line):
+    return run(f"registry {line}", CARBONEX_URL=server.url, CARBONEX_BY="REG")
+
+
+def state(server):
+    return httpx.get(f"{server.url}/v1/state").json()["digest"]
+
+
+def test_every_command_was_asked(exchange):
+    for line, code in REFUSED.items():
+        ended = desk(exchange, line)
+        assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+    asked = [*(entry.split("|")[0] for entry in YEAR.splitlines()), *(f"{line} " for line in REFUSED)]
+
+    def names(command, path=()):
+        for name, one in getattr(command, "commands", {}).items():
+            yield from names(one, (*path, name)) if hasattr(one, "commands") else [" ".join((*path, name))]
+
+    for name in names(typer.main.get_command(app).commands["registry"]):
+        assert any(line.startswith(f"{name} ") for line in asked), name
+
+
+def test_the_report_adds_up_in_every_format(exchange, tmp_path):
+    as_json = json.loads(desk(exchange, "report --json").stdout)
+    by_csv = list(csv.DictReader(io.StringIO(desk(exchange, "report --csv").stdout)))
+    columns = [name for name in as_json["total"] if name not in ("unit", "species", "vintage")]
+    for column in columns:
+        assert as_json["total"][column] == sum(row[column] for row in as_json["rows"])
+    for row in (*as_json["rows"], as_json["total"]):
+        assert row["total"] == sum(row[column] for column in columns if column != "total") > 0
+    assert [int(row["total"]) for row in by_csv] == [row["total"] for row in (*as_json["rows"], as_json["total"])]
+    over_http = httpx.get(f"{exchange.url}/v1/registry/report", params={"format": "csv"})
+    assert over_http.headers["content-type"].startswith("text/csv")
+    assert over_http.text == desk(exchange, "report --csv").stdout
+
+    table = desk(exchange, "report").stdout
+    shown = re.findall(r"[\d,]+", table.split("│ all ")[1].splitlines()[0])
+    assert [int(text.replace(",", "")) for text in shown] == [as_json["total"][column] for column in columns]
+
+    for suffix in ("json", "csv"):
+        file = tmp_path / f"report.{suffix}"
+        assert desk(exchange, f"report -o {file}").stdout == ""
+        assert file.read_text() == desk(exchange, f"report --{suffix}").stdout
+
+
+@pytest.mark.parametrize("question", ["report", "statement I", "serial HBEA-2025 80001"])
+def test_a_journal_answers_like_its_exchange(exchange, question):
+    running = json.loads(desk(exchange, f"{question} --json").stdout)
+    alone = run(f"registry {question} --json --journal {exchange.journal}")
+    assert json.loads(alone.stdout[alone.stdout.index("{") :]) == running
+
+
+def test_a_dry_run_prints_the_request_and_sends_nothing(exchange):
+    before = state(exchange)
+    ended = desk(exchange, "retire E HBEA-2025 5 --purpose wedding --dry-run")
+    request, body = ended.stdout.splitlines()
+    assert request == f"POST {exchange.url}/v1/accounts/E/retirements"
+    assert json.loads(body) == {"unit": "HBEA-2025", "quantity": 5, "purpose": "wedding"}
+    assert state(exchange) == before
+
+
+ERRORS = {
+    "serial HBEA-2025 999999999": "unknown_unit",
+    "statement X": "unknown_account",
+    "release 77 1": "unknown_lock",
+    "lapse 2025 --by E": "not_permitted",
+    "allocate basis E 2025 '{'": "malformed_json",
+    "surrender E 2025 HBEA-2025": "invalid_option",
+    "report --json --csv": "invalid_option",
+    "report -o report.txt": "invalid_option",
+    "report -o /nowhere/report.csv": "file_unwritable",
+    "report --journal /nowhere/exchange.journal": "journal_missing",
+    "report --url http://127.0.0.1:9": "connection_lost",
+}
+
+
+@pytest.mark.parametrize(("line", "code"), ERRORS.items())
+def test_an_error_has_its_code_and_changes_nothing(exchange, line, code):
+    before = state(exchange)
+    ended = desk(exchange, line)
+    assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+    assert state(exchange) == before
+
+
+def test_a_file_is_overwritten_only_by_force(exchange, tmp_path):
+    file = tmp_path / "report.csv"
+    file.write_text("mine")
+    assert "file_exists" in desk(exchange, f"report -o {file}").stderr
+    assert file.read_text() == "mine"
+    assert desk(exchange, f"report -o {file} --force").exit_code == 0
+    assert file.read_text().startswith("unit,")
+
+
+def test_from_a_shell(exchange):
+    ended = carbonex("registry", "report", "--csv", "--url", exchange.url)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == desk(exchange, "report --csv").stdout
