@@ -40,8 +40,8 @@ class Market:
             owner = "G" if number > 2 else ""  # the last two have one beneficial owner
             self.control(commands.OpenAccount(account_id, account_id, ParticipantClass.INSTITUTION, owner))
             self.control(commands.DepositCash(account_id, 10**12))
-            self.control(commands.IssueUnits(account_id, SYMBOL, 10**8, Origin.FREE))
-            self.control(commands.TransferUnits(account_id, SYMBOL, 10**8, True))
+            self.control(commands.IssueUnits(account_id, SYMBOL, 10**5, Origin.FREE))
+            self.control(commands.TransferUnits(account_id, SYMBOL, 10**5, True))
 
     def control(self, command):
         return self.play(commands.control(command))

@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, RegisterGreenPower
+from exchange.commands import IssueReduction, OpenPeriod, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
 from matching.orders import Side
 from registry.accounts import ParticipantClass
+from registry.compliance import Obligor
+from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
 from tests.exchange.market import HBEA, Market, Stake, cash, units
@@ -34,6 +36,10 @@ def market():
 
 def balance(market, name, asset=CASH):
     return market.exchange.path.desk.balances[market.number(name), asset]
+
+
+def participant(market, name):
+    return market.exchange.path.desk.participants[market.number(name)]
 
 
 def ladder(market):
@@ -208,12 +214,34 @@ def credits_are_issued_for_nothing(market):
 def credits_pass_for_allowances(market):
     unit = a_batch_is_credited(market)
     blocks = market.exchange.serials.blocks[unit.number]
-    blocks[1] = msgspec.structs.replace(blocks[1], origin=Origin.FREE)
+    last, block = blocks.peekitem()
+    blocks[last] = msgspec.structs.replace(block, origin=Origin.FREE)
 
 
 def a_credited_day_is_forgotten(market):
     a_batch_is_credited(market)
     market.exchange.credits.claims.free(1)
+
+
+def a_lock_is_forgotten(market):
+    units_of_bob = balance(market, "bob", market.asset(HBEA))
+    units_of_bob.available -= 10
+    units_of_bob.pledged += 10
+
+
+def a_position_is_miscounted(market):
+    participant(market, "alice").position += 1
+
+
+def a_position_limit_is_another(market):
+    participant(market, "alice").position_limit += 1
+
+
+def an_allocation_is_parked_nowhere(market):
+    market.join("office", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
+    market.must(OpenPeriod("office", 2025, 0))
+    obligor = Obligor(market.number("bob"), Decision(True, Why.ABOVE_THRESHOLD, ""), allocated=1, parked=1)
+    market.exchange.compliance.periods[2025].obligors[obligor.account] = obligor
 
 
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
@@ -250,6 +278,10 @@ BREAKS = [
     (an_order_lies_outside_the_band, invariants.prices_are_within_the_band),
     (a_trade_lies_outside_the_band, invariants.prices_are_within_the_band),
     (a_version_of_a_factor_is_lost, invariants.emissions_trace_to_their_inputs),
+    (a_lock_is_forgotten, invariants.locks_are_backed),
+    (a_position_is_miscounted, invariants.positions_are_counted),
+    (a_position_limit_is_another, invariants.positions_are_counted),
+    (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
     (credits_are_issued_for_nothing, invariants.credits_are_issued_once),
     (credits_pass_for_allowances, invariants.credits_are_issued_once),
     (a_credited_day_is_forgotten, invariants.credits_are_issued_once),
@@ -293,6 +325,7 @@ def test_the_crossed_book_is_noticed_as_such(market):
 def test_what_is_surrendered_in_title_and_in_holding_is_conserved(market):
     a_tonne_is_surrendered(market)
     balance(market, "bob", market.asset(HBEA)).available -= 1
+    participant(market, "bob").position -= 1
 
     invariants.check(market.exchange)
 
