@@ -76,7 +76,7 @@ def compliance_is_sound(exchange: Exchange) -> None:
     """What was allocated, parked and surrendered makes sense for every enterprise and year."""
     exchange.compliance.check()
     for period in exchange.compliance.periods.values():
-        parked = sum(obligor.parked for obligor in period.obligors.values())
+        parked = exchange.compliance.parked_with(period.authority, period.unit)
         kept = int(exchange.path.desk.balances[period.authority, period.unit].registry)
         assert parked <= kept, f"{parked} t of {period.year} are parked, {kept} t are there"
 

@@ -123,8 +123,13 @@ class Exchange:
         add("days", self.days)
         compliance = self.compliance
         for year in sorted(compliance.periods):
-            add("period", compliance.periods[year])
-        add("figures", *(sorted(one.items()) for one in (compliance.activities, compliance.sectors)))
+            period = compliance.periods[year]
+            add("period", msgspec.structs.replace(period, obligors={}))
+            for _, obligor in sorted(period.obligors.items()):
+                add("obligor", msgspec.structs.replace(obligor, surrendered={}), sorted(obligor.surrendered.items()))
+        for number, activities in sorted(compliance.activities.items()):
+            add("activities", number, sorted(activities.items()))
+        add("sectors", sorted(compliance.sectors.items()))
         add("surrenders", compliance.next_request, sorted(compliance.requests.items()))
         for one in (compliance.deductions, compliance.net_sales, compliance.carried):
             add("compliance", sorted(one.items()))

@@ -81,6 +81,11 @@ class Obligor(msgspec.Struct):
     fine_paid: int = 0
 
     @property
+    def allocation(self) -> int:
+        """Its whole free allocation so far, deductions and what is owed back aside."""
+        return self.allocated + self.deducted - self.owed_back
+
+    @property
     def due(self) -> int:
         """What it must surrender in all; 0 before its emissions are known."""
         return (self.emissions or 0) + self.owed_back
@@ -110,6 +115,12 @@ class Period(msgspec.Struct):
     def covered(self) -> list[Obligor]:
         """The enterprises that are covered, by account number."""
         return [self.obligors[number] for number in sorted(self.obligors) if self.obligors[number].decision.covered]
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether its authority still has to take or give something."""
+        left = any(obligor.parked or obligor.fine > obligor.fine_paid for obligor in self.obligors.values())
+        return self.stage != Stage.CLOSED or left
 
     def rate(self) -> tuple[int, int]:
         """How many complied, of how many covered."""
@@ -147,9 +158,19 @@ class Compliance:
         return obligor if obligor and obligor.decision.covered else None
 
     def was_covered(self, account: int, year: int) -> bool:
-        """Whether an enterprise was covered in the last period before a year."""
-        earlier = [known for known in self.periods if known < year]
+        """Whether an enterprise was covered in the last period before a year that decided on it."""
+        earlier = [known for known, period in self.periods.items() if known < year and account in period.obligors]
         return bool(earlier) and self.obligor(max(earlier), account) is not None
+
+    def complied(self, year: int, account: int) -> bool:
+        """Whether an account surrendered for a year in time, or did not have to."""
+        obligor = self.obligor(year, account)
+        return obligor is None or obligor.outcome == Outcome.COMPLIED
+
+    def parked_with(self, account: int, unit: int) -> int:
+        """Tonnes of a unit that an account keeps, as an authority, for others."""
+        years = (period for period in self.periods.values() if (period.authority, period.unit) == (account, unit))
+        return sum(obligor.parked for period in years for obligor in period.obligors.values())
 
     def unpaid_fine(self, account: int) -> int:
         """Fen of fines that an enterprise has not paid."""
@@ -177,6 +198,8 @@ class Compliance:
         for period in self.periods.values():
             if period.stage != Stage.CLOSED and self.obligor(period.year, account):
                 return f"the surrender for {period.year}"
+            if period.authority == account and period.is_under_way:
+                return f"the care of the compliance year {period.year}"
         return ""
 
     def check(self) -> None:
@@ -186,7 +209,8 @@ class Compliance:
                 assert number == obligor.account, "an obligation stands under another account"
                 figures = (obligor.allocated, obligor.parked, obligor.owed_back, obligor.offset, obligor.shortfall)
                 assert min(figures) >= 0 and obligor.parked <= obligor.allocated, "a negative allocation"
-                assert sum(obligor.surrendered.values()) <= obligor.due, "more surrendered than due"
+                offered = sum(sum(one.tonnes.values()) for one in self.pending_for(period.year, number))
+                assert sum(obligor.surrendered.values()) + offered <= obligor.due, "more surrendered than due"
                 assert (obligor.outcome is not None) == (period.stage == Stage.CLOSED and obligor.decision.covered), (
                     "an outcome before the end, or none after it"
                 )

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar
 import msgspec
 
 Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
-Number = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,9})?$")]
+NUMBER = r"^[0-9]{1,12}(\.[0-9]{1,9})?$"
+Number = Annotated[str, msgspec.Meta(pattern=NUMBER)]
 Tonnes = Annotated[int, msgspec.Meta(ge=0)]  # tCO2e
 Year = Annotated[int, msgspec.Meta(ge=1990, le=2200)]
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]  # CNY
@@ -201,6 +202,7 @@ class CarryOver(Rule, frozen=True, tag_field="rule", tag="carry_over"):
     base: Tonnes
     ratio: Number
     net_sales_years: Annotated[int, msgspec.Meta(ge=1)] = 2
+    settled_years: Annotated[int, msgspec.Meta(ge=1)] = 2  # surrendered in time for so many years, this one included
 
 
 class CalendarStep(Rule, frozen=True):

@@ -170,14 +170,16 @@ class Serials:
         now_ns: int,
         cause: Cause = Cause.TRADED,
         reference: int = 0,
+        wanted: Callable[[Block], bool] | None = None,
     ) -> list[Block]:
-        """Move the giver's oldest `quantity` serial numbers; returns the blocks as the taker got them, oldest first.
+        """Move the giver's oldest `quantity` serial numbers, of blocks that are `wanted`.
 
-        ValueError, before anything moved, if the giver has title to fewer or the cause is no transfer's.
+        Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
+        title to fewer or the cause is no transfer's.
         """
         if cause not in (Cause.TRANSFERRED, Cause.TRADED):
             raise ValueError(f"no transfer is {cause}")
-        taken = self._take(unit, giver, quantity, None)
+        taken = self._take(unit, giver, quantity, wanted)
 
         movement = Movement(cause, giver, taker, sequence, now_ns, reference)
         traded = cause == Cause.TRADED

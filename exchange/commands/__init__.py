@@ -23,8 +23,10 @@ _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)
 
 
 def control(command: Control) -> Command:
-    """A command off the trading path."""
-    return Command(row_of(CommandKind.CONTROL), _encode(command), isinstance(command, OpenDay))
+    """A command off the trading path. ValidationError if it could not be read again: the journal must not take it."""
+    detail = _encode(command)
+    decode_control(detail)
+    return Command(row_of(CommandKind.CONTROL), detail, isinstance(command, OpenDay))
 
 
 def decode_control(detail: bytes) -> Control:

@@ -1,5 +1,6 @@
 """What may be asked of the registry: accounts, units, locks. `by` is who asks, where that is not the holder."""
 
+from datetime import date
 from typing import Literal
 
 from exchange.commands.base import ControlCommand
@@ -39,6 +40,7 @@ class RegisterUnit(ControlCommand, frozen=True):
     kind: str = ""
     region: str = ""
     grade: str = ""
+    registered_on: date | None = None  # of a credit: when its project was registered
 
 
 class IssueUnits(ControlCommand, frozen=True):

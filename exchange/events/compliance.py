@@ -25,6 +25,7 @@ class ObligorsReminded(ControlEvent, frozen=True):
 
 class SurrenderRequested(ControlEvent, frozen=True):
     request: Surrender
+    missing: int  # when it is confirmed, and all that waits besides
 
 
 class SurrenderConfirmed(ControlEvent, frozen=True):
@@ -41,6 +42,7 @@ class SurrenderRejected(ControlEvent, frozen=True):
 class SurrenderForced(ControlEvent, frozen=True):
     account: int
     year: int
+    released: int  # of what was parked; what does not pay now stays with the enterprise
     tonnes: dict[int, int]  # by unit number
     serials: Serials
     missing: int  # still

@@ -1,6 +1,6 @@
 """Coverage and allocation of a compliance year."""
 
-from decimal import Decimal, InvalidOperation
+import re
 from fractions import Fraction
 from math import floor
 from typing import assert_never
@@ -23,11 +23,16 @@ from exchange.transition.step import (
     account_named,
     acting,
     fit_balances,
+    free_on_registry,
+    is_parked,
     issue,
     period_in,
+    period_of,
     require,
+    require_right,
     set_position_limit,
     take_out_of_the_world,
+    unpark,
 )
 from registry.accounts import AccountStatus, Right
 from registry.allocation import (
@@ -42,9 +47,9 @@ from registry.allocation import (
     within_cap,
 )
 from registry.compliance import Obligor, Period, Stage
-from registry.coverage import decide
+from registry.coverage import Activity, Decision, Why, decide
 from registry.emissions import Breach
-from registry.rules import in_force
+from registry.rules import NUMBER, in_force
 from registry.serials import Cause, Origin
 from registry.units import Species
 
@@ -97,18 +102,14 @@ def open_period(step: Step, command: OpenPeriod) -> happened.PeriodOpened:
 
 
 def _is_factor(text: str) -> bool:
-    try:
-        return Decimal(0) < Decimal(text) <= Decimal(2)
-    except InvalidOperation:
-        return False
+    return re.fullmatch(NUMBER, text) is not None and 0 < Fraction(text) <= 2
 
 
 def record_activity(step: Step, command: RecordActivity) -> happened.ActivityRecorded:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
-    reports = account.status != AccountStatus.CLOSED
-    require(reports, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
+    acting(exchange, command.by, Right.ADMINISTER)
+    require_right(account, Right.REPORT)
 
     exchange.compliance.activities.setdefault(account.number, {})[command.activity.year] = command.activity
     if command.sector:
@@ -123,17 +124,18 @@ def decide_coverage(step: Step, command: DecideCoverage) -> happened.CoverageDec
 
     decisions = {}
     for number, activities in sorted(compliance.activities.items()):
-        decision = decide(
-            exchange.market.coverage,
-            list(activities.values()),
-            period.year,
-            compliance.was_covered(number, period.year),
-            compliance.sectors.get(number, ""),
-        )
-        known = period.obligors.get(number)
-        period.obligors[number] = Obligor(number, decision, bases=known.bases if known else [])
-        decisions[number] = decision
+        decisions[number] = _decision(exchange, period.year, number, list(activities.values()))
+    for number, decision in decisions.items():
+        period.obligors.setdefault(number, Obligor(number, decision)).decision = decision
     return happened.CoverageDecided(period.year, decisions)
+
+
+def _decision(exchange: Exchange, year: int, number: int, activities: list[Activity]) -> Decision:
+    account, compliance = exchange.accounts[number], exchange.compliance
+    if account.status == AccountStatus.CLOSED:
+        return Decision(False, Why.CLOSED, f"account {account.account_id} is closed")
+    was_covered, sector = compliance.was_covered(number, year), compliance.sectors.get(number, "")
+    return decide(exchange.market.coverage, activities, year, was_covered, sector)
 
 
 # ---------------------------------------------------------------- how much
@@ -141,14 +143,15 @@ def decide_coverage(step: Step, command: DecideCoverage) -> happened.CoverageDec
 
 def set_basis(step: Step, command: SetBasis) -> happened.BasisSet:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.OPEN, Stage.PRE_ALLOCATED)
+    tonnes = _initial(exchange, period, command)
     obligor = exchange.compliance.obligor(command.year, account.number)
     if obligor is None:
         raise Refused(Reason.NOT_COVERED, f"{account.account_id} is not covered in {command.year}")
     require(bool(command.bases), Reason.NO_BASIS, "there must be one basis at least")
-    tonnes = _initial(exchange, period, command)
+    require(tonnes <= CAP_MAX, Reason.AMOUNT_TOO_LARGE, f"{tonnes} t are more than can be numbered")
 
     obligor.bases, obligor.initial = command.bases, tonnes
     return happened.BasisSet(account.number, command.year, command.bases, tonnes)
@@ -158,37 +161,41 @@ def _initial(exchange: Exchange, period: Period, command: SetBasis) -> int:
     """Whole allocation on some bases, each floored. Refused if a formula can't be worked out."""
     factor = Fraction(period.market_factor)
     try:
-        tonnes = sum(initial(exchange.market.allocation, basis, period.year, factor) for basis in command.bases)
+        return sum(initial(exchange.market.allocation, basis, period.year, factor) for basis in command.bases)
     except ValueError as error:
         raise Refused(Reason.INVALID_NUMBER, str(error)) from error
-    require(tonnes <= CAP_MAX, Reason.AMOUNT_TOO_LARGE, f"{tonnes} t are more than can be numbered")
-    return tonnes
 
 
 def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
     exchange, rules = step.exchange, step.exchange.market.allocation
     acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.OPEN)
-    _require_bases(exchange, period)
+    covered = period.covered()
+    require(bool(covered), Reason.NOT_COVERED, f"nobody is covered in {period.year}; decide coverage first")
+    for obligor in covered:
+        name = exchange.accounts[obligor.account].account_id
+        require(bool(obligor.bases), Reason.NO_BASIS, f"{name} has no basis of allocation in {period.year}")
     reserved = reserve(rules, period.year, period.cap)
-    paid = sum(obligor.initial - free_part(rules, period.year, obligor.initial) for obligor in period.covered())
-    _require_room(exchange, period, reserved + paid + sum(obligor.initial for obligor in period.covered()))
+    paid = sum(obligor.initial - free_part(rules, period.year, obligor.initial) for obligor in covered)
+    below_cap = not period.cap or reserved + paid <= period.cap
+    require(below_cap, Reason.AMOUNT_TOO_LARGE, f"reserve {reserved} t and paid part {paid} t pass the cap")
+    first_parts = sum(_first_part(exchange, period, obligor)[1] for obligor in covered)
+    _require_room(exchange, period, reserved + paid + first_parts)
 
     unit = exchange.units[period.unit]
     period.stage, period.reserve, period.paid = Stage.PRE_ALLOCATED, reserved, paid
     for quantity, origin in ((reserved, Origin.RESERVE), (paid, Origin.AUCTION)):
         if quantity:
             issue(step, period.authority, unit, quantity, origin)
-    allocations = [_pre_allocate(step, period, obligor) for obligor in period.covered()]
-    for obligor in period.covered():
+    allocations = [_pre_allocate(step, period, obligor) for obligor in covered]
+    for obligor in covered:
         set_position_limit(exchange, obligor.account)
     return happened.PreAllocated(period.year, allocations, reserved, paid)
 
 
 def _pre_allocate(step: Step, period: Period, obligor: Obligor) -> PreAllocation:
-    exchange, rules = step.exchange, step.exchange.market.allocation
-    of = _share_of(exchange, period, obligor)
-    free = _cut(exchange, period, obligor, free_part(rules, period.year, pre_allocation(rules, period.year, of)))
+    exchange = step.exchange
+    of, free = _first_part(exchange, period, obligor)
     deducted = min(free, exchange.compliance.deductions.get(obligor.account, 0))
     _deduct(exchange, obligor, deducted)
     issued = free - deducted
@@ -196,30 +203,34 @@ def _pre_allocate(step: Step, period: Period, obligor: Obligor) -> PreAllocation
     return PreAllocation(obligor.account, obligor.initial, of, free, deducted, issued, parked, serials)
 
 
+def _first_part(exchange: Exchange, period: Period, obligor: Obligor) -> tuple[int, int]:
+    """The figure whose share is pre-allocated, and the free part of that share before deductions."""
+    rules = exchange.market.allocation
+    of = _share_of(exchange, period, obligor)
+    return of, _cut(exchange, period, obligor, free_part(rules, period.year, pre_allocation(rules, period.year, of)))
+
+
 def _share_of(exchange: Exchange, period: Period, obligor: Obligor) -> int:
-    """The figure whose share is pre-allocated: last year's by rule, or the initial allocation of who has none."""
+    """Last year's figure by rule; the initial allocation of who has none, or whose last year is not determined."""
     rule = in_force(exchange.market.allocation.pre_allocation, period.year)
     last = exchange.compliance.obligor(period.year - 1, obligor.account)
-    if rule is None or last is None:
+    if rule is None or last is None or last.emissions is None:
         return obligor.initial
-    known = last.emissions if rule.of == "last_emissions" else last.allocated + last.deducted
-    return obligor.initial if known is None else known
+    return last.emissions if rule.of == "last_emissions" else last.allocation
 
 
 def _deduct(exchange: Exchange, obligor: Obligor, tonnes: int) -> None:
-    if tonnes:
-        obligor.deducted += tonnes
-        exchange.compliance.deductions[obligor.account] -= tonnes
-        if not exchange.compliance.deductions[obligor.account]:
-            del exchange.compliance.deductions[obligor.account]
+    """Take tonnes off an enterprise's deductions and its allocation; less than 0: the other way round."""
+    left = exchange.compliance.deductions.pop(obligor.account, 0) - tonnes
+    obligor.deducted += tonnes
+    if left:
+        exchange.compliance.deductions[obligor.account] = left
 
 
 def _issue_or_park(step: Step, period: Period, obligor: Obligor, tonnes: int) -> tuple[list[SerialRange], bool]:
-    """Issue free allowances to an enterprise, or to the authority for it while it is frozen or owes a fine (C.8)."""
+    """Issue free allowances to an enterprise, or to the authority for it."""
     exchange = step.exchange
-    frozen = not exchange.accounts[obligor.account].may(Right.MOVE)
-    in_default = exchange.compliance.unpaid_fine(obligor.account) > 0
-    parked = frozen or (in_default and exchange.market.compliance.park_while_in_default)
+    parked = is_parked(exchange, exchange.accounts[obligor.account])
     obligor.allocated += tonnes
     obligor.parked += tonnes if parked else 0
     holder = period.authority if parked else obligor.account
@@ -231,19 +242,13 @@ def _issue_or_park(step: Step, period: Period, obligor: Obligor, tonnes: int) ->
 def determine_allocation(step: Step, command: DetermineAllocation) -> happened.AllocationDetermined:
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
+    covered = period_of(exchange, command.year).covered()
+    emissions = {obligor.account: _verified(exchange, obligor.account, command.year) for obligor in covered}
     period = period_in(exchange, command.year, Stage.PRE_ALLOCATED)
-    _require_bases(exchange, period)
-    covered = period.covered()
-    emissions = {}
-    for obligor in covered:
-        verified = exchange.emissions.verified(obligor.account, period.year)
-        name = exchange.accounts[obligor.account].account_id
-        if verified is None:
-            raise Refused(Reason.UNKNOWN_REPORT, f"the emissions of {name} in {period.year} are not verified")
-        emissions[obligor.account] = verified
     adjusted = [_adjusted(exchange, period, obligor, emissions[obligor.account]) for obligor in covered]
     fit = within_cap(period.cap or UNITS_MAX, period.reserve, period.paid, adjusted)
-    _require_room(exchange, period, sum(fit.given))
+    more = (final - obligor.allocated for obligor, final in zip(covered, fit.given, strict=True))
+    _require_room(exchange, period, sum(tonnes for tonnes in more if tonnes > 0))
 
     period.stage = Stage.DETERMINED
     allocations = []
@@ -252,6 +257,14 @@ def determine_allocation(step: Step, command: DetermineAllocation) -> happened.A
         allocations.append(_true_up(step, period, obligor, before, final))
         set_position_limit(exchange, obligor.account)
     return happened.AllocationDetermined(period.year, allocations, fit.room, fit.wanted)
+
+
+def _verified(exchange: Exchange, account: int, year: int) -> int:
+    tonnes = exchange.emissions.verified(account, year)
+    if tonnes is None:
+        name = exchange.accounts[account].account_id
+        raise Refused(Reason.UNKNOWN_REPORT, f"the emissions of {name} in {year} are not verified")
+    return tonnes
 
 
 def _adjusted(exchange: Exchange, period: Period, obligor: Obligor, emissions: int) -> int:
@@ -275,27 +288,26 @@ def _cut(exchange: Exchange, period: Period, obligor: Obligor, tonnes: int) -> i
         if cut.breach == Breach.FRAUD:
             tonnes = floor(tonnes * share)
         elif last is not None:
-            tonnes = min(tonnes, floor((last.allocated + last.deducted) * share))
+            tonnes = min(tonnes, floor(last.allocation * share))
     return tonnes
 
 
 def _true_up(step: Step, period: Period, obligor: Obligor, adjusted: int, final: int) -> FinalAllocation:
     """Give an enterprise what it has too little, or take back what it has too much and still holds."""
     exchange, unit = step.exchange, step.exchange.units[period.unit]
-    deducted = min(max(0, final - obligor.deducted), exchange.compliance.deductions.get(obligor.account, 0))
-    _deduct(exchange, obligor, deducted)
-    difference = true_up(obligor.allocated, max(0, final - obligor.deducted))
+    deductions = exchange.compliance.deductions.get(obligor.account, 0)
+    _deduct(exchange, obligor, min(final - obligor.deducted, deductions))  # less than 0: deducted too much before
+    difference = true_up(obligor.allocated, final - obligor.deducted)
     taken_back = 0
     if difference >= 0:
         serials, _ = _issue_or_park(step, period, obligor, difference)
     else:
-        holder = period.authority if obligor.parked else obligor.account
-        held = int(exchange.path.desk.balances[holder, unit.number].registry)
-        taken_back = min(-difference, obligor.parked or held)
+        if obligor.parked:  # then all that it has got
+            unpark(step, period, obligor, -difference)
+        taken_back = min(-difference, free_on_registry(exchange, obligor.account, unit.number))
         serials = []
         if taken_back:
-            serials = take_out_of_the_world(step, holder, unit, taken_back, Cause.CANCELLED)
-        obligor.parked -= taken_back if obligor.parked else 0
+            serials = take_out_of_the_world(step, obligor.account, unit, taken_back, Cause.CANCELLED)
         obligor.allocated -= taken_back
         obligor.owed_back = -difference - taken_back
     free = free_part(exchange.market.allocation, period.year, obligor.initial)
@@ -305,13 +317,7 @@ def _true_up(step: Step, period: Period, obligor: Obligor, adjusted: int, final:
     )  # fmt: skip
 
 
-def _require_bases(exchange: Exchange, period: Period) -> None:
-    for obligor in period.covered():
-        name = exchange.accounts[obligor.account].account_id
-        require(bool(obligor.bases), Reason.NO_BASIS, f"{name} has no basis of allocation in {period.year}")
-
-
 def _require_room(exchange: Exchange, period: Period, tonnes: int) -> None:
-    """Refused if so many allowances can't be numbered, or reserve and paid part alone pass the cap."""
+    """Refused if so many more allowances can't be numbered."""
     issued = exchange.units[period.unit].issued
     require(issued + tonnes <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")

@@ -26,16 +26,19 @@ from exchange.transition.step import (
     Step,
     account_named,
     acting,
-    give_title,
+    free_on_registry,
+    is_parked,
     issue,
     period_in,
+    period_of,
     require,
     require_right,
     take_out_of_the_world,
     unit_named,
+    unpark,
 )
 from registry import holdings
-from registry.accounts import Account, AccountStatus, Right
+from registry.accounts import Account, Right
 from registry.compliance import (
     Eligibility,
     Obligor,
@@ -96,8 +99,9 @@ def open_surrender(step: Step, command: OpenSurrender) -> happened.SurrenderOpen
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.DETERMINED)
-    past = exchange.date is not None and command.deadline < exchange.date
-    require(not past, Reason.INVALID_DATE, f"the deadline {command.deadline} lies before {exchange.date}")
+    assert exchange.date is not None, "emissions are not verified before the first trading day"
+    to_come = command.deadline >= max(exchange.date, date(command.year, 1, 1))
+    require(to_come, Reason.INVALID_DATE, f"the deadline {command.deadline} lies before {exchange.date} or its year")
 
     period.stage, period.deadline = Stage.SURRENDERING, command.deadline
     due = {obligor.account: obligor.due for obligor in period.covered()}
@@ -120,8 +124,8 @@ def remind_obligors(step: Step, command: RemindObligors) -> happened.ObligorsRem
 
 def held_on_registry(exchange: Exchange, account: int) -> list[tuple[Unit, int]]:
     """(unit, tonnes) free on an account's registry side."""
-    row = exchange.path.desk.balances[account]
-    return [(unit, int(row[unit.number].registry)) for unit in exchange.units if row[unit.number].registry]
+    held = [(unit, free_on_registry(exchange, account, unit.number)) for unit in exchange.units]
+    return [(unit, tonnes) for unit, tonnes in held if tonnes]
 
 
 def usable_for(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> list[Usable]:
@@ -137,8 +141,12 @@ def usable_of(exchange: Exchange, year: int, obligor: Obligor, held: list[tuple[
 
 def whole_plan(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> Plan:
     """What would make an enterprise whole, out of what an account may use; and what would then still be missing."""
-    still = obligor.missing - _pending(exchange, year, obligor)[0]
-    return plan(usable_for(exchange, year, obligor, payer), max(0, still))
+    return plan(usable_for(exchange, year, obligor, payer), still_due(exchange, year, obligor))
+
+
+def still_due(exchange: Exchange, year: int, obligor: Obligor) -> int:
+    """Tonnes that an enterprise's year lacks and nobody has offered yet."""
+    return obligor.missing - _pending(exchange, year, obligor)[0]
 
 
 def _pending(exchange: Exchange, year: int, obligor: Obligor) -> tuple[int, int]:
@@ -166,9 +174,12 @@ def request_surrender(step: Step, command: RequestSurrender) -> happened.Surrend
     obligor = _obligor(exchange, whose, command.year)
     tonnes = _chosen(exchange, command, obligor, payer) if command.units else None
     if tonnes is None:
+        due = still_due(exchange, command.year, obligor)
+        require(due > 0, Reason.ABOVE_OBLIGATION, f"nothing is due for {command.year}")
         tonnes = whole_plan(exchange, command.year, obligor, payer.number).tonnes
         require(bool(tonnes), Reason.INSUFFICIENT_UNITS, f"{payer.account_id} has nothing that pays for {command.year}")
 
+    tonnes = dict(sorted(tonnes.items()))
     for number, quantity in tonnes.items():
         balance = exchange.path.desk.balances[payer.number, number]
         balance.registry -= quantity
@@ -176,13 +187,12 @@ def request_surrender(step: Step, command: RequestSurrender) -> happened.Surrend
     request = Surrender(compliance.next_request, command.year, payer.number, whose.number, tonnes)
     compliance.requests[request.request_id] = request
     compliance.next_request += 1
-    return happened.SurrenderRequested(request)
+    return happened.SurrenderRequested(request, still_due(exchange, command.year, obligor))
 
 
 def _require_in_time(exchange: Exchange, period: Period) -> None:
-    assert period.deadline is not None
-    in_time = exchange.date is None or exchange.date <= period.deadline
-    require(in_time, Reason.TOO_LATE, f"the deadline was {period.deadline}")
+    assert period.deadline is not None and exchange.date is not None
+    require(exchange.date <= period.deadline, Reason.TOO_LATE, f"the deadline was {period.deadline}")
 
 
 def _obligor(exchange: Exchange, account: Account, year: int) -> Obligor:
@@ -207,10 +217,10 @@ def _chosen(exchange: Exchange, command: RequestSurrender, obligor: Obligor, pay
         one.tonnes for one in usable_of(exchange, command.year, obligor, wished) if one.unit.species == Species.CREDIT
     )
     require(asked <= fits, Reason.OFFSET_LIMIT, f"{fits} t of them may still be credits")
-    due = obligor.missing - _pending(exchange, command.year, obligor)[0]
-    require(sum(tonnes.values()) <= due, Reason.ABOVE_OBLIGATION, f"{max(0, due)} t are still due")
+    due = still_due(exchange, command.year, obligor)
+    require(sum(tonnes.values()) <= due, Reason.ABOVE_OBLIGATION, f"{due} t are still due")
     for unit, quantity in wished:
-        held = int(exchange.path.desk.balances[payer.number, unit.number].registry)
+        held = free_on_registry(exchange, payer.number, unit.number)
         require(quantity <= held, Reason.INSUFFICIENT_UNITS, f"{held} t of {unit.code} are free")
     return tonnes
 
@@ -226,10 +236,9 @@ def confirm_surrender(step: Step, command: ConfirmSurrender) -> happened.Surrend
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
     request = _request(exchange, command.request_id)
-    period = period_in(exchange, request.year, Stage.SURRENDERING)
 
     del exchange.compliance.requests[request.request_id]
-    obligor = period.obligors[request.obligor]
+    obligor = exchange.compliance.periods[request.year].obligors[request.obligor]
     serials = _surrender(step, obligor, request.payer, request.tonnes, "pending_surrender")
     return happened.SurrenderConfirmed(request, serials, obligor.missing)
 
@@ -270,52 +279,56 @@ def _give_back(exchange: Exchange, request: Surrender) -> None:
 
 def force_surrender(step: Step, command: ForceSurrender) -> happened.SurrenderForced:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.SURRENDERING)
-    obligor = _obligor(exchange, account, command.year)
     waits = exchange.compliance.pending_for(command.year, account.number)
-    require(
-        not waits, Reason.WRONG_STATE, f"surrender {waits[0].request_id if waits else 0} waits: confirm or reject it"
-    )
+    require(not waits, Reason.WRONG_STATE, f"surrenders {[one.request_id for one in waits]} wait to be confirmed")
+    obligor = _obligor(exchange, account, command.year)
     require(obligor.missing > 0, Reason.ABOVE_OBLIGATION, f"{account.account_id} owes nothing for {command.year}")
+    found = usable_of(exchange, command.year, obligor, _within_reach(exchange, period, obligor))
+    chosen = plan(found, obligor.missing).tonnes
+    require(bool(chosen), Reason.INSUFFICIENT_UNITS, f"{account.account_id} has nothing that pays for {command.year}")
 
-    if obligor.parked:
-        _unpark(step, period, obligor)
-    _bring_to_registry(exchange, account.number)
-    chosen = plan(usable_for(exchange, command.year, obligor, account.number), obligor.missing)
-    serials = _surrender(step, obligor, account.number, chosen.tonnes, "registry")
-    return happened.SurrenderForced(account.number, command.year, chosen.tonnes, serials, obligor.missing)
+    released = obligor.parked
+    if released:
+        unpark(step, period, obligor, released)
+    for number, tonnes in chosen.items():
+        _bring_to_registry(exchange, account.number, number, tonnes)
+    serials = _surrender(step, obligor, account.number, chosen, "registry")
+    return happened.SurrenderForced(account.number, command.year, released, chosen, serials, obligor.missing)
 
 
-def _bring_to_registry(exchange: Exchange, account: int) -> None:
-    """Move what is free on the trading side to the registry side."""
+def _within_reach(exchange: Exchange, period: Period, obligor: Obligor) -> list[tuple[Unit, int]]:
+    """(unit, tonnes) free on an enterprise's registry side and trading side, and parked for it."""
+    row, held = exchange.path.desk.balances[obligor.account], []
     for unit in exchange.units:
-        balance = exchange.path.desk.balances[account, unit.number]
-        free = holdings.withdrawable(balance)
-        balance.available -= free
-        balance.registry += free
+        parked = obligor.parked if unit.number == period.unit else 0
+        free = free_on_registry(exchange, obligor.account, unit.number) + holdings.withdrawable(row[unit.number])
+        held.append((unit, free + parked))
+    return held
 
 
-def _unpark(step: Step, period: Period, obligor: Obligor) -> list[happened.SerialRange]:
-    unit, tonnes = step.exchange.units[period.unit], obligor.parked
-    obligor.parked = 0
-    return give_title(step, period.authority, obligor.account, unit, tonnes, "allocation")
+def _bring_to_registry(exchange: Exchange, account: int, unit: int, tonnes: int) -> None:
+    """Move what the registry side lacks of some tonnes there from the trading side, where they are free."""
+    balance = exchange.path.desk.balances[account, unit]
+    lacking = max(0, tonnes - int(balance.registry))
+    balance.available -= lacking
+    balance.registry += lacking
 
 
 def release_parked(step: Step, command: ReleaseParked) -> happened.ParkedReleased:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
     require_right(account, Right.HOLD)
-    period = period_in(exchange, command.year, *Stage)
-    frozen = account.status == AccountStatus.FROZEN or exchange.compliance.unpaid_fine(account.number) > 0
-    require(not frozen, Reason.WRONG_STATE, f"{account.account_id} is frozen or owes a fine")
+    period = period_of(exchange, command.year)
+    require(not is_parked(exchange, account), Reason.WRONG_STATE, f"{account.account_id} is frozen or owes a fine")
     obligor = _obligor(exchange, account, command.year)
     require(obligor.parked > 0, Reason.INSUFFICIENT_UNITS, "nothing is parked for it")
 
     quantity = obligor.parked
-    return happened.ParkedReleased(account.number, command.year, quantity, _unpark(step, period, obligor))
+    return happened.ParkedReleased(account.number, command.year, quantity, unpark(step, period, obligor, quantity))
 
 
 # ---------------------------------------------------------------- the end of the window
@@ -362,7 +375,7 @@ def mean_price(exchange: Exchange, first: date, last: date) -> Fraction:
     """
     allowances = [one for one in exchange.instruments if exchange.units[one.unit].species == Species.ALLOWANCE]
     numbers = {one.number for one in allowances}
-    days = [one for one in exchange.days if one.instrument in numbers and one.date <= last]
+    days = [one for one in exchange.days if one.instrument in numbers and one.date <= last and one.close_ticks]
     traded = [one for one in days if one.date >= first]
     volume = sum(one.volume for one in traded)
     if volume:
@@ -405,13 +418,13 @@ def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
 
     unit = exchange.units[period.unit]
     period.has_lapsed = True
-    lapsed = {}
-    for account in list(exchange.accounts):
-        quantity = _lapse(step, account.number, unit, Origin.FREE)
-        if quantity:
-            lapsed[account.number] = quantity
-    for obligor in period.obligors.values():
-        obligor.parked = 0  # it was the authority's, and has lapsed with it
+    tonnes = {account.number: _lapse(step, account.number, unit, Origin.FREE) for account in exchange.accounts}
+    for _, obligor in sorted(period.obligors.items()):
+        parked = min(obligor.parked, tonnes[period.authority])
+        obligor.parked -= parked
+        tonnes[obligor.account] += parked
+        tonnes[period.authority] -= parked
+    lapsed = {account: quantity for account, quantity in tonnes.items() if quantity}
     reserve = _lapse(step, period.authority, unit, Origin.RESERVE) if rule.reserve_too else 0
     return happened.UnitsLapsed(command.year, lapsed, reserve)
 
@@ -425,29 +438,27 @@ def _lapse(step: Step, account: int, unit: Unit, origin: Origin) -> int:
 
     titled = sum(block.quantity for block in exchange.serials.of(account, unit.number) if lapses(block))
     balance = exchange.path.desk.balances[account, unit.number]
-    free = holdings.withdrawable(balance)
-    quantity = min(titled, int(balance.registry) + free)
+    quantity = min(titled, int(balance.registry) + holdings.withdrawable(balance))
     if quantity:
-        brought = max(0, quantity - int(balance.registry))
-        balance.available -= brought
-        balance.registry += brought
+        _bring_to_registry(exchange, account, unit.number, quantity)
         take_out_of_the_world(step, account, unit, quantity, Cause.CANCELLED, wanted=lapses)
     return quantity
 
 
 def carry_over_units(step: Step, command: CarryOverUnits) -> happened.UnitsCarriedOver:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
     require_right(account, Right.HOLD)
+    period_of(exchange, command.year)
+    into = period_of(exchange, command.year + 1)
     period_in(exchange, command.year, Stage.CLOSED)
-    into = period_in(exchange, command.year + 1, *Stage)
     rule = expiry_rule(exchange.market.compliance, command.year)
     if not isinstance(rule, CarryOver):
         raise Refused(Reason.NOT_ELIGIBLE, f"allowances of {command.year} are not carried over by these rules")
-    obligor = exchange.compliance.obligor(command.year, account.number)
-    short = obligor is not None and obligor.outcome == Outcome.SHORT
-    require(not short, Reason.NOT_ELIGIBLE, f"{account.account_id} was short in {command.year}")
+    for year in range(command.year, command.year - rule.settled_years, -1):
+        settled = exchange.compliance.complied(year, account.number)
+        require(settled, Reason.NOT_ELIGIBLE, f"{account.account_id} has not surrendered in time for {year}")
     quantity = command.quantity
     require(quantity is None or quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is carried must be positive")
     limit = _carry_limit(exchange, rule, command, account.number)
@@ -455,9 +466,9 @@ def carry_over_units(step: Step, command: CarryOverUnits) -> happened.UnitsCarri
     chosen = plan([Usable(u, t, t, Eligibility.ELIGIBLE) for u, t in sorted(old, key=lambda one: one[0].vintage)],
                   limit if quantity is None else min(limit, quantity))  # fmt: skip
     carried = sum(chosen.tonnes.values())
-    require(carried >= (quantity or 1), Reason.INSUFFICIENT_UNITS, f"{carried} t can be carried, the limit is {limit}")
     unit = exchange.units[into.unit]
     require(unit.issued + carried <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
+    require(carried >= (quantity or 1), Reason.INSUFFICIENT_UNITS, f"{carried} t can be carried, the limit is {limit}")
 
     for number, tonnes in chosen.tonnes.items():
         take_out_of_the_world(step, account.number, exchange.units[number], tonnes, Cause.CANCELLED)
@@ -473,7 +484,7 @@ def _carries(unit: Unit, year: int) -> bool:
 
 
 def _carry_limit(exchange: Exchange, rule: CarryOver, command: CarryOverUnits, account: int) -> int:
-    """What an account may still carry out of a year."""
+    """Tonnes that an account may still carry out of a year; what it bought since may make that 0."""
     years = range(command.year, command.year + rule.net_sales_years)
     sold = sum(exchange.compliance.net_sales.get((account, year), 0) for year in years)
-    return carry_over_limit(rule, sold) - exchange.compliance.carried.get((account, command.year), 0)
+    return max(0, carry_over_limit(rule, sold) - exchange.compliance.carried.get((account, command.year), 0))

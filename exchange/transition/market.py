@@ -340,4 +340,6 @@ def _count_net_sales(exchange: Exchange, owed: Obligations) -> None:
     np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
     sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
-        sales[account, exchange.date.year] = sales.get((account, exchange.date.year), 0) + int(net[account])
+        sold = sales.pop((account, exchange.date.year), 0) + int(net[account])
+        if sold:
+            sales[account, exchange.date.year] = sold

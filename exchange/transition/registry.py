@@ -27,6 +27,7 @@ from exchange.transition.step import (
     account_named,
     acting,
     fit_balances,
+    free_on_registry,
     give_title,
     issue,
     require,
@@ -102,11 +103,14 @@ def _let_trade(exchange: Exchange, account: Account) -> None:
 
 def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.AccountStatusChanged:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
+    closing = command.status == AccountStatus.CLOSED
+    earns_fees = account.number == int(exchange.path.desk.progress[0].house)
+    require(not (closing and earns_fees), Reason.NOT_PERMITTED, "the account that earns the fees stays open")
     leads_there = command.status in NEXT_STATUS[account.status]
     require(leads_there, Reason.WRONG_STATE, f"an account that is {account.status} does not become {command.status}")
-    if command.status == AccountStatus.CLOSED:
+    if closing:
         _require_empty(exchange, account)
 
     changed = exchange.accounts.change_status(account, command.status, command.reason)
@@ -121,6 +125,8 @@ def _require_empty(exchange: Exchange, account: Account) -> None:
     names = [exchange.market.currency, *(unit.code for unit in exchange.units)]
     for name, balance in zip(names, exchange.path.desk.balances[account.number], strict=False):  # there is spare room
         require(not any(balance), Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still holds {name}")
+    favoured = any(lock.in_favour_of == account.number for lock in exchange.locks)
+    require(not favoured, Reason.ACCOUNT_NOT_EMPTY, f"units are locked in favour of {account.account_id}")
     owed = exchange.compliance.owed_by(account.number) or exchange.credits.owed_by(account.number)
     require(not owed, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still owes: {owed}")
 
@@ -143,6 +149,7 @@ def register_unit(step: Step, command: RegisterUnit) -> happened.UnitRegistered:
         kind=command.kind,
         region=command.region,
         grade=command.grade,
+        registered_on=command.registered_on,
     )
     fit_balances(exchange)
     return happened.UnitRegistered(unit)
@@ -169,7 +176,8 @@ def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransfer
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "a transfer must be positive")
     balance = exchange.path.desk.balances[account.number, unit.number]
-    free = int(balance.registry) if command.to_trading else holdings.withdrawable(balance)
+    registry = free_on_registry(exchange, account.number, unit.number)
+    free = registry if command.to_trading else holdings.withdrawable(balance)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t can be transferred")
 
     signed = command.quantity if command.to_trading else -command.quantity
@@ -180,12 +188,12 @@ def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransfer
 
 def give_units(step: Step, command: GiveUnits) -> happened.UnitsGiven:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     giver, taker = account_named(exchange, command.giver), account_named(exchange, command.taker)
+    acting(exchange, command.by, Right.ADMINISTER)
     require_right(taker, Right.HOLD)
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is given must be positive")
-    free = int(exchange.path.desk.balances[giver.number, unit.number].registry)
+    free = free_on_registry(exchange, giver.number, unit.number)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
 
     serials = give_title(step, giver.number, taker.number, unit, command.quantity, command.cause)
@@ -198,7 +206,7 @@ def retire_units(step: Step, command: RetireUnits) -> happened.UnitsRetired:
     require_right(account, Right.SURRENDER)
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is retired must be positive")
-    free = int(exchange.path.desk.balances[account.number, unit.number].registry)
+    free = free_on_registry(exchange, account.number, unit.number)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
 
     serials = take_out_of_the_world(step, account.number, unit, command.quantity, Cause.RETIRED)
@@ -207,11 +215,11 @@ def retire_units(step: Step, command: RetireUnits) -> happened.UnitsRetired:
 
 def cancel_units(step: Step, command: CancelUnits) -> happened.UnitsCancelled:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
+    acting(exchange, command.by, Right.ADMINISTER)
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is cancelled must be positive")
-    free = int(exchange.path.desk.balances[account.number, unit.number].registry)
+    free = free_on_registry(exchange, account.number, unit.number)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
 
     serials = take_out_of_the_world(step, account.number, unit, command.quantity, Cause.CANCELLED)
@@ -223,29 +231,35 @@ def cancel_units(step: Step, command: CancelUnits) -> happened.UnitsCancelled:
 
 def lock_units(step: Step, command: LockUnits) -> happened.UnitsLocked:
     exchange = step.exchange
-    acting(exchange, command.by, Right.ADMINISTER)
     account = account_named(exchange, command.account_id)
-    favoured = account_named(exchange, command.in_favour_of).number if command.in_favour_of else 0
+    favoured = account_named(exchange, command.in_favour_of) if command.in_favour_of else None
+    acting(exchange, command.by, Right.ADMINISTER)
+    gone = favoured is not None and favoured.status == AccountStatus.CLOSED
+    require(not gone, Reason.NOT_PERMITTED, f"account {command.in_favour_of} is closed")
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is locked must be positive")
-    balance = exchange.path.desk.balances[account.number, unit.number]
-    free = int(balance.registry)
+    free = free_on_registry(exchange, account.number, unit.number)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
 
+    balance = exchange.path.desk.balances[account.number, unit.number]
     balance.registry -= command.quantity
     balance[command.kind] += command.quantity
+    whose = favoured.number if favoured else 0
     return happened.UnitsLocked(
-        exchange.locks.add(account.number, unit.number, command.quantity, command.kind, favoured, command.reference)
+        exchange.locks.add(account.number, unit.number, command.quantity, command.kind, whose, command.reference)
     )
 
 
-def _lock_numbered(exchange: Exchange, lock_id: int, quantity: int) -> Lock:
+def _lock_numbered(exchange: Exchange, lock_id: int) -> Lock:
     lock = exchange.locks.by_id.get(lock_id)
     if lock is None:
         raise Refused(Reason.UNKNOWN_LOCK, f"no lock {lock_id} holds")
+    return lock
+
+
+def _require_locked(lock: Lock, quantity: int) -> None:
     require(quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "the quantity must be positive")
     require(quantity <= lock.quantity, Reason.INSUFFICIENT_UNITS, f"{lock.quantity} t are locked")
-    return lock
 
 
 def _unlock(exchange: Exchange, lock: Lock, quantity: int) -> None:
@@ -258,7 +272,8 @@ def _unlock(exchange: Exchange, lock: Lock, quantity: int) -> None:
 def release_units(step: Step, command: ReleaseUnits) -> happened.UnitsReleased:
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
-    lock = _lock_numbered(exchange, command.lock_id, command.quantity)
+    lock = _lock_numbered(exchange, command.lock_id)
+    _require_locked(lock, command.quantity)
 
     _unlock(exchange, lock, command.quantity)
     return happened.UnitsReleased(lock, command.quantity)
@@ -267,9 +282,11 @@ def release_units(step: Step, command: ReleaseUnits) -> happened.UnitsReleased:
 def enforce_lock(step: Step, command: EnforceLock) -> happened.LockEnforced:
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
-    lock = _lock_numbered(exchange, command.lock_id, command.quantity)
+    lock = _lock_numbered(exchange, command.lock_id)
+    if lock.in_favour_of:
+        require_right(exchange.accounts[lock.in_favour_of], Right.HOLD)
     require(lock.in_favour_of != 0, Reason.WRONG_STATE, "the lock is in nobody's favour; release it and give the units")
-    require_right(exchange.accounts[lock.in_favour_of], Right.HOLD)
+    _require_locked(lock, command.quantity)
 
     _unlock(exchange, lock, command.quantity)
     unit = exchange.units[lock.unit]

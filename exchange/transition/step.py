@@ -14,8 +14,8 @@ from exchange.rows import type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
 from registry import holdings
-from registry.accounts import Account, Right
-from registry.compliance import Period, Stage
+from registry.accounts import Account, AccountStatus, Right
+from registry.compliance import Obligor, Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Species, Unit
 from settlement.statements import Entry
@@ -98,11 +98,29 @@ def acting(exchange: Exchange, account_id: str, right: Right) -> Account:
 
 def period_in(exchange: Exchange, year: int, *stages: Stage) -> Period:
     """A compliance year that stands in one of these stages."""
+    period = period_of(exchange, year)
+    require(period.stage in stages, Reason.WRONG_STATE, f"the compliance year {year} is {period.stage}")
+    return period
+
+
+def period_of(exchange: Exchange, year: int) -> Period:
+    """A compliance year in any stage."""
     period = exchange.compliance.periods.get(year)
     if period is None:
         raise Refused(Reason.UNKNOWN_PERIOD, f"the compliance year {year} has not been opened")
-    require(period.stage in stages, Reason.WRONG_STATE, f"the compliance year {year} is {period.stage}")
     return period
+
+
+def is_parked(exchange: Exchange, account: Account) -> bool:
+    """Whether an enterprise's allowances wait with the authority: it is frozen, or owes a fine (domain sheet C.8)."""
+    in_default = exchange.compliance.unpaid_fine(account.number) > 0
+    return account.status == AccountStatus.FROZEN or (in_default and exchange.market.compliance.park_while_in_default)
+
+
+def free_on_registry(exchange: Exchange, account: int, unit: int) -> int:
+    """Tonnes on an account's registry side that are neither locked nor kept for somebody else."""
+    held = int(exchange.path.desk.balances[account, unit].registry)
+    return held - exchange.compliance.parked_with(account, unit)
 
 
 # ---------------------------------------------------------------- units come, move and go: balance, title, statement
@@ -129,7 +147,15 @@ def issue(step: Step, account: int, unit: Unit, quantity: int, origin: Origin) -
     return ranges([exchange.serials.issue(unit.number, account, quantity, origin, step.sequence, step.now_ns)])
 
 
-def give_title(step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str) -> list[SerialRange]:
+def give_title(
+    step: Step,
+    giver: int,
+    taker: int,
+    unit: Unit,
+    quantity: int,
+    cause: str,
+    wanted: Callable[[Block], bool] | None = None,
+) -> list[SerialRange]:
     """Move units from one registry side to another; `cause` is what the statements say."""
     exchange = step.exchange
     exchange.path.desk.balances[giver, unit.number].registry -= quantity
@@ -140,9 +166,25 @@ def give_title(step: Step, giver: int, taker: int, unit: Unit, quantity: int, ca
     exchange.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
     return ranges(
         exchange.serials.transfer(
-            unit.number, giver, taker, quantity, step.sequence, step.now_ns, cause=Cause.TRANSFERRED
+            unit.number, giver, taker, quantity, step.sequence, step.now_ns, Cause.TRANSFERRED, wanted=wanted
         )
     )
+
+
+def unpark(step: Step, period: Period, obligor: Obligor, quantity: int) -> list[SerialRange]:
+    """Give an enterprise what the authority keeps for it: units of free origin, as far as the authority has such."""
+    exchange, unit = step.exchange, step.exchange.units[period.unit]
+
+    def is_free(block: Block) -> bool:
+        return block.origin == Origin.FREE
+
+    titled = exchange.serials.of(period.authority, unit.number)
+    free = min(quantity, sum(block.quantity for block in titled if is_free(block)))
+    obligor.parked -= quantity
+    serials = give_title(step, period.authority, obligor.account, unit, free, "allocation", is_free) if free else []
+    if free < quantity:
+        serials += give_title(step, period.authority, obligor.account, unit, quantity - free, "allocation")
+    return serials
 
 
 _ENTRIES = {Cause.SURRENDERED: "surrender", Cause.RETIRED: "retirement", Cause.CANCELLED: "cancellation"}
