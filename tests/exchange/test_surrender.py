@@ -95,6 +95,14 @@ def test_the_default_is_the_oldest_first_allowances_before_credits_and_what_the_
     assert cycle.event.missing == planned.missing
 
 
+def test_of_one_vintage_allowances_pay_before_credits():
+    cycle = window(emissions=950)
+    cycle.register_credit("CCER")
+    cycle.give_credits("plant", "CCER", 100)
+    cycle.offer("plant", 2025)
+    assert cycle.event.request.tonnes == {1: 950}
+
+
 def test_credits_count_against_the_cap_from_the_request_on():
     cycle = window()
     cycle.register_credit("CCER")
@@ -399,3 +407,45 @@ def test_who_was_short_in_the_year_before_carries_nothing_over():
     assert cycle.ask(CarryOverUnits(PROVINCE, "plant", 2026)) == "refused: not_eligible"
     cycle.must(GiveUnits(PROVINCE, "plant", "EXCHANGE", "HBEA-2026", 10, "correction"))
     cycle.must(CarryOverUnits(PROVINCE, "EXCHANGE", 2026))
+
+
+# ---------------------------------------------------------------- what the digest covers
+
+
+def changed(figures, key, value):
+    figures[key] = value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda one: changed(one.deductions, 3, 1), id="deductions"),
+        pytest.param(lambda one: changed(one.net_sales, (3, 2026), 1), id="net sales"),
+        pytest.param(lambda one: changed(one.carried, (3, 2025), 1), id="what was carried"),
+        pytest.param(lambda one: changed(one.sectors, 3, "steel"), id="sectors"),
+        pytest.param(lambda one: one.activities.popitem(), id="activities"),
+        pytest.param(lambda one: one.requests.popitem(), id="requests"),
+        pytest.param(lambda one: setattr(one, "next_request", 9), id="the number of the next request"),
+        pytest.param(lambda one: setattr(one.periods[2025], "deadline", None), id="the deadline"),
+        pytest.param(lambda one: one.periods[2025].obligors.popitem(), id="an obligation"),
+        pytest.param(lambda one: changed(next(iter(one.periods[2025].obligors.values())).surrendered, 1, 1), id="paid"),
+        pytest.param(lambda one: setattr(next(iter(one.periods[2025].obligors.values())), "fine", 1), id="a fine"),
+    ],
+)
+def test_two_markets_that_differ_in_compliance_differ_in_their_digest(change):
+    cycle = window()
+    cycle.offer("plant", 2025, HBEA_2025=1)
+    digest = cycle.digest()
+
+    change(cycle.exchange.compliance)
+    assert cycle.digest() != digest
+
+
+def test_the_order_in_which_figures_came_is_not_in_the_digest():
+    digests = set()
+    for years in ((2023, 2024), (2024, 2023)):
+        cycle = Cycle(plant=enterprise)
+        for year in years:
+            cycle.record("plant", year)
+        digests.add(cycle.digest())
+    assert len(digests) == 1
