@@ -146,6 +146,7 @@ class SurrenderView(Model):
 
 class SurrenderRequested(Happened):
     request: SurrenderView
+    missing: int = Field(description="When it is confirmed, and all that waits besides")
 
 
 class SurrenderConfirmed(Happened):
@@ -162,6 +163,7 @@ class SurrenderRejected(Happened):
 class SurrenderForced(Happened):
     account_id: str
     year: int
+    released: int = Field(description="Of what was parked; what does not pay now stays with the enterprise")
     tonnes: ByUnit
     serials: dict[str, list[SerialRange]] = Field(description="By unit")
     missing: int = Field(description="Still")

@@ -171,7 +171,7 @@ def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
     acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.OPEN)
     covered = period.covered()
-    require(bool(covered), Reason.NOT_COVERED, f"nobody is covered in {period.year}; decide coverage first")
+    require(bool(period.obligors), Reason.NOT_COVERED, f"who is covered in {period.year} has not been decided")
     for obligor in covered:
         name = exchange.accounts[obligor.account].account_id
         require(bool(obligor.bases), Reason.NO_BASIS, f"{name} has no basis of allocation in {period.year}")

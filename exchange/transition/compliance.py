@@ -26,6 +26,7 @@ from exchange.transition.step import (
     Step,
     account_named,
     acting,
+    date_of,
     free_on_registry,
     is_parked,
     issue,
@@ -99,8 +100,7 @@ def open_surrender(step: Step, command: OpenSurrender) -> happened.SurrenderOpen
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
     period = period_in(exchange, command.year, Stage.DETERMINED)
-    assert exchange.date is not None, "emissions are not verified before the first trading day"
-    to_come = command.deadline >= max(exchange.date, date(command.year, 1, 1))
+    to_come = command.deadline >= max(date_of(exchange), date(command.year, 1, 1))
     require(to_come, Reason.INVALID_DATE, f"the deadline {command.deadline} lies before {exchange.date} or its year")
 
     period.stage, period.deadline = Stage.SURRENDERING, command.deadline

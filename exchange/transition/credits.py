@@ -37,6 +37,7 @@ from exchange.transition.step import (
     Step,
     account_named,
     acting,
+    date_of,
     fit_balances,
     issue,
     require,
@@ -114,12 +115,6 @@ def handle(step: Step, command: CreditsCommand) -> happened.CreditsEvent:
 # ---------------------------------------------------------------- who, what, when
 
 
-def _today(exchange: Exchange) -> date:
-    if exchange.date is None:
-        raise Refused(Reason.TOO_EARLY, "no trading day has been opened yet")
-    return exchange.date
-
-
 def _methodology(exchange: Exchange, code: str) -> Methodology:
     methodology = exchange.credits.methodologies.get(code)
     if methodology is None:
@@ -178,12 +173,12 @@ def _require_registered(project: Project) -> None:
 
 
 def _require_publicity_over(exchange: Exchange, of: Project | Reduction) -> None:
-    over = of.public_until is None or _today(exchange) > of.public_until
+    over = of.public_until is None or date_of(exchange) > of.public_until
     require(over, Reason.TOO_EARLY, f"it is public until {of.public_until}")
 
 
 def _require_not_lapsed(exchange: Exchange, of: Project | Reduction) -> None:
-    lapsed = _scheme_of(exchange, of).decisions_lapse and of.decide_by is not None and _today(exchange) > of.decide_by
+    lapsed = _scheme_of(exchange, of).decisions_lapse and of.decide_by is not None and date_of(exchange) > of.decide_by
     require(not lapsed, Reason.TOO_LATE, f"it had to be decided by {of.decide_by}")
 
 
@@ -225,7 +220,7 @@ def approve_methodology(step: Step, command: ApproveMethodology) -> happened.Met
     acting(exchange, command.by, Right.ADMINISTER)
     taken = command.code in exchange.credits.methodologies
     require(not taken, Reason.METHODOLOGY_EXISTS, f"methodology {command.code!r} exists already")
-    today = _today(exchange)
+    today = date_of(exchange)
     years = command.crediting_years
     require(0 < years <= CREDITING_YEARS_MAX, Reason.INVALID_NUMBER, f"a crediting period of {years} years")
 
@@ -241,7 +236,7 @@ def withdraw_methodology(step: Step, command: WithdrawMethodology) -> happened.M
     in_use = methodology.withdrawn_on is None
     require(in_use, Reason.WRONG_STATE, f"it was withdrawn on {methodology.withdrawn_on}")
 
-    withdrawn = msgspec.structs.replace(methodology, withdrawn_on=_today(exchange))
+    withdrawn = msgspec.structs.replace(methodology, withdrawn_on=date_of(exchange))
     exchange.credits.methodologies[command.code] = withdrawn
     return happened.MethodologyWithdrawn(withdrawn)
 
@@ -258,7 +253,7 @@ def file_project(step: Step, command: FileProject) -> happened.ProjectFiled:
     require(not taken, Reason.PROJECT_EXISTS, f"project {command.project_id!r} exists already")
     withdrawn = methodology.withdrawn_on is not None
     require(not withdrawn, Reason.WRONG_STATE, f"methodology {methodology.code} was withdrawn")
-    today = _today(exchange)
+    today = date_of(exchange)
     _require_crediting_period(command, methodology)
     scheme = _scheme_for(exchange, command.scheme, "projects")
     begun = scheme.started_after is None or command.started_on > scheme.started_after
@@ -304,7 +299,7 @@ def publish_project(step: Step, command: PublishProject) -> happened.ProjectPubl
     project = _project(exchange, command.project_id)
     _require_leads_to(project, ProjectState.PUBLIC)
 
-    dates = publicity(_scheme_of(exchange, project), _today(exchange), exchange.market.credits.holidays)
+    dates = publicity(_scheme_of(exchange, project), date_of(exchange), exchange.market.credits.holidays)
     return happened.ProjectPublished(exchange.credits.move_project(project, ProjectState.PUBLIC, **dates))
 
 
@@ -370,7 +365,7 @@ def report_reduction(step: Step, command: ReportReduction) -> happened.Reduction
     owns_it = project.owner == owner.number
     require(owns_it, Reason.NOT_PERMITTED, f"project {project.project_id} is not {owner.account_id}'s")
     _require_registered(project)
-    today, scheme = _today(exchange), _scheme_of(exchange, project)
+    today, scheme = date_of(exchange), _scheme_of(exchange, project)
     first, last = command.first_day, command.last_day
     _require_period(scheme, first, last, today)
     credited = project.crediting_from <= first and last <= project.crediting_to
@@ -393,7 +388,7 @@ def register_green_power(step: Step, command: RegisterGreenPower) -> happened.Gr
     exchange = step.exchange
     owner = acting(exchange, command.by, Right.DEVELOP)
     _require_may_file(exchange, owner)
-    today, scheme = _today(exchange), _scheme_for(exchange, command.scheme, "green_power")
+    today, scheme = date_of(exchange), _scheme_for(exchange, command.scheme, "green_power")
     first, last = command.first_day, command.last_day
     _require_period(scheme, first, last, today)
     decimals = is_decimal(command.mwh) and is_decimal(command.factor)
@@ -425,14 +420,14 @@ def _certificates(command: RegisterGreenPower) -> list[Span]:
 
 def _decide_metered_by(exchange: Exchange, scheme: CreditScheme) -> date:
     holidays = exchange.market.credits.holidays
-    return after_working_days(_today(exchange), scheme.registration_working_days, holidays)
+    return after_working_days(date_of(exchange), scheme.registration_working_days, holidays)
 
 
 def register_inclusion(step: Step, command: RegisterInclusion) -> happened.InclusionRegistered:
     exchange = step.exchange
     platform = acting(exchange, command.by, Right.DEVELOP)
     _require_may_file(exchange, platform)
-    today, scheme = _today(exchange), _scheme_for(exchange, command.scheme, "inclusion")
+    today, scheme = date_of(exchange), _scheme_for(exchange, command.scheme, "inclusion")
     first, last = command.first_day, command.last_day
     _require_period(scheme, first, last, today)
     _require_recent(scheme, first)
@@ -477,7 +472,7 @@ def publish_reduction(step: Step, command: PublishReduction) -> happened.Reducti
     reduction = _reduction(exchange, command.reduction)
     _require_goes_to(exchange, reduction, ReductionState.PUBLIC)
 
-    dates = publicity(_scheme_of(exchange, reduction), _today(exchange), exchange.market.credits.holidays)
+    dates = publicity(_scheme_of(exchange, reduction), date_of(exchange), exchange.market.credits.holidays)
     return happened.ReductionPublished(exchange.credits.move_reduction(reduction, ReductionState.PUBLIC, **dates))
 
 
@@ -504,7 +499,7 @@ def issue_reduction(step: Step, command: IssueReduction) -> happened.ReductionIs
     serials = issue(step, reduction.owner, unit, tonnes, Origin.CREDIT) if tonnes else []
     if isinstance(reduction.metered, GreenPower):
         credits.claims.identify(reduction.names)
-    issued = credits.issue(reduction, unit.number, serials, _today(exchange))
+    issued = credits.issue(reduction, unit.number, serials, date_of(exchange))
     shown = [display_serial(unit, issued.batch, first, last) for first, last in serials]
     return happened.ReductionIssued(issued, unit.code, serials, shown, grams_left)
 
@@ -564,7 +559,7 @@ def revoke_reduction(step: Step, command: RevokeReduction) -> happened.Reduction
         else []
     )
     scheme, holidays = _scheme_of(exchange, reduction), exchange.market.credits.holidays
-    revoked = credits.revoke(reduction, cancelled, scheme, _today(exchange), holidays, command.reason)
+    revoked = credits.revoke(reduction, cancelled, scheme, date_of(exchange), holidays, command.reason)
     duty, banned_until = credits.duties.get(reduction.number), credits.banned_until[reduction.owner]
     if duty is None:
         return happened.ReductionRevoked(revoked, cancelled, serials, 0, None, banned_until)
@@ -581,7 +576,7 @@ def replace_units(step: Step, command: ReplaceUnits) -> happened.UnitsReplaced:
     duty = credits.duties.get(reduction.number)
     if duty is None:
         raise Refused(Reason.WRONG_STATE, f"nothing is owed for {reduction.title}")
-    in_time = _today(exchange) <= duty.replace_by
+    in_time = date_of(exchange) <= duty.replace_by
     require(not (by_force and in_time), Reason.TOO_EARLY, f"its owner has until {duty.replace_by}")
     replaceable = unit.species in _scheme_of(exchange, reduction).replaced_by
     require(replaceable, Reason.NOT_ELIGIBLE, f"{reduction.scheme} is not replaced by {unit.species}s")

@@ -1,6 +1,5 @@
 """Emission factors, reports and their verification."""
 
-from datetime import date
 from fractions import Fraction
 from typing import assert_never
 
@@ -19,7 +18,7 @@ from exchange.commands import (
 )
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
-from exchange.transition.step import Step, account_named, acting, require
+from exchange.transition.step import Step, account_named, acting, date_of, require
 from registry.accounts import Account, ParticipantClass, Right
 from registry.emissions import (
     NEXT_STATE,
@@ -82,12 +81,6 @@ def _require_next(report: Report, state: ReportState) -> None:
     require(leads_there, Reason.WRONG_STATE, f"a report that is {report.state} does not become {state}")
 
 
-def _today(exchange: Exchange) -> date:
-    if exchange.date is None:
-        raise Refused(Reason.TOO_EARLY, "no day has been opened yet")
-    return exchange.date
-
-
 # ---------------------------------------------------------------- factors
 
 
@@ -140,7 +133,7 @@ def close_reporting(step: Step, command: CloseReporting) -> happened.ReportingCl
     acting(exchange, command.by, Right.ADMINISTER)
     reporting = _reporting_of(exchange, command.year)
     require(reporting.closed_on is None, Reason.WRONG_STATE, f"closed on {reporting.closed_on} already")
-    today = _today(exchange)
+    today = date_of(exchange)
     require(today > reporting.deadline, Reason.TOO_EARLY, f"reports are in time until {reporting.deadline}")
 
     refused = [report.account for report in emissions.close(command.year, today, exchange.market.reporting)]
@@ -196,7 +189,7 @@ def submit_report(step: Step, command: SubmitReport) -> happened.ReportSubmitted
     account = acting(exchange, command.account_id, Right.REPORT)
     report = _report_of(exchange, account, command.year)
     _require_next(report, ReportState.SUBMITTED)
-    today = _today(exchange)
+    today = date_of(exchange)
 
     return happened.ReportSubmitted(exchange.emissions.submit(report, today))
 
@@ -209,7 +202,7 @@ def verify_report(step: Step, command: VerifyReport) -> happened.ReportVerified 
     own = verifier.group == account.group
     require(not own, Reason.SAME_VERIFIER, f"{command.by} and {command.account_id} have one beneficial owner")
     _require_next(report, ReportState.VERIFIED)
-    today = _today(exchange)
+    today = date_of(exchange)
     corrects = command.verdict == Verdict.CORRECT
     figure = command.emissions
     differs = figure is not None and figure >= 0 and figure != report.total
@@ -234,7 +227,7 @@ def restate_report(step: Step, command: RestateReport) -> happened.ReportRestate
     assessed = report.state == ReportState.ASSESSED
     require(not (is_own and assessed), Reason.NOT_PERMITTED, "only the authority reopens what it has assessed")
     _require_next(report, ReportState.RESTATED)
-    today = _today(exchange)
+    today = date_of(exchange)
 
     new = exchange.emissions.restate(report, by.number, command.reason, today)
     figure = exchange.emissions.verified(account.number, command.year)
@@ -255,7 +248,7 @@ def assess_emissions(step: Step, command: AssessEmissions) -> happened.Emissions
     require(lies, Reason.WRONG_STATE, f"a report that is {report.state} is not assessed")
     closed = emissions.years[command.year].closed_on is not None
     require(closed, Reason.TOO_EARLY, f"the reporting of {command.year} is not closed")
-    today = _today(exchange)
+    today = date_of(exchange)
     require(command.emissions >= 0, Reason.INVALID_NUMBER, f"{command.emissions} t cannot be emitted")
     require(command.emissions <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more tonnes than there can be units")
 
@@ -272,7 +265,7 @@ def sanction_report(step: Step, command: SanctionReport) -> happened.ReportSanct
     versions = exchange.emissions.reports[account.number, command.year]
     submitted = any(report.submitted_on for report in versions)
     require(submitted, Reason.WRONG_STATE, "nothing was submitted that could be false")
-    today = _today(exchange)
+    today = date_of(exchange)
     rule = in_force(exchange.market.reporting.fraud, command.year)
     require(is_valid(command.share, Share), Reason.INVALID_NUMBER, f"no share: {command.share!r}")
     cut = 1 - Fraction(command.share)

@@ -6,6 +6,7 @@ must succeed. A refused command leaves nothing behind.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 
 from exchange.events import SerialRange
 from exchange.positions import limit
@@ -101,6 +102,13 @@ def period_in(exchange: Exchange, year: int, *stages: Stage) -> Period:
     period = period_of(exchange, year)
     require(period.stage in stages, Reason.WRONG_STATE, f"the compliance year {year} is {period.stage}")
     return period
+
+
+def date_of(exchange: Exchange) -> date:
+    """The last trading day that was opened. Refused before the first."""
+    if exchange.date is None:
+        raise Refused(Reason.TOO_EARLY, "no trading day has been opened yet")
+    return exchange.date
 
 
 def period_of(exchange: Exchange, year: int) -> Period:

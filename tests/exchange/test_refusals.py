@@ -328,8 +328,8 @@ REFUSALS = [
         Reason.PRICE_NOT_POSITIVE,
         HUBEI,
         "alice buys 10 @ 42.00",
-        "alice amends order 1 to 10 @ 0",
-        id="amend: for nothing",
+        "alice amends order 1 to 10 @ -0.01",
+        id="amend: for less than nothing",
     ),
     pytest.param(
         Reason.PRICE_NOT_POSITIVE,
