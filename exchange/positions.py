@@ -4,7 +4,7 @@
                less what it has sold and not yet delivered, plus what its resting buy orders may still bring
 
 (domain sheet A.9, where the exchange adds orders so that no limit is passed by a fill.) The limit is fixed, or the
-allocation of the last determined or pre-allocated year and a margin.
+allocation of the years to be surrendered for and a margin.
 """
 
 from typing import Any
@@ -54,13 +54,18 @@ def counted(exchange: Exchange) -> type_of_column:
 
 
 def allocation(exchange: Exchange, account: Account) -> int:
-    """Free allowances of the latest year that has allocated anything to an account, tCO2e."""
-    periods = exchange.compliance.periods
-    for year in sorted(periods, reverse=True):
-        obligor = exchange.compliance.obligor(year, account.number)
-        if periods[year].stage != Stage.OPEN and obligor is not None:
-            return obligor.allocated
-    return 0
+    """Free allowances of all years for which surrender is still to come, tCO2e; without any, of the last one.
+
+    Two years overlap: next year's first part is out before last year's is surrendered, and both are held.
+    """
+    allocated = [
+        (exchange.compliance.periods[year].stage, obligor.allocated)
+        for year in sorted(exchange.compliance.periods)
+        if (obligor := exchange.compliance.obligor(year, account.number)) is not None
+    ]
+    to_come = [tonnes for stage, tonnes in allocated if stage not in (Stage.OPEN, Stage.CLOSED)]
+    over = [tonnes for stage, tonnes in allocated if stage == Stage.CLOSED]
+    return sum(to_come) if to_come else sum(over[-1:])
 
 
 def limit(exchange: Exchange, account: Account) -> int:

@@ -34,6 +34,7 @@ from exchange.transition.step import (
     period_of,
     require,
     require_right,
+    set_position_limit,
     take_out_of_the_world,
     unit_named,
     unpark,
@@ -358,6 +359,7 @@ def close_surrender(step: Step, command: CloseSurrender) -> happened.SurrenderCl
             exchange.compliance.deductions[obligor.account] = (
                 exchange.compliance.deductions.get(obligor.account, 0) + taken
             )
+        set_position_limit(exchange, obligor.account)
         surrendered = sum(obligor.surrendered.values())
         records.append(
             Record(

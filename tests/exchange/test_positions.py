@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from exchange.commands import CancelUnits, IssueUnits, ListInstrument
+from exchange.commands import CancelUnits, CloseSurrender, IssueUnits, ListInstrument
 from exchange.positions import NO_LIMIT, LargeHolder, large_holders
 from exchange.reasons import Reason
 from exchange.rules import load_rule_set
@@ -103,6 +103,25 @@ def test_a_covered_enterprise_may_hold_its_allocation_and_as_much_again():
     allocated = cycle.exchange.compliance.obligor(2025, cycle.number("plant")).allocated
     assert allocated > 0
     assert cycle.exchange.path.desk.participants[cycle.number("plant")].position_limit == allocated + 100
+
+
+def test_allocations_of_two_years_that_overlap_both_count_until_the_first_is_surrendered():
+    cycle = Cycle(RULES, plant=enterprise)
+
+    def limit():
+        return int(cycle.exchange.path.desk.participants[cycle.number("plant")].position_limit)
+
+    cycle.cover(2025, plant=20_000)
+    cycle.pre_allocate(2025)
+    cycle.determine(2025, plant=20_000)
+    assert limit() == 20_000 + 100
+    cycle.cover(2026, plant=20_000)
+    cycle.pre_allocate(2026)
+    assert limit() == 20_000 + 14_000 + 100
+    cycle.open_window(2025, "2026-01-09")
+    cycle.pay("plant", 2025)
+    cycle.must(CloseSurrender(PROVINCE, 2025))
+    assert limit() == 14_000 + 100
 
 
 def test_who_holds_more_than_the_figure_of_the_report_is_reported_largest_first(market):
