@@ -66,7 +66,7 @@ def machine() -> str:
     return f"{name}, Python {platform.python_version()}"
 
 
-def show(runs: int, made: Table) -> None:
-    """Print a table under what it was measured on."""
+def show(runs: int, *made: Table) -> None:
+    """Print tables under what they were measured on."""
     console = Console()
-    console.print(f"{machine()}, median of {runs} runs after a warm-up", made)
+    console.print(f"{machine()}, median of {runs} runs after a warm-up", *made)

@@ -330,6 +330,18 @@ def endurance(
     benchmark.run(messages)
 
 
+@bench.command()
+def title(
+    blocks: Annotated[int, typer.Option(min=1000, help="Serial blocks to trade until there are.")] = 1_000_000,
+    issued: Annotated[int, typer.Option(min=1000, help="Tonnes of each of the hundred blocks at first.")] = 20_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Microseconds of a transfer of title and of a number's history, with a thousand to a million serial blocks."""
+    from benchmarks import title as benchmark
+
+    benchmark.run(blocks, issued, runs)
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)
