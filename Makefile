@@ -11,7 +11,8 @@ READY := $(VENV)/ready
 run: $(READY)
 	$(BIN)/carbonex demo
 
-test: check kernels
+test: $(READY)
+	$(MAKE) --jobs=2 bounds-checked interpreted check
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # Format, lint, types, import directions.
