@@ -335,20 +335,6 @@ def look_at(ladder, slot):
 
 
 @njit(_nrt=False)
-def tradable(ladder, opposite, limit_ticks, wanted):
-    """How much of `wanted` an order of this limit would trade at once with the opposite queue."""
-    limit = level_of(opposite, limit_ticks)
-    found = np.int64(0)
-    level = opposite.best
-    while level <= limit:
-        found += at(ladder.levels, level).quantity
-        if found >= wanted:
-            return np.int64(wanted)
-        level = next_occupied(ladder, level + 1, opposite.end)
-    return found
-
-
-@njit(_nrt=False)
 def worst_price_for(ladder, opposite, wanted):
     """Price in ticks of the last level that an order without a limit would reach; 0 if there is none."""
     level = opposite.best

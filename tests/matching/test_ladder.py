@@ -29,7 +29,6 @@ from matching.ladder import (
     out_of_reach,
     take_off,
     take_slot,
-    tradable,
     worst_occupied,
     worst_price_for,
 )
@@ -86,11 +85,6 @@ def has_level(ladder, queue_index, price_ticks):
 @njit(_nrt=False)
 def too_far(ladder, queue_index, price_ticks):
     return out_of_reach(ladder, at(ladder.queues, queue_index), price_ticks)
-
-
-@njit(_nrt=False)
-def quantity_up_to(ladder, queue_index, limit_ticks, wanted):
-    return tradable(ladder, at(ladder.queues, queue_index), limit_ticks, wanted)
 
 
 @njit(_nrt=False)
@@ -189,8 +183,6 @@ def test_questions_about_depth_are_answered_as_by_lists(steps, limit, wanted):
         orders = twins.expected(queue)
         met = [order for order in orders if sign * order.price_ticks <= sign * limit]
         assert would_cross(twins.ladder, queue, limit) == bool(met)
-        total = sum(order.shown + order.hidden for order in met)
-        assert quantity_up_to(twins.ladder, queue, limit, wanted) == min(wanted, total)
         reached, found = 0, 0
         for order in orders:
             if found >= wanted:
