@@ -262,9 +262,10 @@ def cycle(
     load_compiled("trading")
     began = perf_counter()
     try:
-        exchange = run_cycle(
-            SqliteJournal(journal) if journal else MemoryJournal(), load_rule_set(rules), seed, enterprises
-        )
+        rule_set = load_rule_set(rules)
+        if not rule_set.coverage.thresholds:
+            fail("no_compliance_rules", f"the rules of {rule_set.title} know no compliance; try hubei or national")
+        exchange = run_cycle(SqliteJournal(journal) if journal else MemoryJournal(), rule_set, seed, enterprises)
         show(exchange, Console(width=max(110, Console().width)))
     except RuleSetError as error:
         fail("invalid_rule_set", str(error))

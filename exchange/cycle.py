@@ -504,6 +504,8 @@ def show(exchange: Exchange, console: Console) -> None:
     check(exchange)
     summaries = [compliance_summary(exchange, year) for year in sorted(exchange.compliance.periods)]
     for one in summaries:
+        parts = one.reserve + one.paid + one.allocated + one.taken_back + one.carried_in
+        assert parts == one.issued, f"{one.year}: {one.issued} t issued, {parts} t explained"
         due, paid = one.emissions + one.owed_back, one.surrendered_allowances + one.surrendered_credits
         assert due == paid + one.missing, f"{one.year}: {due} t due, {paid} t surrendered, {one.missing} t missing"
     console.print(compliance_table(summaries, exchange.market.currency))

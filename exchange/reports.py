@@ -115,7 +115,11 @@ class ComplianceSummary(msgspec.Struct, frozen=True):
     covered: int
     reserve: int
     paid: int
-    allocated: int
+    allocated: int  # free allowances, net of what was taken back
+    taken_back: int  # issued before the final determination and cancelled by it
+    carried_in: int  # issued in exchange for earlier vintages
+    deducted: int  # not issued, for an earlier shortfall
+    issued: int  # reserve + paid + allocated + taken back + carried in, and what was issued by hand before
     emissions: int
     owed_back: int  # pre-allocated too much and sold meanwhile
     surrendered_allowances: int
@@ -142,6 +146,12 @@ def compliance_summary(exchange: Exchange, year: int) -> ComplianceSummary:
         reserve=period.reserve,
         paid=period.paid,
         allocated=sum(obligor.allocated for obligor in covered),
+        taken_back=sum(obligor.taken_back for obligor in covered),
+        carried_in=sum(
+            block.quantity for block in exchange.serials.blocks_of(period.unit) if block.origin == Origin.CARRIED
+        ),
+        deducted=sum(obligor.deducted for obligor in covered),
+        issued=exchange.units[period.unit].issued,
         emissions=sum(obligor.emissions or 0 for obligor in covered),
         owed_back=sum(obligor.owed_back for obligor in covered),
         surrendered_allowances=sum(sum(obligor.surrendered.values()) - obligor.offset for obligor in covered),

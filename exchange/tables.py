@@ -1,11 +1,11 @@
 """Reports as tables for people. Tonnes with thousands marked, money in the currency."""
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 from rich import box
 from rich.table import Table
 
-from exchange.instruments import money
 from exchange.reports import COLUMNS, ComplianceSummary, UnitRow, total_row
 
 
@@ -19,19 +19,23 @@ def _table(title: str, *headings: str) -> Table:
 def compliance_table(summaries: Iterable[ComplianceSummary], currency: str) -> Table:
     """Compliance years side by side."""
     years = list(summaries)
-    made = _table("Compliance, tCO2e", "", *(str(one.year) for one in years))
+    made = _table("Compliance", "", *(str(one.year) for one in years))
     lines: list[tuple[str, list[str]]] = [
-        ("cap", [f"{one.cap:,}" for one in years]),
         ("covered enterprises", [f"{one.covered:,}" for one in years]),
-        ("government reserve", [f"{one.reserve:,}" for one in years]),
-        ("paid allocation", [f"{one.paid:,}" for one in years]),
-        ("free allocation", [f"{one.allocated:,}" for one in years]),
-        ("verified emissions", [f"{one.emissions:,}" for one in years]),
-        ("to be given back", [f"{one.owed_back:,}" for one in years]),
-        ("surrendered: allowances", [f"{one.surrendered_allowances:,}" for one in years]),
-        ("surrendered: credits", [f"{one.surrendered_credits:,}" for one in years]),
-        ("shortfall", [f"{one.missing:,}" for one in years]),
-        (f"fines, {currency}", [f"{money(one.fines)}" for one in years]),
+        ("cap, t", [f"{one.cap:,}" for one in years]),
+        ("government reserve, t", [f"{one.reserve:,}" for one in years]),
+        ("paid allocation, t", [f"{one.paid:,}" for one in years]),
+        ("free allocation, t", [f"{one.allocated:,}" for one in years]),
+        ("+ taken back, t", [f"{one.taken_back:,}" for one in years]),
+        ("+ carried in, t", [f"{one.carried_in:,}" for one in years]),
+        ("= allowances issued, t", [f"{one.issued:,}" for one in years]),
+        ("not issued: deductions, t", [f"{one.deducted:,}" for one in years]),
+        ("verified emissions, t", [f"{one.emissions:,}" for one in years]),
+        ("+ to be given back, t", [f"{one.owed_back:,}" for one in years]),
+        ("surrendered allowances, t", [f"{one.surrendered_allowances:,}" for one in years]),
+        ("surrendered credits, t", [f"{one.surrendered_credits:,}" for one in years]),
+        ("shortfall, t", [f"{one.missing:,}" for one in years]),
+        (f"fines, {currency}", [f"{Decimal(one.fines) / 100:,.2f}" for one in years]),
         ("complied", [f"{one.complied:,}" for one in years]),
         ("compliance rate", [f"{float(one.rate):.2%}" for one in years]),
     ]

@@ -71,6 +71,7 @@ class Obligor(msgspec.Struct):
     allocated: int = 0  # free allowances that it has got, net of what was taken back
     deducted: int = 0  # for the shortfall of an earlier year
     parked: int = 0  # of the allocated, what the authority still keeps for it
+    taken_back: int = 0  # of what was pre-allocated, cancelled at the final determination
     owed_back: int = 0  # pre-allocated too much and no longer there to be taken back
     emissions: int | None = None  # verified, or assessed
     surrendered: dict[int, int] = {}  # by unit number, whoever supplied it

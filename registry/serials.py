@@ -270,6 +270,10 @@ class Serials:
         """The blocks of a unit that somebody holds, oldest first."""
         return list(self._held_by(holder, unit))
 
+    def blocks_of(self, unit: int) -> Iterator[Block]:
+        """All blocks of a unit, by serial number."""
+        return iter(self.blocks.get(unit, SortedDict()).values())
+
     def held(self, holder: int, unit: int) -> int:
         """Tonnes of a unit to which somebody has title."""
         return self.holdings[holder, unit]

@@ -27,7 +27,11 @@ class PeriodView(Model):
     covered: int = Field(description="Enterprises")
     reserve: int
     paid: int = Field(description="The part of the allocation that is sold")
-    allocated: int
+    allocated: int = Field(description="Free allowances, net of what was taken back")
+    taken_back: int = Field(description="Issued before the final determination and cancelled by it")
+    carried_in: int = Field(description="Issued in exchange for earlier vintages")
+    deducted: int = Field(description="Not issued, for an earlier shortfall")
+    issued: int = Field(description="reserve + paid + allocated + taken_back + carried_in, and what was issued by hand")
     emissions: int
     owed_back: int = Field(description="Pre-allocated too much and no longer there to be taken back")
     surrendered_allowances: int
@@ -247,6 +251,7 @@ class ObligorView(Model):
     allocated: int = Field(description="Free allowances got, net of what was taken back")
     deducted: int = Field(description="For an earlier shortfall")
     parked: int = Field(description="Of the allocated, what the authority still keeps for it")
+    taken_back: int = Field(description="Of what was pre-allocated, cancelled at the final determination")
     owed_back: int = Field(description="Pre-allocated too much and no longer there to be taken back")
     emissions: int | None = Field(description="Verified or assessed; none before the allocation is determined")
     due: int = Field(description="emissions + owed_back")

@@ -44,7 +44,7 @@ class RegisterUnit(ControlCommand, frozen=True):
 
 
 class IssueUnits(ControlCommand, frozen=True):
-    """Create units on the registry side of an account."""
+    """Create units on the registry side of an account, outside of allocation: at most the cap of their year."""
 
     account_id: str
     unit: str

@@ -309,6 +309,7 @@ def _true_up(step: Step, period: Period, obligor: Obligor, adjusted: int, final:
         if taken_back:
             serials = take_out_of_the_world(step, obligor.account, unit, taken_back, Cause.CANCELLED)
         obligor.allocated -= taken_back
+        obligor.taken_back = taken_back
         obligor.owed_back = -difference - taken_back
     free = free_part(exchange.market.allocation, period.year, obligor.initial)
     return FinalAllocation(

@@ -20,6 +20,7 @@ from exchange.commands import (
     RequestSurrender,
 )
 from exchange.events import Record
+from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
 from exchange.transition.step import (
@@ -397,7 +398,9 @@ def pay_fine(step: Step, command: PayFine) -> happened.FinePaid:
     require(amount > 0, Reason.AMOUNT_NOT_POSITIVE, f"{account.account_id} owes no fine for {command.year}")
     balance = exchange.path.desk.balances[account.number, CASH]
     free = holdings.withdrawable(balance)
-    require(amount <= free, Reason.INSUFFICIENT_CASH, f"the fine is {amount} fen, {free} are settled and available")
+    require(
+        amount <= free, Reason.INSUFFICIENT_CASH, f"the fine is {money(amount)}; {money(free)} is settled and available"
+    )
 
     obligor.fine_paid += amount
     balance.available -= amount

@@ -108,7 +108,7 @@ def open_reporting(step: Step, command: OpenReporting) -> happened.ReportingOpen
     exchange = step.exchange
     acting(exchange, command.by, Right.ADMINISTER)
     named = [account_named(exchange, account_id) for account_id in command.accounts]
-    due = named or [account for account in exchange.accounts if _is_covered(account)]
+    due = named or _covered_in(exchange, command.year)
     opened = command.year in exchange.emissions.years
     require(not opened, Reason.PERIOD_EXISTS, f"reports of {command.year} are due already")
     is_later = is_valid(command.year, Year) and command.deadline.year > command.year
@@ -120,6 +120,16 @@ def open_reporting(step: Step, command: OpenReporting) -> happened.ReportingOpen
     numbers = list(dict.fromkeys(account.number for account in due))
     reporting = exchange.emissions.open(command.year, command.deadline, numbers)
     return happened.ReportingOpened(reporting, numbers)
+
+
+def _covered_in(exchange: Exchange, year: int) -> list[Account]:
+    """Who is covered in a compliance year; while that has not been decided, every enterprise that can report."""
+    period = exchange.compliance.periods.get(year)
+    if period is not None and period.obligors:
+        accounts = [exchange.accounts[obligor.account] for obligor in period.covered()]
+    else:
+        accounts = list(exchange.accounts)
+    return [account for account in accounts if _is_covered(account)]
 
 
 def _is_covered(account: Account) -> bool:

@@ -22,7 +22,7 @@ from exchange.commands import (
     WithdrawCash,
     day_number,
 )
-from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
+from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, DayFigures, Exchange
@@ -149,7 +149,7 @@ def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
     balance = exchange.path.desk.balances[account.number, CASH]
     free = holdings.withdrawable(balance)
-    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{free} fen are settled and available")
+    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{money(free)} is settled and available")
 
     exchange.cash_withdrawn += command.amount
     balance.available -= command.amount

@@ -164,6 +164,9 @@ def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     require(by_hand, Reason.NOT_ELIGIBLE, f"{unit.code} is issued for registered reductions only")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
+    caps = [period.cap for period in exchange.compliance.periods.values() if period.unit == unit.number and period.cap]
+    within = all(unit.issued + command.quantity <= cap for cap in caps)
+    require(within, Reason.AMOUNT_TOO_LARGE, f"the cap of {unit.vintage} is {caps[0] if caps else 0} t")
 
     serials = issue(step, account.number, unit, command.quantity, command.origin)
     return happened.UnitsIssued(account.number, unit.number, command.quantity, serials)

@@ -343,3 +343,21 @@ def test_who_is_merely_restricted_gets_its_allocation():
     cycle.must(freeze("plant", AccountStatus.RESTRICTED))
     cycle.pre_allocate(2025)
     assert cycle.registry("plant") == 700
+
+
+def test_by_hand_no_more_is_issued_than_the_cap_of_the_year():
+    cycle = Cycle(plant=enterprise)
+    cycle.open_period(2025, cap=1_000)
+    assert cycle.ask(IssueUnits("plant", HBEA, 1_001, Origin.FREE)) == "refused: amount_too_large"
+    cycle.must(IssueUnits("plant", HBEA, 1_000, Origin.FREE))
+    assert cycle.ask(IssueUnits("plant", HBEA, 1, Origin.FREE)) == "refused: amount_too_large"
+
+
+def test_reports_are_due_from_those_who_are_covered_and_from_nobody_else():
+    cycle = Cycle(plant=enterprise, mill=enterprise)
+    cycle.open_period(2025)
+    cycle.record("plant", 2024)
+    cycle.record("mill", 2024, emissions=12_999)
+    cycle.must(DecideCoverage(PROVINCE, 2025))
+    cycle.must(OpenReporting(PROVINCE, 2025, date(2026, 3, 31)))
+    assert cycle.event.accounts == [cycle.number("plant")]

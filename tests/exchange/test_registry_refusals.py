@@ -122,7 +122,10 @@ def with_basis(rules=SOLD, cap=1_000_000, initial=20_000):
 def nearly_numbered_out(cycle):
     """All but a few numbers of the year's allowances are given."""
     issued = cycle.exchange.units.by_code[HBEA].issued
+    period = cycle.exchange.compliance.periods[2025]
+    cap, period.cap = period.cap, 0  # by hand no more than the cap is issued
     cycle.must(IssueUnits("shop", HBEA, UNITS_MAX - issued - 10, Origin.FREE))
+    period.cap = cap
     return cycle
 
 
