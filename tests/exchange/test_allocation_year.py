@@ -13,6 +13,7 @@ from exchange.commands import (
     DetermineAllocation,
     GiveUnits,
     IssueUnits,
+    OpenReporting,
     OpenSurrender,
     PayFine,
     PreAllocate,
