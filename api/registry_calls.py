@@ -270,8 +270,8 @@ class RegistryCalls:
     async def close_reporting(self: Wire, by: str, year: int) -> schemas.ReportingClosed:
         return await _post(self, f"/emissions/{year}/closing", schemas.ReportingClosed, by=by)
 
-    async def reportings(self: Wire) -> list[schemas.ReportingView]:
-        return await self._many("GET", "/v1/emissions", schemas.ReportingView)
+    async def reportings(self: Wire) -> list[schemas.ReportingStanding]:
+        return await self._many("GET", "/v1/emissions", schemas.ReportingStanding)
 
     async def file_report(
         self: Wire,

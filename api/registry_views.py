@@ -323,9 +323,17 @@ def factor_views(exchange: Exchange) -> list[schemas.FactorView]:
     return [schemas.FactorView.model_validate(told(exchange, one)) for one in exchange.emissions.factors]
 
 
-def reporting_views(exchange: Exchange) -> list[schemas.ReportingView]:
-    years = exchange.emissions.years
-    return [schemas.ReportingView.model_validate(told(exchange, years[year])) for year in sorted(years)]
+def reporting_views(exchange: Exchange) -> list[schemas.ReportingStanding]:
+    return [_reporting_standing(exchange, year) for year in sorted(exchange.emissions.years)]
+
+
+def _reporting_standing(exchange: Exchange, year: int) -> schemas.ReportingStanding:
+    emissions, accounts = exchange.emissions, exchange.accounts
+    return schemas.ReportingStanding(
+        **told(exchange, emissions.years[year]),
+        outstanding=[accounts[report.account].account_id for report in emissions.outstanding(year)],
+        late=[accounts[number].account_id for number in emissions.late(year)],
+    )
 
 
 def report_views(exchange: Exchange, year: int) -> list[schemas.EmissionReport]:

@@ -394,11 +394,6 @@ class Credits:
             if duty.owner == account
         )
 
-    def serial_range(self, number: int) -> tuple[int, int] | None:
-        """First and last serial number of a batch in its unit; None if nothing was issued. KeyError if unknown."""
-        reduction = self.reductions[number]
-        return (reduction.first_serial, reduction.last_serial) if reduction.first_serial else None
-
     def status(self, project_id: str, today: date) -> ProjectStatus:
         """Where a project stands and what may come next. KeyError if there is none."""
         project = self.projects[project_id]

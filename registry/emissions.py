@@ -239,10 +239,12 @@ class Emissions:
     # -- what happens
 
     def open(self, year: Year, deadline: date, accounts: Iterable[int]) -> Reporting:
-        """Reports of a year become due. KeyError if they already were."""
-        if year in self.years:
-            raise KeyError(year)
-        self.years[year] = Reporting(year, deadline)
+        """Reports of a year become due, or of more accounts. KeyError if one already was."""
+        accounts = list(accounts)
+        for account in accounts:
+            if (account, year) in self.reports:
+                raise KeyError(account, year)
+        self.years.setdefault(year, Reporting(year, deadline))
         for account in accounts:
             self.reports[account, year] = [Report(account, year)]
         return self.years[year]
@@ -367,10 +369,6 @@ class Emissions:
         """What cuts the allocation of a year."""
         found = (self.consequences.get((account, year, breach)) for breach in Breach)
         return [consequence for consequence in found if consequence]
-
-    def allocation_share(self, account: int, year: Year) -> Fraction:
-        """The share to which the allocation of a year is cut, the least of several; 1 if nothing cuts it."""
-        return min((Fraction(cut.share) for cut in self.consequences_of(account, year)), default=Fraction(1))
 
     def trace(self, account: int, year: Year) -> Trace:
         """Every number of an enterprise's year with its inputs. KeyError if no report was due."""

@@ -15,7 +15,7 @@ from api.schemas import (
     ReportChanged,
     ReportingClosed,
     ReportingOpened,
-    ReportingView,
+    ReportingStanding,
     ReportRestated,
     ReportSanctioned,
 )
@@ -57,7 +57,7 @@ async def factors(gateway: TheGateway) -> list[FactorView]:
 
 
 @router.get("/emissions")
-async def reportings(gateway: TheGateway) -> list[ReportingView]:
+async def reportings(gateway: TheGateway) -> list[ReportingStanding]:
     """The years of which reports are due, or were."""
     return views.reporting_views(gateway.exchange)
 

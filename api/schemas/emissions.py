@@ -103,6 +103,13 @@ class ReportingView(Model):
     closed_on: date | None
 
 
+class ReportingStanding(ReportingView):
+    """Likewise, and whose figures are missing or came late."""
+
+    outstanding: list[str] = Field(description="Accounts whose last version has no figure yet")
+    late: list[str] = Field(description="Accounts that first submitted after the deadline")
+
+
 class ConsequenceView(Model):
     """A share to which a breach cuts an account's allocation of a year."""
 

@@ -19,7 +19,7 @@ class PublishFactor(ControlCommand, frozen=True):
 
 
 class OpenReporting(ControlCommand, frozen=True):
-    """Make reports of a year due from the accounts named, or from all that are covered in it."""
+    """Make reports of a year due from the accounts named, or from all covered in it; later from more of them."""
 
     by: str
     year: int

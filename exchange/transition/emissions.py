@@ -109,15 +109,21 @@ def open_reporting(step: Step, command: OpenReporting) -> happened.ReportingOpen
     acting(exchange, command.by, Right.ADMINISTER)
     named = [account_named(exchange, account_id) for account_id in command.accounts]
     due = named or _covered_in(exchange, command.year)
-    opened = command.year in exchange.emissions.years
-    require(not opened, Reason.PERIOD_EXISTS, f"reports of {command.year} are due already")
+    known = exchange.emissions.years.get(command.year)
+    new = [account for account in due if exchange.emissions.report(account.number, command.year) is None]
+    has_more = known is None or bool(new)
+    require(has_more, Reason.PERIOD_EXISTS, f"reports of {command.year} are due already")
+    closed_on = known.closed_on if known else None
+    require(closed_on is None, Reason.WRONG_STATE, f"the reporting of {command.year} was closed on {closed_on}")
+    as_before = known is None or command.deadline == known.deadline
+    require(as_before, Reason.INVALID_DATE, f"reports of {command.year} are due on {known and known.deadline}")
     is_later = is_valid(command.year, Year) and command.deadline.year > command.year
     require(is_later, Reason.INVALID_DATE, f"{command.deadline} is not after the end of {command.year}")
     require(bool(due), Reason.NOT_COVERED, "there is no covered enterprise")
     for account in due:
         require(_is_covered(account), Reason.NOT_COVERED, f"{account.account_id} has nothing to report")
 
-    numbers = list(dict.fromkeys(account.number for account in due))
+    numbers = list(dict.fromkeys(account.number for account in new))
     reporting = exchange.emissions.open(command.year, command.deadline, numbers)
     return happened.ReportingOpened(reporting, numbers)
 

@@ -292,9 +292,9 @@ async def test_a_pending_account_does_nothing_until_it_is_active(registry):
     pending = await client.open_account("N", "New", "institution", approved=False)
     assert pending.status == "pending"
     await client.register_unit(REG, "CCER-W", "credit", 2024)
-    assert await refused(client.issue("N", "CCER-W", 1)) == (403, "not_permitted")
+    assert await refused(client.issue("N", "CCER-W", 1, "credit")) == (403, "not_permitted")
     await client.change_account_status(REG, "N", "active", "papers are in order")
-    await client.issue("N", "CCER-W", 1)
+    await client.issue("N", "CCER-W", 1, "credit")
 
 
 async def test_the_sum_of_the_report_is_what_was_issued(registry):

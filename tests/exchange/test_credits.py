@@ -252,7 +252,8 @@ def test_the_second_batch_of_a_year_goes_on_where_the_first_ended():
     market.must(issue_batch(reduction=1))
 
     assert market.event.display_serials == ["HBCER-P1-2025-1-00000101-00000200"]
-    assert [market.exchange.credits.serial_range(number) for number in (1, 2)] == [(101, 200), (1, 100)]
+    batches = [market.exchange.credits.reductions[number] for number in (1, 2)]
+    assert [(batch.first_serial, batch.last_serial) for batch in batches] == [(101, 200), (1, 100)]
 
 
 def test_green_power_is_credited_by_the_megawatt_hour():

@@ -42,6 +42,11 @@ SCALE = Evidence("weighbridge log", "ab" * 32)
 CLINKER = Output("clinker", "90000.5", "t")
 
 
+def share_left(emissions, account, year):
+    """The least share to which an allocation is cut; 1 if nothing cuts it."""
+    return min((Fraction(cut.share) for cut in emissions.consequences_of(account, year)), default=1)
+
+
 def registry(**people):
     """A market on its first day, with a mill, a kiln, two verifiers and a factor of coal; one is the mill's own."""
     usual = {
@@ -201,7 +206,7 @@ def test_who_submits_on_the_deadline_is_in_time_and_the_day_after_late():
     market.must(CLOSE)
     assert (report(market, "mill").late, report(market, "kiln").late) == (False, True)
     assert emissions(market).late(2025) == [market.number("kiln")]
-    assert emissions(market).allocation_share(market.number("kiln"), 2026) == 1
+    assert share_left(emissions(market), market.number("kiln"), 2026) == 1
 
 
 def test_who_refuses_is_assessed_and_gets_half_of_the_last_allocation():
@@ -215,8 +220,8 @@ def test_who_refuses_is_assessed_and_gets_half_of_the_last_allocation():
 
     assert market.do(assess(900, "kiln")) == "EmissionsAssessed"
     assert emissions(market).verified(kiln, 2025) == 900
-    assert emissions(market).allocation_share(kiln, 2026) == Fraction(1, 2)
-    assert emissions(market).allocation_share(market.number("mill"), 2026) == 1
+    assert share_left(emissions(market), kiln, 2026) == Fraction(1, 2)
+    assert share_left(emissions(market), market.number("mill"), 2026) == 1
 
 
 def test_verification_goes_on_after_the_close():
@@ -244,7 +249,7 @@ def test_the_authority_reopens_what_it_assessed():
     market.must(SUBMIT)
     market.must(confirm())
     assert emissions(market).verified(market.number("mill"), 2025) == 655
-    assert emissions(market).allocation_share(market.number("mill"), 2026) == Fraction(1, 2)
+    assert share_left(emissions(market), market.number("mill"), 2026) == Fraction(1, 2)
 
 
 def test_false_data_cut_the_next_allocation_and_the_true_figure_is_found():
@@ -260,7 +265,7 @@ def test_false_data_cut_the_next_allocation_and_the_true_figure_is_found():
 
     mill = market.number("mill")
     assert emissions(market).verified(mill, 2025) == 1200
-    assert emissions(market).allocation_share(mill, 2026) == Fraction(1, 4)
+    assert share_left(emissions(market), mill, 2026) == Fraction(1, 4)
     cuts = emissions(market).trace(mill, 2025).consequences
     assert [(cut.breach, cut.share, cut.year) for cut in cuts] == [("refusal", "0.5", 2026), ("fraud", "0.25", 2026)]
     assert states(market) == [ReportState.RESTATED, ReportState.ASSESSED]
@@ -271,7 +276,7 @@ def test_false_data_cut_an_allocation_by_half_at_least_and_by_all_of_it_at_most(
     market = reporting()
     verified(market)
     market.must(sanction(share))
-    assert emissions(market).allocation_share(market.number("mill"), 2026) == left
+    assert share_left(emissions(market), market.number("mill"), 2026) == left
 
 
 def test_a_report_is_due_from_all_covered_enterprises_that_can_report_or_from_those_named():
@@ -284,6 +289,15 @@ def test_a_report_is_due_from_all_covered_enterprises_that_can_report_or_from_th
     market.must(OpenReporting("bureau", 2024, date(2026, 3, 31), ("kiln", "kiln")))
     assert market.event.accounts == [market.number("kiln")]
     market.must(file("frozen"))
+
+
+def test_who_was_forgotten_or_came_later_reports_as_well_until_reporting_closes():
+    market = registry()
+    market.must(OpenReporting("bureau", 2024, date(2026, 3, 31), ("kiln",)))
+    assert market.do(changed(OPEN_2024, deadline=date(2026, 3, 30))) == "refused: invalid_date"
+    market.must(OpenReporting("bureau", 2024, date(2026, 3, 31)))
+    assert market.event.accounts == [market.number("mill")]
+    assert market.do(OpenReporting("bureau", 2024, date(2026, 3, 31))) == "refused: period_exists"
 
 
 def test_a_market_that_rounds_up():
@@ -416,6 +430,11 @@ def one_joins(market):
     market.join("newcomer", enterprise)
 
 
+def one_joins_too_late(market):
+    closed(market)
+    one_joins(market)
+
+
 def one_waits(market):
     market.must(OpenAccount("waiting", "Waiting", ParticipantClass.COVERED_ENTERPRISE, approved=False))
 
@@ -446,6 +465,8 @@ REFUSALS = [
     (Reason.UNKNOWN_ACCOUNT, at_first, changed(OPEN_2024, accounts=("mill", "zoe"))),
     (Reason.NOT_PERMITTED, at_first, changed(OPEN_2024, by="mill")),
     (Reason.PERIOD_EXISTS, at_first, changed(OPEN_2024, year=2025, deadline=date(2026, 5, 1))),
+    (Reason.WRONG_STATE, one_joins_too_late, changed(OPEN_2024, year=2025, accounts=())),
+    (Reason.INVALID_DATE, one_joins, changed(OPEN_2024, year=2025, accounts=(), deadline=date(2026, 5, 1))),
     (Reason.INVALID_DATE, at_first, changed(OPEN_2024, deadline=date(2024, 12, 31))),
     (Reason.INVALID_DATE, at_first, changed(OPEN_2024, year=-1)),
     (Reason.NOT_COVERED, at_first, changed(OPEN_2024, accounts=("mill", "fund"))),

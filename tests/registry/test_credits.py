@@ -188,9 +188,10 @@ def test_serial_numbers_as_people_write_them():
 def test_a_batch_has_its_range_once_it_is_issued():
     credits = Credits()
     reduction = a_batch(credits)
-    assert credits.serial_range(reduction.number) is None
+    assert credits.reductions[reduction.number].first_serial == 0
     in_state(credits, reduction, ReductionState.ISSUED)
-    assert credits.serial_range(reduction.number) == (1, 100)
+    issued = credits.reductions[reduction.number]
+    assert (issued.first_serial, issued.last_serial) == (1, 100)
 
 
 @pytest.mark.parametrize(
