@@ -30,6 +30,7 @@ from typing import Annotated, assert_never
 import msgspec
 
 from registry.rules import (
+    NUMBER,
     AllocationRules,
     DatedShare,
     DecayOfLoad,
@@ -39,9 +40,12 @@ from registry.rules import (
     Share,
     Tonnes,
     in_force,
+    is_valid,
 )
 
 ONE = Fraction(1)
+# A benchmark: the number itself, or the name under which the rules publish the year's value.
+PublishedOrNumber = Annotated[str, msgspec.Meta(pattern=rf"{NUMBER}|^[A-Za-z][^\n]{{0,99}}$")]
 _FIXED = Context(prec=50, rounding=ROUND_HALF_EVEN)
 
 
@@ -66,7 +70,7 @@ class HistoricalIntensity(
 class Benchmark(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="method", tag="benchmark"):
     """The sector's benchmark in tCO2e per unit of output, and this year's output."""
 
-    benchmark: Number
+    benchmark: PublishedOrNumber
     output: Number
 
 
@@ -78,10 +82,10 @@ class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="
     """
 
     electricity_mwh: Number
-    power_benchmark: Number
+    power_benchmark: PublishedOrNumber
     load_factor: Share | None = None
     heat_gj: Number = "0"
-    heat_benchmark: Number = "0"
+    heat_benchmark: PublishedOrNumber = "0"
     gas: bool = False
 
 
@@ -136,8 +140,8 @@ def initial(rules: AllocationRules, basis: Basis, year: int, market_factor: Frac
 def exact(rules: AllocationRules, basis: Basis, year: int, market_factor: Fraction | Decimal = ONE) -> Fraction:
     """The formula of a basis in tCO2e, before flooring.
 
-    ValueError if the year has fewer days than were worked, no industry rule holds in it, or a balance point
-    is 0.
+    ValueError if the year has fewer days than were worked, no industry rule or no benchmark of that name holds
+    in it, or a balance point is 0.
     """
     return _formula(rules, basis, year) * Fraction(market_factor)
 
@@ -149,10 +153,10 @@ def _formula(rules: AllocationRules, basis: Basis, year: int) -> Fraction:
         case HistoricalIntensity():
             return Fraction(basis.intensity) * Fraction(basis.output) * Fraction(basis.sector_factor)
         case Benchmark():
-            return Fraction(basis.benchmark) * Fraction(basis.output)
+            return _benchmark(rules, year, basis.benchmark) * Fraction(basis.output)
         case Power():
-            electricity = Fraction(basis.electricity_mwh) * Fraction(basis.power_benchmark)
-            heat = Fraction(basis.heat_gj) * Fraction(basis.heat_benchmark)
+            electricity = Fraction(basis.electricity_mwh) * _benchmark(rules, year, basis.power_benchmark)
+            heat = Fraction(basis.heat_gj) * _benchmark(rules, year, basis.heat_benchmark)
             return electricity * _unit_correction(rules, basis, year) + heat
         case Industry():
             return basis.emissions * (1 + alpha(_industry_rule(rules, year), basis.intensity, basis.balance_point))
@@ -171,11 +175,15 @@ def market_factor(carried_surplus: int, initial_total: int) -> Fraction:
 
 
 def benchmark_value(rules: AllocationRules, year: int, name: str) -> Number:
-    """The published benchmark of a name in a year. KeyError if none holds."""
+    """The published benchmark of a name in a year. ValueError if none holds."""
     value = in_force([entry for entry in rules.benchmarks if entry.name == name], year)
     if value is None:
-        raise KeyError(name)
+        raise ValueError(f"no benchmark {name!r} in {year}")
     return value.value
+
+
+def _benchmark(rules: AllocationRules, year: int, given: PublishedOrNumber) -> Fraction:
+    return Fraction(given if is_valid(given, Number) else benchmark_value(rules, year, given))
 
 
 def _part_worked(rules: AllocationRules, basis: Historical, year: int) -> Fraction:
@@ -311,16 +319,10 @@ def shortage_cap(rules: AllocationRules, year: int, allocation: int, emissions: 
     """Final allocation of an entity whose shortage is limited to a share of its emissions (20 %: 0.8 E).
 
     max(allocation, (1 - share) x emissions), floored as every allocation is: the floor of the greater is the
-    greater of the floors. So a shortage may pass the share by less than a tonne. `emissions` are those that
-    count: the sum of `counted_emissions` over the entity's units.
+    greater of the floors. So a shortage may pass the share by less than a tonne.
     """
     rule = in_force(rules.shortage_cap, year)
     return max(allocation, floor(emissions * (1 - Fraction(rule.share)))) if rule else allocation
-
-
-def counted_emissions(emissions: int, allocation: int, gas: bool) -> int:
-    """Emissions that a generating unit's owner answers for: a gas unit's not beyond its own allocation."""
-    return min(emissions, allocation) if gas else emissions
 
 
 def true_up(pre_allocated: int, final: int) -> int:

@@ -21,7 +21,6 @@ from registry.allocation import (
     alpha,
     balance_point,
     benchmark_value,
-    counted_emissions,
     double_twenty,
     exact,
     free_part,
@@ -162,8 +161,16 @@ def test_a_published_benchmark_holds_until_the_next():
     assert benchmark_value(NATION, 2024, "coal above 300 MW") == "0.7910"
     assert benchmark_value(NATION, 2027, "coal above 300 MW") == "0.7902"
     assert benchmark_value(NATION, 2027, "coal heat") == "0.1033"
-    with pytest.raises(KeyError, match="coal heat"):
+    with pytest.raises(ValueError, match="coal heat"):
         benchmark_value(NATION, 2023, "coal heat")
+
+
+def test_a_basis_names_its_benchmark_or_the_number():
+    unit = Power("1000", "coal above 300 MW", heat_gj="100", heat_benchmark="coal heat")
+    assert exact(NATION, unit, 2024) == exact(NATION, Power("1000", "0.7910", None, "100", "0.1033"), 2024)
+    assert exact(NATION, Benchmark("coal heat", "1000"), 2026) == exact(NATION, Benchmark("0.1033", "1000"), 2026)
+    with pytest.raises(ValueError, match="no benchmark 'peat' in 2024"):
+        exact(NATION, Benchmark("peat", "1000"), 2024)
 
 
 # ---------------------------------------------------------------- market factor
@@ -369,15 +376,6 @@ def test_double_twenty_is_for_the_years_it_names(rules, year):
 )
 def test_the_cap_on_shortage(rules, year, allocation, emissions, tonnes):
     assert shortage_cap(rules, year, allocation, emissions) == tonnes
-
-
-def test_a_gas_units_shortage_is_not_counted():
-    """An entity with a coal and a gas unit, each allocated 700,000 t for 1,000,000 t emitted."""
-    coal = counted_emissions(1_000_000, 700_000, gas=False)
-    gas = counted_emissions(1_000_000, 700_000, gas=True)
-    assert (coal, gas) == (1_000_000, 700_000)
-    assert shortage_cap(NATION, 2024, 700_000 + 700_000, coal + gas) == 1_400_000  # 0.8 x 1,700,000 = 1,360,000
-    assert counted_emissions(600_000, 700_000, gas=True) == 600_000
 
 
 @pytest.mark.parametrize(("before", "final", "due"), [(700, 1_000, 300), (700, 600, -100), (700, 700, 0)])
