@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from exchange import events as happened
+from exchange.calendar import date_of
 from exchange.commands import (
     ApproveMethodology,
     AssessEmissions,
@@ -375,9 +376,7 @@ def determine(cycle: Cycle, year: int) -> None:
 
 def trade_and_surrender(cycle: Cycle, year: int) -> None:
     """Some trading days, the window, its end and what expires."""
-    window = {
-        step.step: date(year + step.years_after, step.month, step.day) for step in cycle.rules.compliance.calendar
-    }
+    window = {step.step: date_of(step, year) for step in cycle.rules.compliance.calendar}
     opens = window.get("open_surrender", date(year + 1, 12, 1))
     deadline = window.get("close_surrender", date(year + 1, 12, 26))
     frozen = [one for one, _ in covered(cycle, year) if one.trouble == "frozen" and year == cycle.first_year]

@@ -117,6 +117,12 @@ class Period(msgspec.Struct):
         """The enterprises that are covered, by account number."""
         return [self.obligors[number] for number in sorted(self.obligors) if self.obligors[number].decision.covered]
 
+    def enter(self, stage: Stage) -> None:
+        """The next stage begins. ValueError if it is another."""
+        if NEXT_STAGE.get(self.stage) != stage:
+            raise ValueError(f"a compliance year that is {self.stage} does not become {stage}")
+        self.stage = stage
+
     @property
     def is_under_way(self) -> bool:
         """Whether its authority still has to take or give something."""
@@ -256,6 +262,8 @@ def eligibility(rules: ComplianceRules, year: int, unit: Unit, region: str = "")
     if unit.vintage > year:
         return Eligibility.LATER_VINTAGE
     if unit.species == Species.ALLOWANCE:
+        if unit.scheme not in ("", rules.allowance):
+            return Eligibility.SCHEME
         oldest = in_force(rules.oldest_vintages, year)
         return Eligibility.VINTAGE_EXPIRED if oldest and unit.vintage < oldest.vintage else Eligibility.ELIGIBLE
     offset = in_force(rules.offsets, year)

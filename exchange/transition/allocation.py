@@ -183,7 +183,8 @@ def pre_allocate(step: Step, command: PreAllocate) -> happened.PreAllocated:
     _require_room(exchange, period, reserved + paid + first_parts)
 
     unit = exchange.units[period.unit]
-    period.stage, period.reserve, period.paid = Stage.PRE_ALLOCATED, reserved, paid
+    period.enter(Stage.PRE_ALLOCATED)
+    period.reserve, period.paid = reserved, paid
     for quantity, origin in ((reserved, Origin.RESERVE), (paid, Origin.AUCTION)):
         if quantity:
             issue(step, period.authority, unit, quantity, origin)
@@ -250,7 +251,7 @@ def determine_allocation(step: Step, command: DetermineAllocation) -> happened.A
     more = (final - obligor.allocated for obligor, final in zip(covered, fit.given, strict=True))
     _require_room(exchange, period, sum(tonnes for tonnes in more if tonnes > 0))
 
-    period.stage = Stage.DETERMINED
+    period.enter(Stage.DETERMINED)
     allocations = []
     for obligor, before, final in zip(covered, adjusted, fit.given, strict=True):
         obligor.emissions = emissions[obligor.account]

@@ -4,6 +4,8 @@ from datetime import date
 from fractions import Fraction
 from typing import assert_never
 
+import numpy as np
+
 from exchange import events as happened
 from exchange.commands import (
     CarryOverUnits,
@@ -105,7 +107,8 @@ def open_surrender(step: Step, command: OpenSurrender) -> happened.SurrenderOpen
     to_come = command.deadline >= max(date_of(exchange), date(command.year, 1, 1))
     require(to_come, Reason.INVALID_DATE, f"the deadline {command.deadline} lies before {exchange.date} or its year")
 
-    period.stage, period.deadline = Stage.SURRENDERING, command.deadline
+    period.enter(Stage.SURRENDERING)
+    period.deadline = command.deadline
     due = {obligor.account: obligor.due for obligor in period.covered()}
     return happened.SurrenderOpened(command.year, command.deadline, due)
 
@@ -126,7 +129,8 @@ def remind_obligors(step: Step, command: RemindObligors) -> happened.ObligorsRem
 
 def held_on_registry(exchange: Exchange, account: int) -> list[tuple[Unit, int]]:
     """(unit, tonnes) free on an account's registry side."""
-    held = [(unit, free_on_registry(exchange, account, unit.number)) for unit in exchange.units]
+    there = np.flatnonzero(exchange.path.desk.balances["registry"][account]).tolist()
+    held = [(exchange.units[number], free_on_registry(exchange, account, number)) for number in there]
     return [(unit, tonnes) for unit, tonnes in held if tonnes]
 
 
@@ -347,7 +351,7 @@ def close_surrender(step: Step, command: CloseSurrender) -> happened.SurrenderCl
 
     for request in [one for one in exchange.compliance.requests.values() if one.year == period.year]:
         _give_back(exchange, request)
-    period.stage = Stage.CLOSED
+    period.enter(Stage.CLOSED)
     penalty = in_force(exchange.market.compliance.penalties, period.year)
     mean = mean_price(exchange, *price_window(penalty, period.deadline)) if penalty else Fraction(0)
     records = []
@@ -425,17 +429,21 @@ def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
     period.has_lapsed = True
     tonnes = {account.number: _lapse(step, account.number, unit, Origin.FREE) for account in exchange.accounts}
     for _, obligor in sorted(period.obligors.items()):
-        parked = min(obligor.parked, tonnes[period.authority])
-        obligor.parked -= parked
-        tonnes[obligor.account] += parked
-        tonnes[period.authority] -= parked
+        gone = min(obligor.parked, tonnes[period.authority])
+        obligor.parked -= gone
+        tonnes[obligor.account] += gone
+        tonnes[period.authority] -= gone
     lapsed = {account: quantity for account, quantity in tonnes.items() if quantity}
-    reserve = _lapse(step, period.authority, unit, Origin.RESERVE) if rule.reserve_too else 0
+    parked = exchange.compliance.parked_with(period.authority, unit.number)  # lapses only as what it is: free
+    reserve = _lapse(step, period.authority, unit, Origin.RESERVE, parked) if rule.reserve_too else 0
     return happened.UnitsLapsed(command.year, lapsed, reserve)
 
 
-def _lapse(step: Step, account: int, unit: Unit, origin: Origin) -> int:
-    """Cancel never-traded units of an origin that are free: on the registry side first, then on the trading side."""
+def _lapse(step: Step, account: int, unit: Unit, origin: Origin, kept: int = 0) -> int:
+    """Cancel never-traded units of an origin that are free: on the registry side first, then on the trading side.
+
+    So many tonnes are `kept` on the registry side. Returns tonnes.
+    """
     exchange = step.exchange
 
     def lapses(block: Block) -> bool:
@@ -443,9 +451,9 @@ def _lapse(step: Step, account: int, unit: Unit, origin: Origin) -> int:
 
     titled = sum(block.quantity for block in exchange.serials.of(account, unit.number) if lapses(block))
     balance = exchange.path.desk.balances[account, unit.number]
-    quantity = min(titled, int(balance.registry) + holdings.withdrawable(balance))
+    quantity = min(titled, int(balance.registry) - kept + holdings.withdrawable(balance))
     if quantity:
-        _bring_to_registry(exchange, account, unit.number, quantity)
+        _bring_to_registry(exchange, account, unit.number, quantity + kept)
         take_out_of_the_world(step, account, unit, quantity, Cause.CANCELLED, wanted=lapses)
     return quantity
 

@@ -22,6 +22,7 @@ from exchange.commands import (
     WithdrawCash,
     day_number,
 )
+from exchange.desk import ALWAYS
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
@@ -174,6 +175,8 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     require(exchange.is_settled, Reason.DAY_NOT_SETTLED, f"the day {exchange.date} has not been settled")
     later = exchange.date is None or command.date > exchange.date
     require(later, Reason.DATE_NOT_LATER, f"the last trading day was {exchange.date}")
+    fits = 0 < day_number(command.date) < ALWAYS
+    require(fits, Reason.INVALID_DATE, f"orders cannot carry the day {command.date}")
 
     rules, desk = exchange.market, exchange.path.desk
     exchange.date, exchange.session, exchange.is_settled = command.date, 0, False

@@ -39,7 +39,8 @@ from exchange.transition.step import (
 from registry import holdings
 from registry.accounts import NEXT_STATUS, Account, AccountStatus, Right
 from registry.locks import Lock
-from registry.serials import Cause
+from registry.serials import Cause, Origin
+from registry.units import Species
 
 
 def handle(step: Step, command: RegistryCommand) -> happened.RegistryEvent:
@@ -155,6 +156,13 @@ def register_unit(step: Step, command: RegisterUnit) -> happened.UnitRegistered:
     return happened.UnitRegistered(unit)
 
 
+# How units come into being by an issuance; carried allowances do in the place of others.
+_ORIGINS = {
+    Species.ALLOWANCE: (Origin.FREE, Origin.AUCTION, Origin.RESERVE),
+    Species.CREDIT: (Origin.CREDIT,),
+}
+
+
 def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
@@ -162,6 +170,8 @@ def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     unit = unit_named(exchange, command.unit)
     by_hand = unit.number not in exchange.credits.units
     require(by_hand, Reason.NOT_ELIGIBLE, f"{unit.code} is issued for registered reductions only")
+    fits = command.origin in _ORIGINS[unit.species]
+    require(fits, Reason.NOT_ELIGIBLE, f"{unit.code} is an {unit.species}, not issued as {command.origin}")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
     caps = [period.cap for period in exchange.compliance.periods.values() if period.unit == unit.number and period.cap]
@@ -194,6 +204,7 @@ def give_units(step: Step, command: GiveUnits) -> happened.UnitsGiven:
     giver, taker = account_named(exchange, command.giver), account_named(exchange, command.taker)
     acting(exchange, command.by, Right.ADMINISTER)
     require_right(taker, Right.HOLD)
+    require(giver is not taker, Reason.NOT_PERMITTED, f"{giver.account_id} gives to itself")
     unit = unit_named(exchange, command.unit)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is given must be positive")
     free = free_on_registry(exchange, giver.number, unit.number)

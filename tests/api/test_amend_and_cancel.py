@@ -165,7 +165,7 @@ async def orders(desk):
     """Order ids of S: a bid, an ask and a waiting stop in HBEA-2025, an ask in HBCER-2025; B has a bid too."""
     client = desk.client
     await client.list_instrument("HBCER-2025", "credit", 2025, "36.00")
-    await client.issue("S", "HBCER-2025", 10)
+    await client.issue("S", "HBCER-2025", 10, "credit")
     await client.transfer("S", "HBCER-2025", 10)
     await client.deposit("S", "1000.00")
     await desk.open()

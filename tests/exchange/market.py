@@ -186,7 +186,8 @@ class Market:
 
     def give(self, name: str, symbol: str, tonnes: int) -> None:
         """Units for the trading side of somebody."""
-        self.must(IssueUnits(name, symbol, tonnes, Origin.FREE))
+        is_credit = self.exchange.units.by_code[symbol].species == Species.CREDIT
+        self.must(IssueUnits(name, symbol, tonnes, Origin.CREDIT if is_credit else Origin.FREE))
         self.must(TransferUnits(name, symbol, tonnes, to_trading=True))
 
     # -- doing

@@ -13,6 +13,7 @@ from exchange.commands import (
     DetermineAllocation,
     GiveUnits,
     IssueUnits,
+    LapseUnits,
     OpenReporting,
     OpenSurrender,
     PayFine,
@@ -327,6 +328,25 @@ def test_parked_units_are_there_even_if_the_authority_gave_away_the_oldest_of_th
     cycle.must(freeze("plant", AccountStatus.ACTIVE))
     cycle.must(ReleaseParked(PROVINCE, "plant", 2025))
     assert cycle.origins("plant") == {"free": 40, "reserve": 30}
+
+
+def test_what_is_parked_does_not_lapse_with_the_reserve():
+    cycle = Cycle(plant=enterprise, shop=nothing)
+    cycle.cover(2025, plant=100)
+    cycle.must(freeze("plant"))
+    cycle.pre_allocate(2025)
+    cycle.determine(2025, plant=0)  # 100 parked, no reserve
+    cycle.must(IssueUnits(PROVINCE, HBEA, 30, Origin.RESERVE))
+    cycle.must(GiveUnits(PROVINCE, PROVINCE, "shop", HBEA, 30, "correction"))  # free ones
+    cycle.open_window(2025)
+    cycle.must(CloseSurrender(PROVINCE, 2025))
+    cycle.must(LapseUnits(PROVINCE, 2025))
+
+    assert cycle.exchange.compliance.obligor(2025, cycle.number("plant")).parked == 30
+    assert cycle.registry(PROVINCE) == 30
+    cycle.must(freeze("plant", AccountStatus.ACTIVE))
+    cycle.must(ReleaseParked(PROVINCE, "plant", 2025))
+    assert cycle.origins("plant") == {"reserve": 30}
 
 
 def test_too_much_is_taken_back_from_what_is_parked():

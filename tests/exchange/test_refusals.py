@@ -275,6 +275,7 @@ REFUSALS = [
     pytest.param(Reason.NOT_IN_CALL, HUBEI, "call", "alice buys 10 @ 42.00 post-only", id="as maker"),
     pytest.param(Reason.LAST_DAY_PASSED, LASTING, "", "alice buys 10 @ 42.00 until 2026-01-04", id="yesterday"),
     pytest.param(Reason.LAST_DAY_PASSED, LASTING, "", "alice buys 10 @ 42.00 until 1970-01-02", id="1970"),
+    pytest.param(Reason.INVALID_DATE, HUBEI, "close\nsettle", "open 2150-01-01", id="a day that no row can carry"),
     pytest.param(Reason.QUANTITY_NOT_POSITIVE, HUBEI, "", "alice buys 0 @ 42.00", id="order of nothing"),
     pytest.param(Reason.QUANTITY_NOT_POSITIVE, HUBEI, "", "alice buys -10 @ 42.00", id="order of less than nothing"),
     pytest.param(Reason.QUANTITY_NOT_POSITIVE, HUBEI, "", IssueUnits("bob", HBEA, 0, FREE), id="issuance of nothing"),

@@ -271,7 +271,7 @@ class History:
                 self.do(
                     GiveUnits(PROVINCE, one, two, code, amount, "merger"),
                     lambda: plain.give(one, two, code, amount),
-                    known and 0 < amount <= self.free(one, code),
+                    known and one != two and 0 < amount <= self.free(one, code),
                 )
             case "lock":
                 self.do(

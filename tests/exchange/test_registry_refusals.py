@@ -50,7 +50,7 @@ from exchange.commands.registry import RegistryCommand
 from exchange.reasons import Reason
 from exchange.state import UNITS_MAX
 from registry.accounts import AccountStatus, ParticipantClass
-from registry.allocation import Historical, Industry
+from registry.allocation import Benchmark, Historical, Industry
 from registry.coverage import Activity
 from registry.locks import LockKind
 from registry.rules import DatedShare
@@ -309,6 +309,7 @@ CASES = [
             NOBODY_SUCH,
             *((R.NOT_PERMITTED, {"account_id": name}) for name in ("vera", "waiting", "gone")),
             NO_SUCH_UNIT,
+            *((R.NOT_ELIGIBLE, {"origin": origin}) for origin in (Origin.CREDIT, Origin.CARRIED)),
             *NOTHING,
             (R.AMOUNT_TOO_LARGE, {"quantity": UNITS_MAX}),
             (R.AMOUNT_TOO_LARGE, {"quantity": 10**30}),
@@ -334,6 +335,7 @@ CASES = [
             (R.UNKNOWN_ACCOUNT, {"giver": "zoe"}),
             (R.UNKNOWN_ACCOUNT, {"taker": "zoe"}),
             (R.NOT_PERMITTED, {"taker": "vera"}),
+            (R.NOT_PERMITTED, {"taker": "trader"}),
             NO_SUCH_UNIT,
             *NOTHING,
             *TOO_MUCH,
@@ -418,6 +420,7 @@ CASES = [
             (R.WRONG_STATE, {"at": determined}),
             (R.INVALID_NUMBER, {"bases": [Historical(1, "1", 366)]}),  # 2025 has 365 days
             (R.INVALID_NUMBER, {"bases": [Industry(1, "1", "1")]}),  # no such rule in Hubei
+            (R.INVALID_NUMBER, {"bases": [Benchmark("coal heat", "1")]}),  # which publishes none
             (R.NOT_COVERED, {"account_id": "mill"}),
             (R.NOT_COVERED, {"account_id": "trader"}),
             (R.NO_BASIS, {"bases": []}),

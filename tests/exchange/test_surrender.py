@@ -17,6 +17,7 @@ from exchange.commands import (
     IssueUnits,
     LapseUnits,
     PayFine,
+    RegisterUnit,
     RejectSurrender,
     ReleaseParked,
     RemindObligors,
@@ -30,6 +31,7 @@ from registry.allocation import Historical
 from registry.compliance import Eligibility, Outcome
 from registry.rules import Penalty
 from registry.serials import BlockState, Origin
+from registry.units import Species
 from tests.exchange.cycle import HUBEI, NATIONAL, PROVINCE, Cycle, enterprise, replayed
 from tests.exchange.market import CNY, HBEA, cash, nothing
 
@@ -79,7 +81,7 @@ def test_the_default_is_the_oldest_first_allowances_before_credits_and_what_the_
     cycle.open_period(2024)
     cycle.open_period(2026)
     for code, tonnes in (("HBEA-2024", 50), ("HBEA-2026", 400), ("CCER-2024", 30), ("CCER-2025", 400)):
-        cycle.must(IssueUnits("plant", code, tonnes, Origin.FREE))
+        cycle.must(IssueUnits("plant", code, tonnes, Origin.FREE if "HBEA" in code else Origin.CREDIT))
 
     assert usable(cycle) == {
         "HBEA-2024": (50, "eligible"),
@@ -134,6 +136,14 @@ def test_a_credit_pays_only_if_the_rules_admit_it(attributes, why):
     assert usable(cycle)["X"] == (10 if why == "eligible" else 0, why)
     said = cycle.ask(RequestSurrender("plant", 2025, {"X": 10}))
     assert said == ("SurrenderRequested" if why == "eligible" else "refused: not_eligible")
+
+
+def test_an_allowance_of_another_market_pays_nothing_here():
+    cycle = window()
+    cycle.must(RegisterUnit(PROVINCE, "CEA-2025", Species.ALLOWANCE, 2025, scheme="CEA"))
+    cycle.must(IssueUnits("plant", "CEA-2025", 10, Origin.FREE))
+    assert usable(cycle)["CEA-2025"] == (0, "scheme_not_accepted")
+    assert cycle.ask(RequestSurrender("plant", 2025, {"CEA-2025": 10})) == "refused: not_eligible"
 
 
 @pytest.mark.parametrize(("registered_on", "tonnes"), [(None, 0), (date(2024, 1, 22), 0), (date(2024, 1, 23), 50)])
