@@ -3,6 +3,7 @@
 Each check is a named function that raises AssertionError with what it found; :func:`check` runs them all.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -15,6 +16,7 @@ from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
 from registry.serials import BlockState, Origin
+from registry.units import Species
 from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH
 
@@ -73,8 +75,22 @@ def positions_are_counted(exchange: Exchange) -> None:
 
 
 def compliance_is_sound(exchange: Exchange) -> None:
-    """What was allocated, parked and surrendered makes sense for every enterprise and year."""
+    """What was allocated, parked and surrendered makes sense for every enterprise and year.
+
+    Every unit surrendered by title has paid for an enterprise's year, once; what of it was credits counts as offset.
+    """
     exchange.compliance.check()
+    paid: Counter[int] = Counter()
+    for period in exchange.compliance.periods.values():
+        for obligor in period.obligors.values():
+            paid.update(obligor.surrendered)
+            credits = [unit for unit in obligor.surrendered if exchange.units[unit].species == Species.CREDIT]
+            offset = sum(obligor.surrendered[unit] for unit in credits)
+            assert obligor.offset == offset, f"{obligor.offset} t of credits are counted in {period.year}, not {offset}"
+    for unit in exchange.units:
+        ended = exchange.serials.total(unit.number, BlockState.SURRENDERED)
+        found = f"{ended} t surrendered by title, {paid[unit.number]} t paid"
+        assert ended == paid[unit.number], f"{unit.code}: {found}"
     for period in exchange.compliance.periods.values():
         parked = exchange.compliance.parked_with(period.authority, period.unit)
         kept = int(exchange.path.desk.balances[period.authority, period.unit].registry)

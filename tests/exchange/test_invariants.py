@@ -244,6 +244,12 @@ def an_allocation_is_parked_nowhere(market):
     market.exchange.compliance.periods[2025].obligors[obligor.account] = obligor
 
 
+def a_surrender_is_forgotten(market):
+    an_allocation_is_parked_nowhere(market)
+    obligor = market.exchange.compliance.periods[2025].obligors[market.number("bob")]
+    obligor.parked, obligor.emissions, obligor.surrendered = 0, 1, {market.asset(HBEA): 1}
+
+
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
@@ -282,6 +288,8 @@ BREAKS = [
     (a_position_is_miscounted, invariants.positions_are_counted),
     (a_position_limit_is_another, invariants.positions_are_counted),
     (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
+    (a_tonne_is_surrendered, invariants.compliance_is_sound),
+    (a_surrender_is_forgotten, invariants.compliance_is_sound),
     (credits_are_issued_for_nothing, invariants.credits_are_issued_once),
     (credits_pass_for_allowances, invariants.credits_are_issued_once),
     (a_credited_day_is_forgotten, invariants.credits_are_issued_once),
@@ -322,8 +330,9 @@ def test_the_crossed_book_is_noticed_as_such(market):
         invariants.books_are_sound(market.exchange)
 
 
-def test_what_is_surrendered_in_title_and_in_holding_is_conserved(market):
-    a_tonne_is_surrendered(market)
+def test_what_is_retired_in_title_and_in_holding_is_conserved(market):
+    unit, bob = market.asset(HBEA), market.number("bob")
+    market.exchange.serials.end(unit, bob, 1, Cause.RETIRED, *now(market))
     balance(market, "bob", market.asset(HBEA)).available -= 1
     participant(market, "bob").position -= 1
 
