@@ -171,7 +171,7 @@ def issue_units(step: Step, command: IssueUnits) -> happened.UnitsIssued:
     by_hand = unit.number not in exchange.credits.units
     require(by_hand, Reason.NOT_ELIGIBLE, f"{unit.code} is issued for registered reductions only")
     fits = command.origin in _ORIGINS[unit.species]
-    require(fits, Reason.NOT_ELIGIBLE, f"{unit.code} is an {unit.species}, not issued as {command.origin}")
+    require(fits, Reason.NOT_ELIGIBLE, f"{unit.species}s are not issued as {command.origin}")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "an issuance must be positive")
     require(unit.issued + command.quantity <= UNITS_MAX, Reason.AMOUNT_TOO_LARGE, "more units than can be numbered")
     caps = [period.cap for period in exchange.compliance.periods.values() if period.unit == unit.number and period.cap]
