@@ -20,6 +20,7 @@ from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
 from exchange.transition.step import Step, account_named, acting, date_of, require
 from registry.accounts import Account, ParticipantClass, Right
+from registry.compliance import Stage
 from registry.emissions import (
     NEXT_STATE,
     Report,
@@ -231,7 +232,27 @@ def verify_report(step: Step, command: VerifyReport) -> happened.ReportVerified 
     answered = exchange.emissions.verify(report, verifier.number, command.verdict, figure, command.reasons, today)
     if answered.state == ReportState.REJECTED:
         return happened.ReportRejected(answered)
+    _answer_for(exchange, account, command.year)
     return happened.ReportVerified(answered)
+
+
+def _answer_for(exchange: Exchange, account: Account, year: int) -> None:
+    """A figure that comes after the final allocation changes what is due, until the year is closed.
+
+    Never below what was surrendered already, or waits to be: that is not given back. The allocation stays.
+    """
+    period, obligor = exchange.compliance.periods.get(year), exchange.compliance.obligor(year, account.number)
+    figure = exchange.emissions.verified(account.number, year)
+    if (
+        period is None
+        or obligor is None
+        or figure is None
+        or period.stage not in (Stage.DETERMINED, Stage.SURRENDERING)
+    ):
+        return
+    waits = sum(sum(one.tonnes.values()) for one in exchange.compliance.pending_for(year, account.number))
+    paid = sum(obligor.surrendered.values()) + waits
+    obligor.emissions = max(figure, paid - obligor.owed_back)
 
 
 def restate_report(step: Step, command: RestateReport) -> happened.ReportRestated:
@@ -270,6 +291,7 @@ def assess_emissions(step: Step, command: AssessEmissions) -> happened.Emissions
 
     rules = exchange.market.reporting
     assessed = emissions.assess(report, by.number, command.emissions, command.reason, today, rules)
+    _answer_for(exchange, account, command.year)
     return happened.EmissionsAssessed(assessed, emissions.consequences_of(account.number, command.year + 1))
 
 

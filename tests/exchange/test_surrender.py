@@ -12,6 +12,7 @@ from exchange.commands import (
     CloseSurrender,
     ConfirmSurrender,
     DecideCoverage,
+    FileReport,
     ForceSurrender,
     GiveUnits,
     IssueUnits,
@@ -22,17 +23,21 @@ from exchange.commands import (
     ReleaseParked,
     RemindObligors,
     RequestSurrender,
+    RestateReport,
     SetBasis,
+    SubmitReport,
     TransferUnits,
+    VerifyReport,
 )
 from exchange.transition.compliance import usable_for, whole_plan
 from registry.accounts import AccountStatus
 from registry.allocation import Historical
 from registry.compliance import Eligibility, Outcome
+from registry.emissions import SourceStream, Verdict
 from registry.rules import Penalty
 from registry.serials import BlockState, Origin
 from registry.units import Species
-from tests.exchange.cycle import HUBEI, NATIONAL, PROVINCE, Cycle, enterprise, replayed
+from tests.exchange.cycle import FUEL, HUBEI, INSPECTOR, NATIONAL, PROVINCE, Cycle, enterprise, replayed
 from tests.exchange.market import CNY, HBEA, cash, nothing
 
 TRADED = "trader sells 10 @ 42.00\nrich buys 10 @ 42.00"
@@ -459,3 +464,30 @@ def test_the_order_in_which_figures_came_is_not_in_the_digest():
             cycle.record("plant", year)
         digests.add(cycle.digest())
     assert len(digests) == 1
+
+
+def restated(cycle, tonnes):
+    """The plant's report of 2025 is restated and verified anew."""
+    cycle.must(RestateReport(PROVINCE, "plant", 2025, "a scale was wrong"))
+    cycle.must(FileReport("plant", 2025, (SourceStream("boiler", str(tonnes), "t", FUEL),)))
+    cycle.must(SubmitReport("plant", 2025))
+    cycle.must(VerifyReport(INSPECTOR, "plant", 2025, Verdict.CONFIRM))
+
+
+def test_a_restated_figure_changes_what_is_due_until_the_year_is_closed():
+    cycle = Cycle(plant=enterprise)
+    cycle.run_to_window(2025, plant=(200, 100))
+    obligor = cycle.exchange.compliance.obligor(2025, cycle.number("plant"))
+    allocated = obligor.allocated
+
+    restated(cycle, 150)
+    assert (obligor.due, obligor.missing, obligor.allocated) == (150, 150, allocated)
+    cycle.pay("plant", 2025)
+    restated(cycle, 120)  # what was surrendered is not given back
+    assert (obligor.due, obligor.missing) == (150, 0)
+    restated(cycle, 160)
+    assert (obligor.due, obligor.missing) == (160, 10)
+    cycle.pay("plant", 2025)
+    cycle.close_window(2025)
+    restated(cycle, 400)
+    assert (obligor.due, obligor.outcome) == (160, Outcome.COMPLIED)
