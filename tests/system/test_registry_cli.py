@@ -51,7 +51,7 @@ report-emissions close 2025                                      | refused
 report-emissions assess F 2025 20000 --reason guess              | assessed
 report-emissions list 2025                                       | assessed
 report-emissions trace E 2025                                    | coke
-report-emissions sanction E 2025 0.5 --reason false              | fraud
+report-emissions sanction E 2025 0.5 --reason false              | false data in the report of 2025
 allocate determine 2025                                          | 5,400
 open-surrender 2025 2026-01-06                                   | 2026-01-06
 remind 2025                                                      | F: 20,000
@@ -61,14 +61,21 @@ surrenders 2025                                                  | E
 reject 1 --reason later                                          | later
 surrender E 2025                                                 | request id
 confirm 2                                                        | 80001-92600
-surrender E 2025 HBEA-2025=1 --on-behalf-of F                    | obligor
+surrender E 2025 HBEA-2025=1 --on-behalf-of F                    | of F
 confirm 3                                                        | missing
 force-surrender F 2025                                           | missing
 NEXT DAY
 close-surrender 2025                                             | short
 records --year 2025                                              | complied
 periods                                                          | closed
+coverage 2025                                                    | 20,000 tCO2e in 2024
+obligors 2025                                                    | short
+obligor F 2025                                                   | come off the next allocation
+deposit I 5000                                                   | 5,000.00
+withdraw I 1000                                                  | 4,000.00
 issue I HBEA-2025 100                                            | 100
+transfer I HBEA-2025 7 --to trading                              | 93
+transfer I HBEA-2025 7 --to registry                             | 100
 lock I HBEA-2025 60 pledged --reference c-7 --in-favour-of E     | pledged
 locks                                                            | c-7
 release 1 20                                                     | 20
@@ -82,7 +89,7 @@ statement I                                                      | pledged
 serial HBEA-2025 80001                                           | surrendered
 large-holders                                                    | none
 lapse 2025                                                       | 80,000
-report                                                           | environmental integrity
+report                                                           | environmental
 credits approve-methodology M1 Afforestation --sector forestry --years 10 | M1
 credits methodologies                                            | Afforestation
 credits file-project P1 Forest --by E {FOREST} | filed
@@ -92,7 +99,7 @@ credits project P1                                               | registered
 credits projects                                                 | Enshi
 credits green-power WIND-7 2025-01-01 2025-12-31 2500.5 0.4044 --by E --certificates '["GEC-1", "GEC-9"]' | 1,011
 credits reject 1 --reason dubious                                | dubious
-credits inclusion R-1 2025-01-01 2025-12-31 2400000 rides --by E | rides
+credits inclusion R-1 2025-01-01 2025-12-31 2400000 rides --by E | INCLUSION
 credits issue 2                                                  | INCLUSION
 credits reductions                                               | issued
 credits revoke 2 --reason fraud                                  | revoked
@@ -176,7 +183,8 @@ def test_the_report_adds_up_in_every_format(exchange, tmp_path):
 
     table = desk(exchange, "report").stdout
     shown = re.findall(r"[\d,]+", table.split("│ all ")[1].splitlines()[0])
-    assert [int(text.replace(",", "")) for text in shown] == [as_json["total"][column] for column in columns]
+    counted = [as_json["total"][column] for column in columns if as_json["total"][column]]
+    assert [int(text.replace(",", "")) for text in shown] == counted
 
     for suffix in ("json", "csv"):
         file = tmp_path / f"report.{suffix}"
