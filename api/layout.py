@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import NamedTuple
 
+from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
 _PROSE = 24  # columns that prose gets at least, if it is that long
-_BESIDE = 3  # columns that a column takes beside its text: a rule and a space on both sides
+_GAP = 2  # columns between two columns
+_RULES = Box("    \n    \n ── \n    \n ── \n ── \n    \n    \n")  # below the headings and above the totals
 
 
 class Column(NamedTuple):
@@ -42,15 +44,18 @@ class Column(NamedTuple):
 def laid_out(columns: Sequence[Column], width: int, title: str = "", totals: bool = False) -> str:
     """Columns of the same length as a table no wider than so many columns of the screen, or stacked.
 
-    `totals`: the last row is set off. A single word that is wider than the screen overflows it.
+    `totals`: the last row is set off. A single word that is wider than the screen overflows it. A title stands below
+    an empty line.
     """
-    spare = width - 1 - sum(column.narrowest + _BESIDE for column in columns)
+    spare = width + 1 - sum(column.narrowest + _GAP for column in columns)
     text = _ruled(columns, spare, width, totals) if spare >= 0 else _stacked(columns, width)
-    return "".join(f"{line}\n" for line in wrap(title, width)) + text
+    heading = ["", *wrap(title, width)] if title else []
+    return "".join(f"{line}\n" for line in heading) + text
 
 
 def _ruled(columns: Sequence[Column], spare: int, width: int, totals: bool) -> str:
-    table = Table(show_header=any(column.heading for column in columns))
+    has_headings = any(column.heading for column in columns)
+    table = Table(box=_RULES, show_edge=False, padding=(0, _GAP - 1, 0, 0), show_header=has_headings)
     for column in columns:
         more = min(spare, column.widest - column.narrowest)
         spare -= more

@@ -7,6 +7,8 @@ from api import schemas
 from registry.emissions import Breach
 from registry.serials import BlockState
 
+_SERIES = 8  # of serial numbers that a sentence tells
+
 
 def tonnes(quantity: int) -> str:
     return f"{quantity:,} t"
@@ -19,7 +21,7 @@ def amount(money: Decimal | str) -> str:
 
 def serials_text(serials: Iterable[tuple[int, int]]) -> str:
     """Serial numbers as they are asked for, without marks between the thousands."""
-    return ", ".join(f"{first}-{last}" for first, last in serials)
+    return ", ".join(f"{first}-{last}" if first < last else str(first) for first, last in serials)
 
 
 def of_units(amounts: dict[str, int]) -> str:
@@ -27,12 +29,18 @@ def of_units(amounts: dict[str, int]) -> str:
     return ", ".join(f"{tonnes(quantity)} {unit}" for unit, quantity in amounts.items()) or "nothing"
 
 
+def _some(serials: list[tuple[int, int]]) -> str:
+    """The first of many series of numbers; JSON has them all."""
+    more = len(serials) - _SERIES
+    return serials_text(serials[:_SERIES]) + (f" and {more:,} more series" if more > 0 else "")
+
+
 def _numbered(serials: list[tuple[int, int]]) -> str:
-    return f" (numbers {serials_text(serials)})" if serials else ""
+    return f" (numbers {_some(serials)})" if serials else ""
 
 
 def _by_unit(serials: dict[str, list[tuple[int, int]]]) -> str:
-    return "".join(f"; {unit} numbers {serials_text(ranges)}" for unit, ranges in serials.items())
+    return "".join(f"; {unit} numbers {_some(ranges)}" for unit, ranges in serials.items())
 
 
 def _still(missing: int) -> str:
@@ -198,8 +206,12 @@ def _of_credits(answer: schemas.Happened) -> str:
         case schemas.ReductionRevoked(reduction=one, cancelled=cancelled, to_replace=left, replace_by=by):
             duty = f"; {tonnes(left)} to be replaced by {by}" if left else ""
             return f"{_batch(one)}: {one.state.value}; {tonnes(cancelled)} cancelled{duty}{_why(one.reason)}"
-        case schemas.UnitsReplaced(account_id=who, unit=unit, quantity=quantity, still_to_replace=left):
-            return f"{who} replaced {tonnes(quantity)} by {unit}; {tonnes(left)} still to be replaced"
+        case schemas.UnitsReplaced(
+            account_id=who, unit=unit, quantity=quantity, serials=serials, still_to_replace=left
+        ):
+            return (
+                f"{who} replaced {tonnes(quantity)} by {unit}{_numbered(serials)}; {tonnes(left)} still to be replaced"
+            )
         case _:
             return "done"
 
@@ -222,7 +234,7 @@ def _why(reason: str) -> str:
 def cut_text(cut: schemas.ConsequenceView) -> str:
     """How and why an allocation is cut."""
     if cut.breach == Breach.REFUSAL:
-        return f"cut to {cut.share} of the last allocation: no verified report of {cut.year - 1} ({cut.reason})"
+        return f"cut to {cut.share} of the last allocation: {cut.reason}"
     return f"cut to {cut.share} of itself: false data in the report of {cut.year - 1} ({cut.reason})"
 
 
@@ -239,9 +251,11 @@ def obligor_lines(one: schemas.ObligorView) -> list[tuple[str, str]]:
         return [*lines, ("emissions", "known when the allocation is determined")]
     emitted = f"verified {one.emissions:,}" + (f" + owed back {one.owed_back:,}" if one.owed_back else "")
     confirmed = sum(one.surrendered.values())
-    lines.append(
-        ("to pay", f"{emitted} - confirmed {confirmed:,} - waiting {one.waiting:,} = still to offer {one.to_offer:,}")
-    )
+    if one.outcome:
+        lines.append(("to pay", f"{emitted} - confirmed {confirmed:,} = shortfall {one.shortfall:,}"))
+    else:
+        left = f"waiting {one.waiting:,} = still to offer {one.to_offer:,}"
+        lines.append(("to pay", f"{emitted} - confirmed {confirmed:,} - {left}"))
     if one.surrendered:
         lines.append(("surrendered", of_units(one.surrendered)))
     lines.append(("credits", f"{tonnes(one.offset)} used of {tonnes(one.offset_cap)} that may pay"))
@@ -249,7 +263,7 @@ def obligor_lines(one: schemas.ObligorView) -> list[tuple[str, str]]:
 
 
 def _allocation_lines(one: schemas.ObligorView) -> list[tuple[str, str]]:
-    lines = [("allocation", f"initial {tonnes(one.initial)}, of which free so far {tonnes(one.allocated)}")]
+    lines = [("allocation", f"initial {tonnes(one.initial)}, of which allocated {tonnes(one.allocated)}")]
     lines += [("", f"allocation {cut_text(cut)}") for cut in one.cuts]
     if one.deducted:
         lines.append(("deducted", f"{tonnes(one.deducted)} for an earlier shortfall"))
@@ -271,7 +285,7 @@ def _end_lines(one: schemas.ObligorView) -> list[tuple[str, str]]:
     lines = [("outcome", one.outcome.value)]
     if one.shortfall:
         paid = f"{amount(one.fine)} CNY, of which {amount(one.fine_paid)} paid"
-        lines += [("shortfall", tonnes(one.shortfall)), ("fine", paid)]
+        lines.append(("fine", paid))
     if one.to_deduct:
         lines.append(("deduction", f"{tonnes(one.to_deduct)} come off the next allocation"))
     return lines

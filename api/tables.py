@@ -22,6 +22,7 @@ _PROSE = {"name", "title", "detail", "reason", "status_reason", "reasons", "sour
 _SHOWN = {  # of shapes that have more than a list of them should show
     schemas.AccountView: ("account_id", "name", "participant_class", "status", "beneficial_owner", "region"),
     schemas.ObligorRow: ("account_id", "due", "surrendered", "waiting", "missing", "outcome", "fine"),
+    schemas.UnitRow: tuple(name for name in schemas.UnitRow.model_fields if name != "species"),
     schemas.UnitView: ("code", "species", "vintage", "issued", "held", "surrendered", "retired", "cancelled"),
     schemas.TitledBlock: (
         "unit",
@@ -164,7 +165,7 @@ def _flat(value: Any) -> Any:
 def table_of(answer: BaseModel | Sequence[BaseModel], width: int = PIPED) -> str:
     """An answer in words and tables no wider than so many columns: nothing that counts is ever cut."""
     parts = _parts(answer, width)
-    return "\n".join(line.rstrip() for line in "".join(parts).split("\n"))
+    return "\n".join(line.rstrip() for line in "".join(parts).lstrip("\n").split("\n"))
 
 
 def _parts(answer: BaseModel | Sequence[BaseModel], width: int) -> list[str]:

@@ -46,6 +46,7 @@ GLOSSARY: dict[str, tuple[str, Any]] = {
     "Output.unit": ("In which it is measured", "t"),
     "units": ("Tonnes by code of the unit; left out: whatever makes whole, oldest first", {"HBEA-2024": 14_000}),
     "year": ("Compliance year", 2024),
+    "Activity.year": ("Year of the figures", 2023),
     "cap": ("tCO2e; 0: none", 1_000_000),
     "deadline": ("The last day that is in time", "2026-12-26"),
     "emissions": ("tCO2e", 20_000),
