@@ -60,6 +60,21 @@ def test_headings_and_prose_wrap_at_words():
     assert set(why.split()) <= set(shown.split()) and "account of" not in shown
 
 
+def test_a_code_in_prose_stays_whole():
+    code = "HBCER-FORESTRY-ENSHI-2024-000017"
+    shown = laid_out([Column("held by", ["x" * 30]), Column("why", [f"in place of {code}"], is_prose=True)], 60)
+    assert code in shown.split()
+
+
+def test_a_row_in_which_nothing_stands_is_shown_all_the_same():
+    duty = schemas.DutyView(reduction=0, owner="", tonnes=0, replace_by="2026-01-05")
+    nothing = schemas.UnitHolding(
+        unit="", trading=0, registry=0, pledged=0, judicial=0, pending_surrender=0, settled=0
+    )  # fmt: skip
+    assert "2026-01-05" in table_of([duty]) and "tonnes" not in table_of([duty])
+    assert "settled" in table_of([nothing])
+
+
 def test_a_bracket_is_no_markup():
     lock = schemas.LockView(
         lock_id=1, account_id="E", unit="HBEA-2024", quantity=5, kind=LockKind.JUDICIAL, in_favour_of=None,
