@@ -5,7 +5,7 @@ any structure of state or event; which of its fields are what stands in the tabl
 its own beyond that, has a function of its own further down.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
@@ -165,7 +165,7 @@ def lock_view(exchange: Exchange, lock: Lock) -> schemas.LockView:
 
 def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStatement:
     """An account's units with their serial blocks and locks."""
-    holdings, blocks = [], []
+    holdings, blocks, ended = [], [], []
     for unit in exchange.units:
         balance = exchange.path.desk.balances[account.number, unit.number]
         kept = {name: int(balance[name]) for name in ("registry", *LOCKED)}
@@ -175,6 +175,7 @@ def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStat
                 schemas.UnitHolding(unit=unit.code, trading=title - sum(kept.values()), settled=title, **kept)
             )
         blocks += [_titled(exchange, unit, block) for block in exchange.serials.of(account.number, unit.number)]
+        ended += [_titled(exchange, unit, block) for block in _ended(exchange, account, unit)]
     return schemas.RegistryStatement(
         account_id=account.account_id,
         name=account.name,
@@ -183,8 +184,16 @@ def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStat
         sequence=exchange.sequence,
         holdings=holdings,
         blocks=blocks,
+        ended=sorted(ended, key=lambda block: block.sequence),
         locks=[lock_view(exchange, lock) for lock in exchange.locks.of(account.number)],
     )
+
+
+def _ended(exchange: Exchange, account: Account, unit: Unit) -> Iterator[Block]:
+    """What is gone and was last an account's; walks over all blocks of the unit."""
+    for block in exchange.serials.blocks.get(unit.number, {}).values():
+        if block.holder == account.number and block.state != BlockState.HELD:
+            yield block
 
 
 def _titled(exchange: Exchange, unit: Unit, block: Block) -> schemas.TitledBlock:
@@ -272,6 +281,9 @@ def obligor_view(exchange: Exchange, period: Period, obligor: Obligor, payer: Ac
     figures = told(exchange, obligor)
     del figures["decision"]
     whole = whole_plan(exchange, period.year, obligor, payer.number)
+    pending = exchange.compliance.pending_for(period.year, obligor.account)
+    waiting = sum(sum(one.tonnes.values()) for one in pending)
+    cuts = exchange.emissions.consequences_of(obligor.account, period.year)
     return schemas.ObligorView(
         **figures,
         year=period.year,
@@ -281,7 +293,11 @@ def obligor_view(exchange: Exchange, period: Period, obligor: Obligor, payer: Ac
         due=obligor.due,
         missing=obligor.missing,
         offset_cap=offset_cap(exchange.market.compliance, period.year, obligor),
-        pending=surrender_views(exchange, exchange.compliance.pending_for(period.year, obligor.account)),
+        cuts=[schemas.ConsequenceView.model_validate(told(exchange, cut)) for cut in cuts],
+        waiting=waiting,
+        to_offer=obligor.missing - waiting,
+        to_deduct=exchange.compliance.deductions.get(obligor.account, 0),
+        pending=surrender_views(exchange, pending),
         usable=[
             schemas.UsableUnit(unit=one.unit.code, held=one.held, tonnes=one.tonnes, eligibility=one.eligibility)
             for one in usable_for(exchange, period.year, obligor, payer.number)

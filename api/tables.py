@@ -1,23 +1,67 @@
-"""Answers as tables: CSV for programs, ruled lines for people."""
+"""Answers as tables: CSV for programs, sentences and tables for people."""
 
 import csv
 import io
-import json
 from collections.abc import Sequence
+from decimal import Decimal
+from textwrap import wrap
 from typing import Any
 
 from pydantic import BaseModel
-from rich.console import Console
-from rich.table import Table
 
 from api import schemas
+from api.layout import Column, laid_out
+from api.sentences import account_text, amount, obligor_lines, said, serial_text, serials_text
 
-_WIDE = 250  # columns of a text that goes to a file or another program
+PIPED = 100  # columns of a text that goes to a file or another program
 _NUMBERS = (  # that count nothing
     "year", "vintage", "first", "last", "serial", "first_serial", "last_serial", "number", "sequence", "trade_id",
-    "lock_id", "request_id", "reduction", "version", "factor_version", "valid_from_year", "batch",
+    "lock_id", "request_id", "reduction", "reductions", "version", "factor_version", "valid_from_year", "batch",
 )  # fmt: skip
-_IN_ACCOUNTS = ("account_id", "name", "participant_class", "status", "beneficial_owner", "region")
+_PROSE = {"name", "title", "detail", "reason", "status_reason", "reasons", "source", "what", "activity_unit", "purpose"}
+_SHOWN = {  # of shapes that have more than a list of them should show
+    schemas.AccountView: ("account_id", "name", "participant_class", "status", "beneficial_owner", "region"),
+    schemas.ObligorRow: ("account_id", "due", "surrendered", "waiting", "missing", "outcome", "fine"),
+    schemas.UnitRow: tuple(name for name in schemas.UnitRow.model_fields if name != "species"),
+    schemas.UnitView: ("code", "species", "vintage", "issued", "held", "surrendered", "retired", "cancelled"),
+    schemas.TitledBlock: (
+        "unit",
+        "first",
+        "last",
+        "quantity",
+        "origin",
+        "cause",
+        "giver",
+        "at",
+        "sequence",
+        "trade_id",
+    ),
+    schemas.PeriodView: ("year", "unit", "stage", "covered", "allocated", "emissions", "missing", "fines", "complied"),
+    schemas.ProjectView: (
+        "project_id",
+        "scheme",
+        "owner",
+        "title",
+        "kind",
+        "region",
+        "state",
+        "public_until",
+        "decide_by",
+    ),
+    schemas.ReductionView: (
+        "number",
+        "scheme",
+        "project",
+        "owner",
+        "tonnes",
+        "state",
+        "unit",
+        "first_serial",
+        "last_serial",
+    ),
+    schemas.EmissionReport: ("account_id", "year", "version", "state", "total", "figure", "submitted_on", "late"),
+}
+_LONG = 3  # entries beyond which a mapping is a table of its own
 
 
 def rows_of(answer: BaseModel | Sequence[BaseModel]) -> Sequence[BaseModel]:
@@ -26,81 +70,213 @@ def rows_of(answer: BaseModel | Sequence[BaseModel]) -> Sequence[BaseModel]:
         case schemas.RegistryReport():
             return [*answer.rows, answer.total]
         case schemas.RegistryStatement():
-            return answer.blocks
+            return [*answer.blocks, *answer.ended]
         case schemas.SerialHistory():
             return answer.movements
+        case schemas.CoverageDecided():
+            return answer.decisions
+        case schemas.PreAllocated() | schemas.AllocationDetermined():
+            return answer.allocations
+        case schemas.SurrenderClosed():
+            return answer.records
+        case schemas.ObligorView():
+            return [obligor_row(answer)]
         case BaseModel():
             return [answer]
         case _:
-            return answer
+            return [obligor_row(one) if isinstance(one, schemas.ObligorView) else one for one in answer]
 
 
-def csv_of(rows: Sequence[BaseModel]) -> str:
-    """Shapes of one kind as CSV with a header; what is nested stands there as JSON. Empty without a row."""
+def obligor_row(obligor: schemas.ObligorView) -> schemas.ObligorRow:
+    """An enterprise's year without the lists in it."""
+    inside: dict[str, object] = {
+        "covered": obligor.coverage.covered,
+        "why": obligor.coverage.why,
+        "detail": obligor.coverage.detail,
+    }
+    own = {name: getattr(obligor, name) for name in schemas.ObligorRow.model_fields if name not in inside}
+    return schemas.ObligorRow.model_validate(own | inside)
+
+
+# ---------------------------------------------------------------- for programs
+
+
+def csv_of(rows: Sequence[BaseModel], kind: type[BaseModel] | None = None) -> str:
+    """Shapes of one kind as CSV with a header; empty if there is no row and no kind is named.
+
+    Every cell is plain: tonnes by unit stand as on the command line (HBEA-2024=100), serial numbers as 1-1000; lists
+    of shapes are left out.
+    """
     text = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(text, fieldnames=list(type(rows[0]).model_fields), lineterminator="\n")
-        writer.writeheader()
+    kind = type(rows[0]) if rows else kind
+    if kind:
+        writer = csv.writer(text, lineterminator="\n")
+        names = _plain_names(kind)
+        writer.writerow(names)
         for row in rows:
-            writer.writerow({name: _flat(value) for name, value in row.model_dump(mode="json").items()})
+            values = _plain(row)
+            writer.writerow([values.get(name) for name in names])
     return text.getvalue()
 
 
+def _plain_names(kind: type[BaseModel]) -> list[str]:
+    names = []
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += [f"{name}_{inner}" for inner in _plain_names(field.annotation)]
+        elif not _holds_shapes(field.annotation):
+            names.append(name)
+    return names
+
+
+def _holds_shapes(annotation: Any) -> bool:
+    """Whether a field is a list of shapes, perhaps none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return True
+    return any(_holds_shapes(one) for one in getattr(annotation, "__args__", ()))
+
+
+def _plain(row: BaseModel) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name in type(row).model_fields:
+        value = getattr(row, name)
+        if isinstance(value, BaseModel):
+            values |= {f"{name}_{inner}": one for inner, one in _plain(value).items()}
+        else:
+            values[name] = _flat(value)
+    return values
+
+
 def _flat(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+    match value:
+        case dict():
+            return " ".join(f"{key}={_flat(one)}" for key, one in value.items())
+        case tuple():
+            return "-".join(str(_flat(one)) for one in value)
+        case list():
+            return " ".join(str(_flat(one)) for one in value)
+        case _:
+            return value
 
 
-def table_of(answer: BaseModel | Sequence[BaseModel], to_terminal: bool) -> str:
-    """An answer as tables: many of a kind a row each, one a line a field."""
-    console = Console(file=io.StringIO(), width=None if to_terminal else _WIDE, force_terminal=False)
-    for table in _tables(answer):
-        console.print(table)
-    assert isinstance(console.file, io.StringIO)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().split("\n"))
+# ---------------------------------------------------------------- for people
 
 
-def _tables(answer: BaseModel | Sequence[BaseModel]) -> list[Table | str]:
+def table_of(answer: BaseModel | Sequence[BaseModel], width: int = PIPED) -> str:
+    """An answer in words and tables no wider than so many columns: nothing that counts is ever cut."""
+    parts = _parts(answer, width)
+    return "\n".join(line.rstrip() for line in "".join(parts).lstrip("\n").split("\n"))
+
+
+def _parts(answer: BaseModel | Sequence[BaseModel], width: int) -> list[str]:
     match answer:
         case schemas.RegistryReport():
             title = (
                 f"{answer.market}, {answer.as_of or 'before its first day'}, after command {answer.sequence:,}; tCO2e"
             )
-            return [_many([*answer.rows, answer.total], title, totals=True)]
+            return [_many([*answer.rows, answer.total], width, title, totals=True)]
+        case schemas.ObligorView():
+            lists: list[tuple[str, Sequence[BaseModel]]] = [
+                ("requests that wait for the authority", answer.pending),
+                ("what may be used", answer.usable),
+            ]
+            return [*_lines(obligor_lines(answer), width), *(_many(rows, width, name) for name, rows in lists if rows)]
+        case schemas.AccountView():
+            return [*_lines([("", account_text(answer))], width), *_lists(answer, width)]
+        case schemas.SerialHistory():
+            return [*_lines([("", serial_text(answer))], width), *_lists(answer, width)]
+        case schemas.Happened():
+            return [*_lines([("", said(answer))], width), *_lists(answer, width)]
         case BaseModel():
-            return _one(answer)
+            return _one(answer, width)
         case _:
-            return [_many(answer)] if answer else ["none"]
+            return [_many(rows_of(answer), width)] if answer else ["none\n"]
 
 
-def _one(answer: BaseModel, title: str | None = None) -> list[Table | str]:
-    """The plain fields of a shape, then the shapes in it, then a table for each list of shapes in it."""
-    plain, inside, lists = Table(title=title, title_justify="left", show_header=False), [], []
+def _lines(lines: Sequence[tuple[str, str]], width: int) -> list[str]:
+    """Names and values, a line each; a value without a name is a sentence."""
+    text, margin = [], max((len(name) for name, _ in lines), default=0) + 2
+    for name, value in lines:
+        start = f"{name:<{margin}}" if name else ""
+        text += wrap(
+            value, width, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return [f"{line}\n" for line in text]
+
+
+def _one(answer: BaseModel, width: int, title: str = "") -> list[str]:
+    """The plain fields of a shape, then the shapes in it, then a table for each list in it."""
+    inside: list[str] = []
+    plain: list[tuple[str, str]] = []
     for name in type(answer).model_fields:
-        value, label = getattr(answer, name), name.replace("_", " ")
+        value, label = getattr(answer, name), _label(name)
         if isinstance(value, BaseModel):
-            inside += _one(value, label)
-        elif isinstance(value, list) and value and isinstance(value[0], BaseModel):
-            lists.append(_many(value, label))
-        else:
-            plain.add_row(label, _text(value, name))
-    return [plain, *inside, *lists]
+            inside += _one(value, width, label)
+        elif not _is_listed(value):
+            plain.append((label, _text(value, name)))
+    plain = [(label, text) for label, text in plain if text]
+    columns = [Column("", [name for name, _ in plain]), Column("", [text for _, text in plain], is_prose=True)]
+    return [laid_out(columns, width, title), *inside, *_lists(answer, width)]
 
 
-def _many(rows: Sequence[BaseModel], title: str | None = None, totals: bool = False) -> Table:
-    table = Table(title=title, title_justify="left")
-    names = [name for name in type(rows[0]).model_fields if name in _IN_ACCOUNTS or not _is_account(rows[0])]
-    for name in names:
-        is_number = all(type(getattr(row, name)) in (int, type(None)) for row in rows)
-        table.add_column(name.replace("_", " "), justify="right" if is_number else "left")
-    for row in rows:
-        if totals and row is rows[-1]:
-            table.add_section()
-        table.add_row(*(_text(getattr(row, name), name) for name in names))
-    return table
+def _lists(answer: BaseModel, width: int) -> list[str]:
+    """A table for each list of shapes, and for each long mapping, in a shape."""
+    found = []
+    for name in type(answer).model_fields:
+        value, label = getattr(answer, name), _label(name)
+        if isinstance(value, dict) and _is_listed(value):
+            keys, amounts = Column("", list(value)), Column("tCO2e", [_text(one) for one in value.values()], True)
+            found.append(laid_out([keys, amounts], width, label))
+        elif _is_listed(value):
+            if isinstance(value[0], schemas.Holding):
+                value = [one for one in value if _counts(one)]
+            found.append(_many(value, width, label) if value else f"{label}: none\n")
+        elif isinstance(value, BaseModel) and isinstance(answer, schemas.Happened):
+            found += _lists(value, width)
+    return found
 
 
-def _is_account(row: BaseModel) -> bool:
-    return isinstance(row, schemas.AccountView)
+def _is_listed(value: Any) -> bool:
+    """Whether a field has a table of its own."""
+    if isinstance(value, dict):
+        return len(value) > _LONG and all(type(one) is int for one in value.values())
+    return isinstance(value, list) and bool(value) and isinstance(value[0], BaseModel)
+
+
+def _counts(holding: schemas.Holding) -> bool:
+    return any(_is_something(value) for name, value in holding if name != "asset")
+
+
+def _is_something(value: Any) -> bool:
+    """Whether a cell says anything: a zero does not, a no does."""
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, str):
+        return bool(value) and value.strip("0.") != ""
+    return bool(value)
+
+
+def _many(rows: Sequence[BaseModel], width: int, title: str = "", totals: bool = False) -> str:
+    """Shapes of one kind, a row each, without the columns in which nothing stands."""
+    shown = _SHOWN.get(type(rows[0]), tuple(type(rows[0]).model_fields))
+    names = [name for name in shown if any(_is_something(getattr(row, name)) for row in rows)] or list(shown)
+    return laid_out([_column(rows, name) for name in names], width, title, totals)
+
+
+def _column(rows: Sequence[BaseModel], name: str) -> Column:
+    values = [getattr(row, name) for row in rows]
+    is_number = all(type(value) in (int, type(None)) or _is_money(value) for value in values)
+    is_nested = any(isinstance(value, dict | list | BaseModel) for value in values)
+    return Column(_label(name), [_text(value, name) for value in values], is_number, is_nested or name in _PROSE)
+
+
+def _is_money(value: Any) -> bool:
+    return isinstance(value, str) and value.replace(".", "", 1).isdecimal() and value[-3:-2] == "."
+
+
+def _label(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _text(value: Any, name: str = "") -> str:
@@ -111,12 +287,16 @@ def _text(value: Any, name: str = "") -> str:
             return "yes" if value else "no"
         case int():
             return str(value) if name in _NUMBERS else f"{value:,}"
+        case str() if _is_money(value):
+            return amount(Decimal(value))
+        case str() if name == "at":
+            return value[:19].replace("T", " ")  # by the market's clock
         case BaseModel():
-            return ", ".join(f"{key} {_text(one, key)}" for key, one in value if one not in (None, ""))
+            return ", ".join(f"{_label(key)} {_text(one, key)}" for key, one in value if one not in (None, "", [], {}))
         case dict():
             return ", ".join(f"{key}: {_text(one)}" for key, one in value.items())
         case tuple() if len(value) == 2:
-            return f"{value[0]}-{value[1]}"
+            return serials_text([value])
         case list():
             return ", ".join(_text(one) for one in value)
         case _:

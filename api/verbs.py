@@ -36,20 +36,25 @@ MANY = 10_000  # entries of a list
 
 # What fields are, where their name and type do not say it: description, example. A name may be that of one structure.
 GLOSSARY: dict[str, tuple[str, Any]] = {
-    "by": ("Account id of who asks", "EXCHANGE-AUTHORITY"),
-    "account_id": ("Account id", "E-001"),
+    "by": ("Account id of who asks", "REG"),
+    "account_id": ("Account id", "STEEL"),
     "on_behalf_of": ("Whose emissions are paid for; left out: the payer's own", ""),
     "in_favour_of": ("Account id of pledgee or creditor; left out: nobody in the registry", ""),
-    "unit": ("Code of the unit", "HBEA-2025"),
+    "unit": ("Code of the unit", "HBEA-2024"),
     "quantity": ("tCO2e, whole tonnes", 100),
     "PublishFactor.unit": ("tCO2 per unit of activity", "tCO2/MWh"),
     "Output.unit": ("In which it is measured", "t"),
-    "units": ("Tonnes by code of the unit; left out: whatever makes whole, oldest first", {"HBEA-2025": 100}),
-    "year": ("Compliance year", 2025),
+    "units": ("Tonnes by code of the unit; left out: whatever makes whole, oldest first", {"HBEA-2024": 14_000}),
+    "year": ("Compliance year", 2024),
+    "Activity.year": ("Year of the figures", 2023),
     "cap": ("tCO2e; 0: none", 1_000_000),
     "deadline": ("The last day that is in time", "2026-12-26"),
-    "emissions": ("tCO2e", 15_000),
+    "emissions": ("tCO2e", 20_000),
     "tonnes": ("tCO2e", 1000),
+    "bases": (
+        "On what the allocation rests, one a generating unit or product line",
+        [{"method": "historical", "base_emissions": 20_000, "sector_factor": "0.9"}],
+    ),
 }
 
 
@@ -144,8 +149,8 @@ def _model(name: str, doc: str, fields: Sequence[shape_of.Field], tag: tuple[str
         about_all = GLOSSARY.get(field.name, (None, None))
         description, example = GLOSSARY.get(f"{name}.{field.name}", about_all)
         about = Field(default=_default(field), description=description)
-        if example is not None and field.required:
-            about = Field(default=..., description=description, examples=[example])
+        if example not in (None, ""):
+            about = Field(default=_default(field), description=description, examples=[example])
         is_name = field.name in IDENTIFIERS and f"{name}.{field.name}" not in NOT_IDENTIFIERS
         annotation = (Identifier if field.required else Identifier | Literal[""]) if is_name else _type(field.type)
         definitions[field.name] = (annotation, about)

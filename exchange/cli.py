@@ -36,8 +36,8 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure: each benchmark checks its answer before it prints a number.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(registry_cli.registry, name="registry")
-registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions")
-registry_cli.registry.add_typer(credits_cli.credits, name="credits")
+registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
+registry_cli.registry.add_typer(credits_cli.credits, name="credits", rich_help_panel=registry_cli.CREDITS)
 
 DEFAULT_JOURNAL = Path("var/exchange.journal")
 

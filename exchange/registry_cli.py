@@ -1,13 +1,14 @@
 """carbonex registry: the registry operator's desk, on a running exchange or, for reports, on a journal.
 
 Each command below is one call of the client (:mod:`api.registry_calls`); `asks` gives it its options and prints the
-answer: a table for people, JSON or CSV by option or by the suffix of the file. What changes something takes
-`--dry-run`, which prints the request and sends nothing.
+answer: sentences and tables for people, JSON or CSV by option or by the suffix of the file. What changes something
+takes `--dry-run`, which prints the request and sends nothing.
 """
 
 import asyncio
 import inspect
 import json
+import shutil
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -29,19 +30,25 @@ if TYPE_CHECKING:
     from api.client import AsyncClient
     from exchange.state import Exchange
 
+# Panels of `registry --help`.
+READING, ACCOUNTS, UNITS = "Reading", "Accounts and their cash", "Units"
+ALLOCATION, REPORTS, SURRENDER = "Coverage and allocation", "Emission reports", "Surrender and the end of a year"
+CREDITS = "Credits"
+
 registry = typer.Typer(
     help="The registry operator's desk: units, allocation, surrender, reports.", no_args_is_help=True
 )
 allocate = typer.Typer(help="A compliance year from its opening to the final allocation.", no_args_is_help=True)
-registry.add_typer(allocate, name="allocate")
+registry.add_typer(allocate, name="allocate", rich_help_panel=ALLOCATION)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 By = Annotated[str, typer.Option(envvar="CARBONEX_BY", help="Account id of who asks: the registry authority's.")]
 AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.")]
 Year = Annotated[int, typer.Argument(help="Compliance year.")]
-UnitCode = Annotated[str, typer.Argument(metavar="UNIT", help="Code of the unit, e.g. HBEA-2025.")]
+UnitCode = Annotated[str, typer.Argument(metavar="UNIT", help="Code of the unit, e.g. HBEA-2024.")]
 Quantity = Annotated[int, typer.Argument(help="tCO2e.")]
+Amount = Annotated[str, typer.Argument(help="CNY, e.g. 50000.00.")]
 LockId = Annotated[int, typer.Argument(metavar="LOCK", help="Number of the lock.")]
 RequestId = Annotated[int, typer.Argument(metavar="REQUEST", help="Number of the request to surrender.")]
 Because = Annotated[str, typer.Option("--reason", help="Why.")]
@@ -85,8 +92,10 @@ class Options(NamedTuple):
 Ask = Callable[..., Coroutine[Any, Any, "BaseModel | Sequence[BaseModel]"]]
 
 
-def asks(app: typer.Typer, name: str | None = None, *, changes: bool = True) -> Callable[[Ask], Ask]:
-    """Make a question to the client a command, with the options that all have."""
+def asks(
+    app: typer.Typer, name: str | None = None, *, changes: bool = True, panel: str | None = None
+) -> Callable[[Ask], Ask]:
+    """Make a question to the client a command, with the options that all have; `panel`: where help lists it."""
     taken = [option for option in Options._fields if changes or option != "dry_run"]
     defaults, hints = Options._field_defaults, Options.__annotations__
 
@@ -106,14 +115,14 @@ def asks(app: typer.Typer, name: str | None = None, *, changes: bool = True) -> 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {one.name: one.annotation for one in parameters}
         command.__doc__ = ask.__doc__
-        app.command(name or ask.__name__.rstrip("_").replace("_", "-"))(command)
+        app.command(name or ask.__name__.rstrip("_").replace("_", "-"), rich_help_panel=panel)(command)
         return ask
 
     return made
 
 
 async def _asked(ask: Callable[..., Any], options: Options) -> "BaseModel | Sequence[BaseModel] | str":
-    from api.client import ApiError, AsyncClient, DryRun, NotSent
+    from api.client import CONNECTION_LOST, ApiError, AsyncClient, DryRun, NotSent
     from exchange.reasons import Refused
 
     try:
@@ -123,35 +132,45 @@ async def _asked(ask: Callable[..., Any], options: Options) -> "BaseModel | Sequ
     except NotSent as request:
         return f"{request.method} {options.url}{request.path}\n{request.body}".rstrip() + "\n"
     except ApiError as error:
+        if error.code == CONNECTION_LOST:
+            fail(error.code, nobody_at(options.url, error.detail))
         fail(error.code, error.detail, 2 if error.status >= 500 else 1)
     except Refused as refused:
         fail(refused.reason.code, refused.detail)
 
 
+def nobody_at(url: str, detail: str) -> str:
+    """What to do where no exchange answers."""
+    return (
+        f"no exchange answers at {url} ({detail}); `carbonex serve` starts one here (`make run` one with a market), "
+        "--url or CARBONEX_URL names another"
+    )
+
+
 # ---------------------------------------------------------------- what there is
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def accounts(client: "AsyncClient") -> "Sequence[BaseModel]":
     """All accounts with their class and status."""
-    return await client.accounts()
+    return sorted(await client.accounts(), key=lambda account: account.account_id)
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def units(client: "AsyncClient") -> "Sequence[BaseModel]":
     """All kinds of unit, and what became of what was issued."""
     return await client.units()
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def locks(client: "AsyncClient") -> "Sequence[BaseModel]":
     """All locks that hold."""
     return await client.locks()
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def statement(client: "AsyncClient", account: AccountId, journal: Journal = None) -> "BaseModel":
-    """An account's units: balances, the serial numbers behind them, and what brought them."""
+    """An account's units: balances, the serial numbers behind them, what brought them, and what is gone."""
     if journal:
         from api.registry_views import account_named, statement_view
 
@@ -160,7 +179,7 @@ async def statement(client: "AsyncClient", account: AccountId, journal: Journal 
     return await client.registry_statement(account)
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def serial(
     client: "AsyncClient",
     unit: UnitCode,
@@ -176,9 +195,24 @@ async def serial(
     return await client.serial(unit, number)
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def report(client: "AsyncClient", journal: Journal = None) -> "BaseModel":
-    """Where all units are: a row a kind of unit, a column a kind of account or end, and totals."""
+    """Where all units are: a row a kind of unit, a column a kind of account or end, and totals.
+
+    \b
+    general                 held by institutions, individuals, the operator
+    compliance              held by covered enterprises
+    limited use             locked: pledged, frozen, waiting for surrender
+    voluntary               retired by their holders' own will
+    auction and issuance    with the authority, to be sold or given
+    retirement              surrendered for emissions
+    invalidation            credits cancelled
+    reserve                 with the authority, government reserve
+    environmental integrity allowances cancelled: taken back, lapsed, carried over
+    total                   all that was issued: the sum of the others
+
+    For people, columns in which nothing stands are left out.
+    """
     if journal:
         from api.registry_views import report_view
 
@@ -186,25 +220,37 @@ async def report(client: "AsyncClient", journal: Journal = None) -> "BaseModel":
     return await client.registry_report()
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def large_holders(client: "AsyncClient") -> "Sequence[BaseModel]":
     """Accounts whose position in allowances is to be reported."""
     return await client.large_holders()
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def periods(client: "AsyncClient") -> "Sequence[BaseModel]":
     """All compliance years in figures."""
     return await client.periods()
 
 
-@asks(registry, changes=False)
+@asks(registry, "coverage", changes=False, panel=READING)
+async def covered(client: "AsyncClient", year: Year) -> "Sequence[BaseModel]":
+    """Who is covered in a year and who is not, and why."""
+    return await client.coverage(year)
+
+
+@asks(registry, changes=False, panel=READING)
+async def obligors(client: "AsyncClient", year: Year) -> "Sequence[BaseModel]":
+    """All covered enterprises of a year: due, surrendered, waiting, missing, outcome, fine."""
+    return sorted(await client.obligors(year), key=lambda obligor: obligor.account_id)
+
+
+@asks(registry, changes=False, panel=READING)
 async def obligor(client: "AsyncClient", account: AccountId, year: Year) -> "BaseModel":
-    """An enterprise's year: all figures, what it may still use, what would make it whole."""
+    """An enterprise's year: covered why, allocated how much, still to offer, what would make it whole, its fine."""
     return await client.obligor(year, account)
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=READING)
 async def records(
     client: "AsyncClient", year: Annotated[int | None, typer.Option(help="Only this compliance year.")] = None
 ) -> "Sequence[BaseModel]":
@@ -226,7 +272,7 @@ def _read(journal: Path) -> "Exchange":
 # ---------------------------------------------------------------- accounts and units
 
 
-@asks(registry)
+@asks(registry, panel=ACCOUNTS)
 async def open_account(
     client: "AsyncClient",
     account: AccountId,
@@ -239,7 +285,7 @@ async def open_account(
     return await client.open_account(account, name, participant_class, region=region, approved=not pending)
 
 
-@asks(registry)
+@asks(registry, panel=ACCOUNTS)
 async def status(
     client: "AsyncClient", account: AccountId, status: AccountStatus, by: By, reason: Because
 ) -> "BaseModel":
@@ -247,7 +293,31 @@ async def status(
     return await client.change_account_status(by, account, status, reason)
 
 
-@asks(registry)
+@asks(registry, panel=ACCOUNTS)
+async def deposit(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+    """Pay cash into an account."""
+    return await client.deposit(account, amount)
+
+
+@asks(registry, panel=ACCOUNTS)
+async def withdraw(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+    """Pay cash out of an account: only what is available and settled."""
+    return await client.withdraw(account, amount)
+
+
+@asks(registry, panel=UNITS)
+async def transfer(
+    client: "AsyncClient",
+    account: AccountId,
+    unit: UnitCode,
+    quantity: Annotated[int, typer.Argument(metavar="TONNES", help="tCO2e.")],
+    to: Annotated[Literal["trading", "registry"], typer.Option(help="To which side of the account.")],
+) -> "BaseModel":
+    """Move units between the registry side and the trading side of an account."""
+    return await client.transfer(account, unit, quantity, to)
+
+
+@asks(registry, panel=UNITS)
 async def register_unit(
     client: "AsyncClient",
     unit: UnitCode,
@@ -266,7 +336,7 @@ async def register_unit(
     )
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def issue(
     client: "AsyncClient",
     account: AccountId,
@@ -278,7 +348,7 @@ async def issue(
     return await client.issue(account, unit, quantity, origin)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def give(
     client: "AsyncClient",
     giver: Annotated[str, typer.Argument(help="Account id.")],
@@ -292,7 +362,7 @@ async def give(
     return await client.give_units(by, giver, taker, unit, quantity, cause)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def retire(
     client: "AsyncClient",
     account: AccountId,
@@ -304,7 +374,7 @@ async def retire(
     return await client.retire_units(account, unit, quantity, purpose)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def cancel(
     client: "AsyncClient", account: AccountId, unit: UnitCode, quantity: Quantity, by: By, reason: Because
 ) -> "BaseModel":
@@ -312,7 +382,7 @@ async def cancel(
     return await client.cancel_units(by, account, unit, quantity, reason)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def lock(
     client: "AsyncClient",
     account: AccountId,
@@ -327,13 +397,13 @@ async def lock(
     return await client.lock_units(by, account, unit, quantity, kind, reference, in_favour_of)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def release(client: "AsyncClient", lock: LockId, quantity: Quantity, by: By) -> "BaseModel":
     """End a lock, or part of it: the units are free again."""
     return await client.release_units(by, lock, quantity)
 
 
-@asks(registry)
+@asks(registry, panel=UNITS)
 async def enforce(client: "AsyncClient", lock: LockId, quantity: Quantity, by: By) -> "BaseModel":
     """Give locked units to the account in whose favour they are locked."""
     return await client.enforce_lock(by, lock, quantity)
@@ -421,7 +491,7 @@ async def determine(client: "AsyncClient", year: Year, by: By) -> "BaseModel":
 # ---------------------------------------------------------------- verification, surrender, and the end of the year
 
 
-@asks(registry)
+@asks(registry, panel=REPORTS)
 async def verify(
     client: "AsyncClient",
     account: AccountId,
@@ -435,7 +505,7 @@ async def verify(
     return await client.verify_report(by, account, year, verdict, tonnes, reasons)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def open_surrender(
     client: "AsyncClient",
     year: Year,
@@ -446,13 +516,13 @@ async def open_surrender(
     return await client.open_surrender(by, year, deadline)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def remind(client: "AsyncClient", year: Year, by: By) -> "BaseModel":
     """Say what everybody still owes for a year."""
     return await client.remind_obligors(by, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def surrender(
     client: "AsyncClient",
     account: AccountId,
@@ -468,60 +538,60 @@ async def surrender(
     for one in chosen or []:
         unit, _, quantity = one.rpartition("=")
         if not unit or not quantity.isdecimal():
-            fail("invalid_option", f"{one!r} is not like HBEA-2025=100")
+            fail("invalid_option", f"{one!r} is not like HBEA-2024=100")
         tonnes[unit] = int(quantity)
     return await client.request_surrender(account, year, tonnes or None, on_behalf_of)
 
 
-@asks(registry, changes=False)
+@asks(registry, changes=False, panel=SURRENDER)
 async def surrenders(client: "AsyncClient", year: Year) -> "Sequence[BaseModel]":
     """The requests to surrender that wait for the authority."""
     return await client.surrenders(year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def confirm(client: "AsyncClient", request: RequestId, by: By) -> "BaseModel":
     """Confirm a surrender: its units are gone for good."""
     return await client.confirm_surrender(by, request)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def reject(client: "AsyncClient", request: RequestId, by: By, reason: Because) -> "BaseModel":
     """Reject a surrender: its units are free again."""
     return await client.reject_surrender(by, request, reason)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def force_surrender(client: "AsyncClient", account: AccountId, year: Year, by: By) -> "BaseModel":
     """Pay an enterprise's year with what is parked for it and with what it has."""
     return await client.force_surrender(by, account, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def release_parked(client: "AsyncClient", account: AccountId, year: Year, by: By) -> "BaseModel":
     """Give an enterprise the allowances that were parked with the authority."""
     return await client.release_parked(by, account, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def close_surrender(client: "AsyncClient", year: Year, by: By) -> "BaseModel":
     """Close the window after its deadline: every covered enterprise has complied or is short, and pays for it."""
     return await client.close_surrender(by, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def pay_fine(client: "AsyncClient", account: AccountId, year: Year) -> "BaseModel":
     """Pay the fine of a year out of an account's cash."""
     return await client.pay_fine(account, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def lapse(client: "AsyncClient", year: Year, by: By) -> "BaseModel":
     """Cancel what lapses with a closed year by the rules."""
     return await client.lapse_units(by, year)
 
 
-@asks(registry)
+@asks(registry, panel=SURRENDER)
 async def carry_over(
     client: "AsyncClient",
     account: AccountId,
@@ -550,7 +620,7 @@ def _print(answer: "BaseModel | Sequence[BaseModel] | str", options: Options, fo
 def _written(answer: "BaseModel | Sequence[BaseModel]", format: str) -> str:
     from pydantic import BaseModel
 
-    from api.tables import csv_of, rows_of, table_of
+    from api.tables import PIPED, csv_of, rows_of, table_of
 
     match format:
         case "json":
@@ -563,4 +633,4 @@ def _written(answer: "BaseModel | Sequence[BaseModel]", format: str) -> str:
         case "csv":
             return csv_of(rows_of(answer))
         case _:
-            return table_of(answer, sys.stdout.isatty())
+            return table_of(answer, shutil.get_terminal_size((PIPED, 0)).columns if sys.stdout.isatty() else PIPED)

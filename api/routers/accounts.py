@@ -20,7 +20,7 @@ from api.schemas import (
 from exchange.commands import DepositCash, IssueUnits, OpenAccount, TransferUnits, WithdrawCash
 from exchange.instruments import fen
 
-router = APIRouter(prefix="/v1", tags=["accounts and registry"], responses=RESPONSES)
+router = APIRouter(prefix="/v1", tags=["accounts"], responses=RESPONSES)
 
 
 @router.post("/accounts", status_code=201)
@@ -79,7 +79,7 @@ async def serials(account_id: Identifier, gateway: TheGateway) -> list[SerialBlo
     return views.serial_blocks(gateway, gateway.account(account_id))
 
 
-@router.get("/accounts/{account_id}/statements/{day}")
+@router.get("/accounts/{account_id}/statements/{day}", summary="Statement of a day")
 async def statement(account_id: Identifier, day: date, gateway: TheGateway) -> StatementView:
     """An account's statement of a settled day: opening, every movement with its cause, closing."""
     account = gateway.account(account_id)

@@ -1,6 +1,8 @@
 """A compliance year: coverage, allocation, surrender, penalties, expiry; and what stands in it for whom."""
 
-from fastapi import APIRouter
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
 
 from api import registry_views as views
 from api.gateway import TheGateway
@@ -15,6 +17,7 @@ from api.schemas import (
     CoverageView,
     FinePaid,
     Identifier,
+    ObligorRow,
     ObligorsReminded,
     ObligorView,
     ParkedReleased,
@@ -31,6 +34,7 @@ from api.schemas import (
     UnitsCarriedOver,
     UnitsLapsed,
 )
+from api.tables import csv_of, rows_of
 from api.verbs import Verb, add_verbs
 from exchange.commands import (
     CarryOverUnits,
@@ -53,6 +57,7 @@ from exchange.commands import (
 )
 
 router = APIRouter(prefix="/v1", tags=["compliance"], responses=RESPONSES)
+AS_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {}}}}
 
 add_verbs(
     router,
@@ -100,19 +105,25 @@ async def activities(account_id: Identifier, gateway: TheGateway) -> list[Activi
     return views.activity_views(gateway.exchange, gateway.account(account_id))
 
 
-@router.get("/periods/{year}/coverage")
-async def coverage(year: int, gateway: TheGateway) -> list[CoverageView]:
-    """Who is covered in a year and who is not, and why."""
+@router.get("/periods/{year}/coverage", responses=AS_CSV)
+async def coverage(year: int, gateway: TheGateway, format: Literal["json", "csv"] = "json") -> list[CoverageView]:
+    """Who is covered in a year and who is not, and why. As CSV by `format=csv`."""
     found = views.period_of(gateway.exchange, year)
-    return [views.coverage_view(gateway.exchange, one.account, one.decision) for one in found.obligors.values()]
+    shown = [views.coverage_view(gateway.exchange, one.account, one.decision) for one in found.obligors.values()]
+    if format == "csv":
+        return Response(csv_of(shown, CoverageView), media_type="text/csv")  # type: ignore[return-value]
+    return shown
 
 
-@router.get("/periods/{year}/obligors")
-async def obligors(year: int, gateway: TheGateway) -> list[ObligorView]:
-    """The covered enterprises of a year, each with all its figures."""
+@router.get("/periods/{year}/obligors", responses=AS_CSV)
+async def obligors(year: int, gateway: TheGateway, format: Literal["json", "csv"] = "json") -> list[ObligorView]:
+    """The covered enterprises of a year, each with all its figures. By `format=csv` as CSV, a row each."""
     found = views.period_of(gateway.exchange, year)
     accounts = gateway.exchange.accounts
-    return [views.obligor_view(gateway.exchange, found, one, accounts[one.account]) for one in found.covered()]
+    shown = [views.obligor_view(gateway.exchange, found, one, accounts[one.account]) for one in found.covered()]
+    if format == "csv":
+        return Response(csv_of(rows_of(shown), ObligorRow), media_type="text/csv")  # type: ignore[return-value]
+    return shown
 
 
 @router.get("/periods/{year}/obligors/{account_id}")

@@ -62,13 +62,13 @@ async def reportings(gateway: TheGateway) -> list[ReportingStanding]:
     return views.reporting_views(gateway.exchange)
 
 
-@router.get("/emissions/{year}/reports")
+@router.get("/emissions/{year}/reports", summary="Emission reports")
 async def reports(year: int, gateway: TheGateway) -> list[EmissionReport]:
     """The last versions of all reports of a year."""
     return views.report_views(gateway.exchange, year)
 
 
-@router.get("/emissions/{year}/reports/{account_id}")
+@router.get("/emissions/{year}/reports/{account_id}", summary="Emission trace")
 async def trace(year: int, account_id: Identifier, gateway: TheGateway) -> EmissionTrace:
     """An enterprise's year with everything that its figure came from: versions, lines, factors, verification."""
     return views.trace_view(gateway.exchange, gateway.account(account_id), year)

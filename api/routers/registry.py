@@ -102,15 +102,19 @@ async def locks_of(account_id: Identifier, gateway: TheGateway) -> list[LockView
     return [views.lock_view(gateway.exchange, lock) for lock in found]
 
 
-@router.get("/accounts/{account_id}/registry-statement")
+@router.get("/accounts/{account_id}/registry-statement", summary="Registry statement")
 async def statement(account_id: Identifier, gateway: TheGateway) -> RegistryStatement:
-    """All units of an account as they stand: balances, the serial numbers behind them and what brought them, locks."""
+    """All units of an account as they stand: balances, the serial numbers behind them and what brought them, what
+    of it was surrendered, retired or cancelled, locks."""
     return views.statement_view(gateway.exchange, gateway.account(account_id))
 
 
-@router.get("/registry/report", responses={200: {"content": {"text/csv": {}}}})
+@router.get("/registry/report", summary="Registry report", responses={200: {"content": {"text/csv": {}}}})
 async def report(gateway: TheGateway, format: Literal["json", "csv"] = "json") -> RegistryReport:
-    """Where all units are: vintage by kind of account, with totals that add up. As CSV by `format=csv`."""
+    """Where all units are: vintage by kind of account, with totals that add up. As CSV by `format=csv`.
+
+    The fields of a row say what each column counts; together they are all that was issued.
+    """
     shown = views.report_view(gateway.exchange)
     if format == "csv":
         return Response(csv_of([*shown.rows, shown.total]), media_type="text/csv")  # type: ignore[return-value]

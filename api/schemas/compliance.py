@@ -1,17 +1,19 @@
 """The shapes of a compliance year's answers: coverage, allocation, surrender, penalties. Tonnes; money in CNY."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from api.schemas.base import Model
+from api.schemas.emissions import ConsequenceView
 from api.schemas.registry import Happened, SerialRange
 from registry.compliance import Eligibility, Outcome, Stage
 from registry.coverage import Why
 
 ByAccount = dict[str, int]
-ByUnit = dict[str, int]
+ByUnit = Annotated[dict[str, int], Field(examples=[{"HBEA-2024": 14_000}])]
+BASIS = {"method": "historical", "base_emissions": 20_000, "sector_factor": "0.9"}
 
 
 class PeriodView(Model):
@@ -68,7 +70,7 @@ class CoverageView(Model):
     account_id: str
     covered: bool
     why: Why
-    detail: str = Field(examples=["15,000 tCO2e in 2024; threshold 13,000 tCO2e"])
+    detail: str = Field(examples=["20,000 tCO2e in 2023; threshold 13,000 tCO2e"])
 
 
 class CoverageDecided(Happened):
@@ -79,7 +81,7 @@ class CoverageDecided(Happened):
 class BasisSet(Happened):
     account_id: str
     year: int
-    bases: list[dict[str, Any]] = Field(description="As they were given")
+    bases: list[dict[str, Any]] = Field(description="As they were given", examples=[[BASIS]])
     initial: int = Field(description="What they come to")
 
 
@@ -246,7 +248,8 @@ class ObligorView(Model):
     stage: Stage
     deadline: date | None
     coverage: CoverageView
-    bases: list[dict[str, Any]]
+    bases: list[dict[str, Any]] = Field(examples=[[BASIS]])
+    cuts: list[ConsequenceView] = Field(description="What cuts its allocation, and why")
     initial: int = Field(description="Allocation on its bases, before shares and deductions")
     allocated: int = Field(description="Free allowances got, net of what was taken back")
     deducted: int = Field(description="For an earlier shortfall")
@@ -259,6 +262,8 @@ class ObligorView(Model):
     offset: int = Field(description="Credits among the surrendered")
     offset_cap: int = Field(description="Credits that may pay at most")
     missing: int = Field(description="Still to be surrendered; requests that wait count as missing")
+    waiting: int = Field(description="Tonnes of the requests that wait for the authority")
+    to_offer: int = Field(description="Still to be offered: missing less waiting")
     pending: list[SurrenderView] = Field(description="Requests that wait for the authority")
     usable: list[UsableUnit] = Field(description="Of what its payer holds, in the order of use")
     plan: ByUnit = Field(description="What would make it whole, out of the usable")
@@ -267,3 +272,34 @@ class ObligorView(Model):
     shortfall: int
     fine: str
     fine_paid: str
+    to_deduct: int = Field(description="Tonnes that will be taken off its next allocation, for a shortfall")
+
+
+class ObligorRow(Model):
+    """An enterprise's compliance year in a row: the figures, without the lists behind them."""
+
+    account_id: str
+    year: int
+    stage: Stage
+    deadline: date | None
+    covered: bool
+    why: Why
+    detail: str
+    initial: int
+    allocated: int
+    deducted: int
+    parked: int
+    owed_back: int
+    emissions: int | None
+    due: int
+    surrendered: ByUnit
+    offset: int
+    offset_cap: int
+    waiting: int
+    missing: int
+    to_offer: int
+    outcome: Outcome | None
+    shortfall: int
+    fine: str
+    fine_paid: str
+    to_deduct: int

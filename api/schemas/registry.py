@@ -151,12 +151,12 @@ class UnitHolding(Model):
 
 
 class TitledBlock(SerialBlock):
-    """A serial block and what brought it to its holder."""
+    """A serial block and what brought it to its holder, or ended it."""
 
     cause: Cause
-    giver: str | None
+    giver: str | None = Field(description="Nobody: it was issued; of an ended block its last holder")
     at: str
-    sequence: int = Field(description="Of the command that brought it")
+    sequence: int = Field(description="Of the command that did")
     trade_id: int | None
 
 
@@ -170,6 +170,10 @@ class RegistryStatement(Model):
     sequence: int = Field(description="The statement is the state after this command")
     holdings: list[UnitHolding]
     blocks: list[TitledBlock] = Field(description="By unit, oldest first")
+    ended: list[TitledBlock] = Field(
+        description="What it held last and is gone: surrendered, retired or cancelled (taken back and lapsed too), "
+        "by the command that ended it"
+    )
     locks: list[LockView]
 
 
@@ -188,7 +192,7 @@ class UnitRow(Model):
     invalidation: int = Field(description="Credits cancelled")
     reserve: int = Field(description="With the authority, government reserve")
     environmental_integrity: int = Field(description="Allowances cancelled: taken back, lapsed, carried over")
-    total: int
+    total: int = Field(description="All that was issued: the sum of the columns before it")
 
 
 class RegistryReport(Model):

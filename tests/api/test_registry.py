@@ -1,5 +1,7 @@
 """A compliance year over HTTP, by the client; accounts, units and serial numbers go by their names."""
 
+import csv
+import io
 import re
 
 import httpx
@@ -7,6 +9,7 @@ import pytest
 
 from api.app import make_app
 from api.client import ApiError, AsyncClient
+from api.tables import table_of
 from tests.api.conftest import running_desk
 
 pytestmark = pytest.mark.anyio
@@ -228,6 +231,71 @@ async def test_a_compliance_year_from_its_opening_to_the_lapse(registry):
     assert all(check.ok for check in await registry.client.checks())
 
 
+async def test_an_enterprise_reads_what_it_has_offered_and_what_is_gone(registry):
+    client = registry.client
+    await client.list_instrument("HBEA-2024", "allowance", 2024, "40.00")
+    await client.open_day("2026-01-05")
+    await allocate(client, {"E": 14_000, "F": 20_000})
+    await client.open_surrender(REG, 2025, "2026-12-26")
+    await client.request_surrender("E", 2025, {"HBEA-2025": 9000})
+    year = await client.obligor(2025, "E")
+    assert (year.missing, year.waiting, year.to_offer, year.cuts, year.to_deduct) == (14_000, 9000, 5000, [], 0)
+    assert (year.plan, year.plan_missing) == ({"HBEA-2025": 5000}, 0)
+    assert "verified 14,000 - confirmed 0 - waiting 9,000 = still to offer 5,000" in table_of(year)
+
+    await client.confirm_surrender(REG, 1)
+    await client.retire_units("E", "HBEA-2025", 7, "a wedding")
+    stated = await client.registry_statement("E")
+    assert [(one.cause, one.quantity, one.giver) for one in stated.ended] == [
+        ("surrendered", 9000, "E"), ("retired", 7, "E"),
+    ]  # fmt: skip
+    assert sum(one.quantity for one in (*stated.blocks, *stated.ended)) == 18_000
+    gone = (await client.registry_statement("F")).ended
+    assert gone == []
+
+    await client.set_phase("continuous")
+    await client.set_phase("closed")
+    await client.settle()
+    await client.open_day("2026-12-28")
+    await client.close_surrender(REG, 2025)
+    year = await client.obligor(2025, "E")
+    assert (year.shortfall, year.fine, year.to_deduct) == (5000, "150000.00", 10_000)
+    told = table_of(year)
+    for line in ("= shortfall 5,000", "150,000.00 CNY, of which 0.00 paid", "10,000 t come off the next allocation"):
+        assert line in told
+
+
+async def test_a_year_without_a_report_explains_the_cut_of_the_next(registry):
+    client = registry.client
+    await client.open_day("2026-01-05")
+    await client.open_reporting(REG, 2024, "2026-01-05", ["E"])
+    await client.set_phase("continuous")
+    await client.set_phase("closed")
+    await client.settle()
+    await client.open_day("2026-01-06")
+    await client.close_reporting(REG, 2024)
+    await client.open_period(REG, 2025, 0)
+    await client.record_activity(REG, "E", {"year": 2024, "emissions": 20_000})
+    await client.decide_coverage(REG, 2025)
+    year = await client.obligor(2025, "E")
+    assert [(one.breach, one.share) for one in year.cuts] == [("refusal", "0.5")]
+    assert "cut to 0.5 of the last allocation: no report of 2024" in table_of(year)
+
+
+async def test_coverage_and_obligors_come_as_csv(registry):
+    await registry.client.open_period(REG, 2025, 0)
+    before = (await registry.http.get("/v1/periods/2025/obligors", params={"format": "csv"})).text
+    assert before.startswith("account_id,") and len(before.splitlines()) == 1
+    await registry.client.record_activity(REG, "E", {"year": 2024, "emissions": 20_000})
+    await registry.client.decide_coverage(REG, 2025)
+    for path in ("coverage", "obligors"):
+        answer = await registry.http.get(f"/v1/periods/2025/{path}", params={"format": "csv"})
+        assert answer.headers["content-type"].startswith("text/csv")
+        (found,) = csv.DictReader(io.StringIO(answer.text))
+        assert (found["account_id"], found["why"]) == ("E", "above_threshold")
+        assert not {"bases", "usable", "pending"} & set(found) and "{" not in answer.text
+
+
 async def test_carry_over_by_the_national_rules():
     async with running_desk("national") as desk:
         client = desk.client
@@ -438,3 +506,18 @@ async def test_every_request_and_answer_of_the_registry_is_documented(registry):
                 assert success["content"]["application/json"]["schema"], path
                 assert about["description"] and about["summary"], path
                 assert "403" in about["responses"], path
+
+
+async def test_the_pages_tell_routes_apart_and_show_examples(registry):
+    described = make_app(registry.gateway).openapi()
+    routes = [about for verbs in described["paths"].values() for about in verbs.values()]
+    summaries = [about["summary"] for about in routes]
+    assert len(set(summaries)) == len(summaries)
+    assert {tag for about in routes for tag in about["tags"]} == {
+        "accounts", "market", "operator", "orders", "registry", "compliance", "emissions", "credits",
+    }  # fmt: skip
+    shapes = described["components"]["schemas"]
+    assert shapes["RequestSurrender"]["properties"]["units"]["examples"] == [{"HBEA-2024": 14_000}]
+    assert shapes["SetBasis"]["properties"]["bases"]["examples"][0][0]["method"] == "historical"
+    columns = shapes["UnitRow"]["properties"]
+    assert all(columns[name].get("description") for name in columns if name not in ("unit", "vintage"))

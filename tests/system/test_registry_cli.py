@@ -1,15 +1,23 @@
 """`carbonex registry` against one running exchange, and against its journal."""
 
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 
 import httpx
 import pytest
 import typer
 
 from exchange.cli import app
+from exchange.reports import COLUMNS
 from tests.system.desk import run
 from tests.system.server import Server
 from tests.system.test_cli import carbonex
@@ -51,7 +59,7 @@ report-emissions close 2025                                      | refused
 report-emissions assess F 2025 20000 --reason guess              | assessed
 report-emissions list 2025                                       | assessed
 report-emissions trace E 2025                                    | coke
-report-emissions sanction E 2025 0.5 --reason false              | fraud
+report-emissions sanction E 2025 0.5 --reason false              | false data in the report of 2025
 allocate determine 2025                                          | 5,400
 open-surrender 2025 2026-01-06                                   | 2026-01-06
 remind 2025                                                      | F: 20,000
@@ -61,14 +69,21 @@ surrenders 2025                                                  | E
 reject 1 --reason later                                          | later
 surrender E 2025                                                 | request id
 confirm 2                                                        | 80001-92600
-surrender E 2025 HBEA-2025=1 --on-behalf-of F                    | obligor
+surrender E 2025 HBEA-2025=1 --on-behalf-of F                    | of F
 confirm 3                                                        | missing
 force-surrender F 2025                                           | missing
 NEXT DAY
 close-surrender 2025                                             | short
 records --year 2025                                              | complied
 periods                                                          | closed
+coverage 2025                                                    | 20,000 tCO2e in 2024
+obligors 2025                                                    | short
+obligor F 2025                                                   | come off the next allocation
+deposit I 5000                                                   | 5,000.00
+withdraw I 1000                                                  | 4,000.00
 issue I HBEA-2025 100                                            | 100
+transfer I HBEA-2025 7 --to trading                              | 93
+transfer I HBEA-2025 7 --to registry                             | 100
 lock I HBEA-2025 60 pledged --reference c-7 --in-favour-of E     | pledged
 locks                                                            | c-7
 release 1 20                                                     | 20
@@ -82,7 +97,7 @@ statement I                                                      | pledged
 serial HBEA-2025 80001                                           | surrendered
 large-holders                                                    | none
 lapse 2025                                                       | 80,000
-report                                                           | environmental integrity
+report                                                           | environmental
 credits approve-methodology M1 Afforestation --sector forestry --years 10 | M1
 credits methodologies                                            | Afforestation
 credits file-project P1 Forest --by E {FOREST} | filed
@@ -92,7 +107,7 @@ credits project P1                                               | registered
 credits projects                                                 | Enshi
 credits green-power WIND-7 2025-01-01 2025-12-31 2500.5 0.4044 --by E --certificates '["GEC-1", "GEC-9"]' | 1,011
 credits reject 1 --reason dubious                                | dubious
-credits inclusion R-1 2025-01-01 2025-12-31 2400000 rides --by E | rides
+credits inclusion R-1 2025-01-01 2025-12-31 2400000 rides --by E | INCLUSION
 credits issue 2                                                  | INCLUSION
 credits reductions                                               | issued
 credits revoke 2 --reason fraud                                  | revoked
@@ -175,8 +190,9 @@ def test_the_report_adds_up_in_every_format(exchange, tmp_path):
     assert over_http.text == desk(exchange, "report --csv").stdout
 
     table = desk(exchange, "report").stdout
-    shown = re.findall(r"[\d,]+", table.split("│ all ")[1].splitlines()[0])
-    assert [int(text.replace(",", "")) for text in shown] == [as_json["total"][column] for column in columns]
+    shown = re.findall(r"[\d,]+", re.search(r"^all .*", table, re.MULTILINE)[0])
+    counted = [as_json["total"][column] for column in columns if as_json["total"][column]]
+    assert [int(text.replace(",", "")) for text in shown] == counted
 
     for suffix in ("json", "csv"):
         file = tmp_path / f"report.{suffix}"
@@ -236,3 +252,66 @@ def test_from_a_shell(exchange):
     ended = carbonex("registry", "report", "--csv", "--url", exchange.url)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == desk(exchange, "report --csv").stdout
+
+
+def test_help_is_in_panels_and_defines_the_columns_of_the_report():
+    listed = run("registry --help").stdout
+    for panel in (
+        "Reading",
+        "Accounts",
+        "Units",
+        "Coverage and allocation",
+        "Emission reports",
+        "Surrender",
+        "Credits",
+    ):
+        assert f"─ {panel}" in listed
+    defined = run("registry report --help").stdout
+    for column in COLUMNS:
+        assert f"\n {column.replace('_', ' ')} " in defined, column
+
+
+def test_where_no_exchange_runs_the_error_names_the_address_and_how_to_start_one():
+    said = run("registry report --url http://127.0.0.1:9").stderr
+    assert "http://127.0.0.1:9" in said and "carbonex serve" in said and "--url" in said
+
+
+def test_accounts_are_sorted_and_hold_only_what_is_there(exchange):
+    names = [one["account_id"] for one in json.loads(desk(exchange, "accounts --json").stdout)]
+    assert names == sorted(names)
+    moved = desk(exchange, "deposit VER 1").stdout
+    assert "1.00" in moved and "HBEA" not in moved
+
+
+@pytest.mark.parametrize("question", ["obligors 2025", "obligor F 2025", "coverage 2025", "statement E"])
+def test_a_csv_has_no_json_in_its_cells(exchange, question):
+    rows = list(csv.DictReader(io.StringIO(desk(exchange, f"{question} --csv").stdout)))
+    assert rows and not any("{" in value or "[" in value for row in rows for value in row.values())
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+def test_on_a_terminal_tables_fit_and_cut_nothing(exchange, columns):
+    """By a pseudo-terminal of that width."""
+    for question in ("report", "units", "statement E", "obligors 2025", "periods"):
+        shown = on_terminal(columns, "registry", *question.split(), "--url", exchange.url)
+        assert "…" not in shown and max(map(len, shown.splitlines())) <= columns, shown
+        assert "HBEA-2025" in shown or "E" in shown.split()
+
+
+def on_terminal(columns, *arguments):
+    """What a command prints on a terminal of so many columns."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "exchange.cli", *arguments]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while found := os.read(ours, 65536):
+                shown += found
+        except OSError:  # the terminal is gone with the command
+            pass
+    os.close(ours)
+    assert process.returncode == 0, shown
+    return shown.decode().replace("\r\n", "\n")
