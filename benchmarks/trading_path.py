@@ -39,6 +39,7 @@ from exchange.state import Exchange
 from exchange.trading import TradingPath
 from matching.ladder import new_ladder
 from registry.accounts import ParticipantClass
+from registry.rules import PositionRules
 from registry.serials import Origin
 from registry.units import Species
 
@@ -48,10 +49,14 @@ DAY = date(2026, 1, 5)
 
 
 def rules() -> RuleSet:
-    """Hubei's rules, fees and median price among them, with a band that a crash fits into and GTC orders."""
+    """Hubei's rules, fees and median price among them, with a band that a crash fits into and GTC orders.
+
+    Positions are counted, against a limit that nobody reaches.
+    """
     hubei = load_rule_set("hubei")
     wide = msgspec.structs.replace(hubei.price_bands[0], up="9", down="1")
-    return msgspec.structs.replace(hubei, name="wide", price_bands=[wide], carry_over=[])
+    far = PositionRules(covered_beyond=1 << 50, other=1 << 50)
+    return msgspec.structs.replace(hubei, name="wide", price_bands=[wide], carry_over=[], positions=far)
 
 
 def market(accounts: int = ACCOUNTS, instruments: int = INSTRUMENTS) -> Engine:
