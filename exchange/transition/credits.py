@@ -39,6 +39,7 @@ from exchange.transition.step import (
     acting,
     date_of,
     fit_balances,
+    free_on_registry,
     issue,
     require,
     require_right,
@@ -552,7 +553,7 @@ def revoke_reduction(step: Step, command: RevokeReduction) -> happened.Reduction
 
     unit = exchange.units[reduction.unit]
     held = sum(block.quantity for block in exchange.serials.of(reduction.owner, unit.number) if of_the_batch(block))
-    cancelled = min(held, int(exchange.path.desk.balances[reduction.owner, unit.number].registry))
+    cancelled = min(held, free_on_registry(exchange, reduction.owner, unit.number))
     serials = (
         take_out_of_the_world(step, reduction.owner, unit, cancelled, Cause.CANCELLED, wanted=of_the_batch)
         if cancelled
@@ -582,7 +583,7 @@ def replace_units(step: Step, command: ReplaceUnits) -> happened.UnitsReplaced:
     require(replaceable, Reason.NOT_ELIGIBLE, f"{reduction.scheme} is not replaced by {unit.species}s")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "what is replaced must be positive")
     require(command.quantity <= duty.tonnes, Reason.ABOVE_OBLIGATION, f"{duty.tonnes} t are owed")
-    free = int(exchange.path.desk.balances[duty.owner, unit.number].registry)
+    free = free_on_registry(exchange, duty.owner, unit.number)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t are free on the registry side")
 
     serials = take_out_of_the_world(step, duty.owner, unit, command.quantity, Cause.CANCELLED)
