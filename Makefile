@@ -12,7 +12,7 @@ run: $(READY)
 	$(BIN)/carbonex demo
 
 test: $(READY)
-	$(MAKE) --jobs=2 bounds-checked interpreted check
+	$(MAKE) --jobs=2 $(MODES) check
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # Format, lint, types, import directions.
@@ -23,8 +23,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 # The kernels' tests with the compiler off, and with every index checked.
+MODES := bounds-checked interpreted
 kernels: $(READY)
-	$(MAKE) --jobs=2 interpreted bounds-checked
+	$(MAKE) --jobs=2 $(MODES)
 
 # Ends with compiling the loops for the tests that follow, while the other mode is still at work.
 interpreted: $(READY)
