@@ -191,7 +191,7 @@ def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStat
 
 def _ended(exchange: Exchange, account: Account, unit: Unit) -> Iterator[Block]:
     """What is gone and was last an account's; walks over all blocks of the unit."""
-    for block in exchange.serials.blocks.get(unit.number, {}).values():
+    for block in exchange.serials.blocks_of(unit.number):
         if block.holder == account.number and block.state != BlockState.HELD:
             yield block
 
@@ -282,7 +282,7 @@ def obligor_view(exchange: Exchange, period: Period, obligor: Obligor, payer: Ac
     del figures["decision"]
     whole = whole_plan(exchange, period.year, obligor, payer.number)
     pending = exchange.compliance.pending_for(period.year, obligor.account)
-    waiting = sum(sum(one.tonnes.values()) for one in pending)
+    waiting = sum(one.total for one in pending)
     cuts = exchange.emissions.consequences_of(obligor.account, period.year)
     return schemas.ObligorView(
         **figures,
@@ -319,7 +319,7 @@ def record_views(exchange: Exchange, year: int | None) -> list[schemas.Complianc
             account_id=exchange.accounts[obligor.account].account_id,
             year=period.year,
             due=obligor.due,
-            surrendered=sum(obligor.surrendered.values()),
+            surrendered=obligor.tonnes_surrendered,
             offset=obligor.offset,
             shortfall=obligor.shortfall,
             fine=money(obligor.fine),

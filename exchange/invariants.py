@@ -174,7 +174,7 @@ def credits_are_issued_once(exchange: Exchange) -> None:
             assert first == expected, f"{exchange.units[unit].code}: number {expected} belongs to no batch, or to two"
             expected = last + 1
         assert exchange.units[unit].issued == expected - 1, f"{exchange.units[unit].code} was issued for no reduction"
-        blocks = exchange.serials.blocks[unit].values() if batches else []
+        blocks = exchange.serials.blocks_of(unit)
         are_credits = all(block.origin == Origin.CREDIT for block in blocks)
         assert are_credits, f"{exchange.units[unit].code} was issued as something else"
 

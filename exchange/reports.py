@@ -154,7 +154,7 @@ def compliance_summary(exchange: Exchange, year: int) -> ComplianceSummary:
         issued=exchange.units[period.unit].issued,
         emissions=sum(obligor.emissions or 0 for obligor in covered),
         owed_back=sum(obligor.owed_back for obligor in covered),
-        surrendered_allowances=sum(sum(obligor.surrendered.values()) - obligor.offset for obligor in covered),
+        surrendered_allowances=sum(obligor.tonnes_surrendered - obligor.offset for obligor in covered),
         surrendered_credits=sum(obligor.offset for obligor in covered),
         missing=sum(obligor.missing for obligor in covered),
         fines=sum(obligor.fine for obligor in covered),

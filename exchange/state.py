@@ -121,20 +121,10 @@ class Exchange:
             )
             add("title", block.title.depth, last.cause, last.giver, last.taker, last.reference)
         add("days", self.days)
-        compliance = self.compliance
-        for year in sorted(compliance.periods):
-            period = compliance.periods[year]
-            add("period", msgspec.structs.replace(period, obligors={}))
-            for _, obligor in sorted(period.obligors.items()):
-                add("obligor", msgspec.structs.replace(obligor, surrendered={}), sorted(obligor.surrendered.items()))
-        for number, activities in sorted(compliance.activities.items()):
-            add("activities", number, sorted(activities.items()))
-        add("sectors", sorted(compliance.sectors.items()))
-        add("surrenders", compliance.next_request, sorted(compliance.requests.items()))
-        for one in (compliance.deductions, compliance.net_sales, compliance.carried):
-            add("compliance", sorted(one.items()))
+        for values in self.compliance.content():
+            add(*values)
         add("locks", self.locks.next_id, [*self.locks])
-        add("emissions", [*self.emissions.remembered()])
+        add("emissions", [*self.emissions.content()])
         for values in self.credits.content():
             add("credits", *values)
         for instrument in self.instruments:

@@ -94,7 +94,12 @@ class Obligor(msgspec.Struct):
     @property
     def missing(self) -> int:
         """What of that is still to come."""
-        return max(0, self.due - sum(self.surrendered.values()))
+        return max(0, self.due - self.tonnes_surrendered)
+
+    @property
+    def tonnes_surrendered(self) -> int:
+        """What has come, of all units."""
+        return sum(self.surrendered.values())
 
 
 class Period(msgspec.Struct):
@@ -143,6 +148,11 @@ class Surrender(msgspec.Struct, frozen=True):
     payer: int
     obligor: int
     tonnes: dict[int, int]
+
+    @property
+    def total(self) -> int:
+        """Tonnes of all its units."""
+        return sum(self.tonnes.values())
 
 
 class Compliance:
@@ -194,6 +204,10 @@ class Compliance:
         """The requests that wait to pay an enterprise's year."""
         return [one for one in self.requests.values() if (one.year, one.obligor) == (year, account)]
 
+    def waiting_for(self, year: int, account: int) -> int:
+        """Tonnes that wait to pay an enterprise's year."""
+        return sum(request.total for request in self.pending_for(year, account))
+
     def owed_by(self, account: int) -> str:
         """What an account still owes to anybody here; empty if nothing."""
         if any(account in (request.payer, request.obligor) for request in self.requests.values()):
@@ -209,6 +223,19 @@ class Compliance:
                 return f"the care of the compliance year {period.year}"
         return ""
 
+    def content(self) -> Iterator[tuple[object, ...]]:
+        """Everything remembered, in an order that does not depend on how it came about."""
+        for _, period in sorted(self.periods.items()):
+            yield "period", msgspec.structs.replace(period, obligors={})
+            for _, obligor in sorted(period.obligors.items()):
+                yield "obligor", msgspec.structs.replace(obligor, surrendered={}), sorted(obligor.surrendered.items())
+        for number, activities in sorted(self.activities.items()):
+            yield "activities", number, sorted(activities.items())
+        yield "sectors", sorted(self.sectors.items())
+        yield "surrenders", self.next_request, sorted(self.requests.items())
+        for one in (self.deductions, self.net_sales, self.carried):
+            yield "compliance", sorted(one.items())
+
     def check(self) -> None:
         """Assert that what was surrendered, given and parked makes sense for every enterprise and year."""
         for period in self.periods.values():
@@ -216,8 +243,8 @@ class Compliance:
                 assert number == obligor.account, "an obligation stands under another account"
                 figures = (obligor.allocated, obligor.parked, obligor.owed_back, obligor.offset, obligor.shortfall)
                 assert min(figures) >= 0 and obligor.parked <= obligor.allocated, "a negative allocation"
-                offered = sum(sum(one.tonnes.values()) for one in self.pending_for(period.year, number))
-                assert sum(obligor.surrendered.values()) + offered <= obligor.due, "more surrendered than due"
+                offered = self.waiting_for(period.year, number)
+                assert obligor.tonnes_surrendered + offered <= obligor.due, "more surrendered than due"
                 assert (obligor.outcome is not None) == (period.stage == Stage.CLOSED and obligor.decision.covered), (
                     "an outcome before the end, or none after it"
                 )

@@ -394,7 +394,7 @@ class Emissions:
             if of_year == year:
                 yield versions
 
-    def remembered(self) -> Iterator[object]:
+    def content(self) -> Iterator[object]:
         """Everything, in an order that does not depend on how it came about."""
         yield from self.factors
         for year in sorted(self.years):

@@ -142,7 +142,7 @@ def usable_for(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> l
 def usable_of(exchange: Exchange, year: int, obligor: Obligor, held: list[tuple[Unit, int]]) -> list[Usable]:
     """The same of (unit, tonnes) that somebody may have."""
     region = exchange.accounts[obligor.account].region
-    return usable(exchange.market.compliance, year, obligor, held, region, _pending(exchange, year, obligor)[1])
+    return usable(exchange.market.compliance, year, obligor, held, region, _pending_offset(exchange, year, obligor))
 
 
 def whole_plan(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> Plan:
@@ -152,17 +152,17 @@ def whole_plan(exchange: Exchange, year: int, obligor: Obligor, payer: int) -> P
 
 def still_due(exchange: Exchange, year: int, obligor: Obligor) -> int:
     """Tonnes that an enterprise's year lacks and nobody has offered yet."""
-    return obligor.missing - _pending(exchange, year, obligor)[0]
+    return obligor.missing - exchange.compliance.waiting_for(year, obligor.account)
 
 
-def _pending(exchange: Exchange, year: int, obligor: Obligor) -> tuple[int, int]:
-    """Tonnes that wait to be confirmed for an enterprise's year, and how many of them are credits."""
-    total = credits = 0
-    for request in exchange.compliance.pending_for(year, obligor.account):
-        for number, tonnes in request.tonnes.items():
-            total += tonnes
-            credits += tonnes if exchange.units[number].species == Species.CREDIT else 0
-    return total, credits
+def _pending_offset(exchange: Exchange, year: int, obligor: Obligor) -> int:
+    """Tonnes of credits that wait to be confirmed for an enterprise's year."""
+    return sum(
+        tonnes
+        for request in exchange.compliance.pending_for(year, obligor.account)
+        for number, tonnes in request.tonnes.items()
+        if exchange.units[number].species == Species.CREDIT
+    )
 
 
 # ---------------------------------------------------------------- request, confirm
@@ -365,11 +365,10 @@ def close_surrender(step: Step, command: CloseSurrender) -> happened.SurrenderCl
                 exchange.compliance.deductions.get(obligor.account, 0) + taken
             )
         set_position_limit(exchange, obligor.account)
-        surrendered = sum(obligor.surrendered.values())
         records.append(
             Record(
-                obligor.account, obligor.due, surrendered, obligor.offset, obligor.shortfall, obligor.fine, taken,
-                obligor.outcome,
+                obligor.account, obligor.due, obligor.tonnes_surrendered, obligor.offset, obligor.shortfall,
+                obligor.fine, taken, obligor.outcome,
             )
         )  # fmt: skip
     return happened.SurrenderClosed(period.year, records, str(mean), period.rate()[0])

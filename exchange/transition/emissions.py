@@ -250,9 +250,8 @@ def _answer_for(exchange: Exchange, account: Account, year: int) -> None:
         or period.stage not in (Stage.DETERMINED, Stage.SURRENDERING)
     ):
         return
-    waits = sum(sum(one.tonnes.values()) for one in exchange.compliance.pending_for(year, account.number))
-    paid = sum(obligor.surrendered.values()) + waits
-    obligor.emissions = max(figure, paid - obligor.owed_back)
+    offered = obligor.tonnes_surrendered + exchange.compliance.waiting_for(year, account.number)
+    obligor.emissions = max(figure, offered - obligor.owed_back)
 
 
 def restate_report(step: Step, command: RestateReport) -> happened.ReportRestated:

@@ -321,7 +321,7 @@ def test_the_journal_brings_back_the_same_reports():
     for _ in again.open(market.rules, market.now_ns):
         pass
     assert again.exchange.digest() == market.digest()
-    assert [*again.exchange.emissions.remembered()] == [*emissions(market).remembered()]
+    assert [*again.exchange.emissions.content()] == [*emissions(market).content()]
 
 
 def test_the_digest_tells_factors_deadlines_and_consequences_apart():
