@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from exchange.events import DayOpened, DaySettled, SessionClosed
+from exchange.events import DayOpened, SessionClosed
 from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
 from exchange.transition import Outcome
-from settlement.batch import SettlementReport
-from settlement.statements import Statement
 
 _MANY = 4096  # rows at once that only a replay brings
 _OF_ORDERS = (
@@ -91,8 +89,6 @@ class History:
         self._by_account = RowIndex()  # event rows that accept an account's orders
         self.day_opened_at = 0  # sequence of the command that opened the last day
         self.client_order_ids: dict[int, str] = {}  # by order id
-        self.settlements: dict[date, SettlementReport] = {}
-        self.statements: dict[tuple[date, int], Statement] = {}
         self.closes: dict[date, dict[int, int]] = {}  # closing price in ticks by instrument number
 
     def extend(self, batch: Batch, outcome: Outcome) -> None:
@@ -108,11 +104,6 @@ class History:
                 self.day_opened_at = sequence
             elif isinstance(event, SessionClosed):
                 self.closes[event.date] = event.closes_ticks
-            elif isinstance(event, DaySettled):
-                day = date.fromisoformat(event.report.date)
-                self.settlements[day] = event.report
-                for statement in event.statements:
-                    self.statements[day, statement.account] = statement
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)

@@ -179,9 +179,16 @@ def credits_are_issued_once(exchange: Exchange) -> None:
         assert are_credits, f"{exchange.units[unit].code} was issued as something else"
 
 
+def batches_never_change(exchange: Exchange) -> None:
+    """What was fixed stands as it was fixed, step followed step, and all statements add up."""
+    exchange.clearing.check()
+    for batch in exchange.clearing.batches:
+        if batch.line is not None:
+            batch.line.check(exchange.terms)
+
+
 def _owed(exchange: Exchange) -> Obligations:
-    rows = exchange.path.desk.instruments
-    return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
+    return obligations(exchange.owing(), exchange.terms)
 
 
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
@@ -199,6 +206,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     prices_are_within_the_band,
     emissions_trace_to_their_inputs,
     credits_are_issued_once,
+    batches_never_change,
 )
 
 

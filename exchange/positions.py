@@ -42,7 +42,7 @@ def counted(exchange: Exchange) -> type_of_column:
         if unit.species == Species.ALLOWANCE:
             for bucket in BUCKETS:
                 positions += desk.balances[bucket][: positions.size, unit.number]
-    sold = exchange.trades_today()
+    sold = exchange.owing()
     sold = sold[desk.instruments["counts"][sold["instrument"]] == 1]
     np.subtract.at(positions, sold["seller"], sold["quantity"])
     for listed in exchange.instruments:

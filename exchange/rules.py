@@ -27,6 +27,7 @@ from registry.rules import (
     ReportingRules,
     Share,
 )
+from settlement.rules import SettlementRules
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
 
@@ -106,6 +107,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reporting: ReportingRules = ReportingRules()
     emission_factors: list[EmissionFactor] = []  # the table that a registry starts with
     credits: CreditRules = CreditRules()
+    settlement: SettlementRules = SettlementRules()
 
     def execution_price_on(self, day: date) -> ExecutionPrice:
         """Execution-price rule of a day; the maker's price where none is named."""

@@ -7,7 +7,6 @@ refused command came by. Two exchanges with the same digest answer every future 
 
 import hashlib
 from datetime import date
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,7 +25,8 @@ from registry.holdings import BUCKETS
 from registry.locks import Locks
 from registry.serials import Serials
 from registry.units import Units
-from settlement.statements import Entry
+from settlement.clearing import Terms
+from settlement.cycle import ClearingHouse, Stage, seal_of
 
 CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
 UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
@@ -60,22 +60,20 @@ class Exchange:
         self.compliance = Compliance()
         self.emissions = Emissions()
         self.credits = Credits()
+        self.clearing = ClearingHouse()
         self.instruments = Instruments()
         self.path = TradingPath()
 
         self.date: date | None = None  # the last trading day opened
         self.phase = Phase.CLOSED
         self.session = 0  # continuous sessions begun today
-        self.is_settled = True
         self.is_interrupted = False  # a call auction interrupts a continuous session, which will go on
         self.halts: dict[int, str] = {}  # reason by number of a halted instrument
 
         self.days: list[DayFigures] = []  # oldest first
 
         self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
-        self.unsettled_trades: list[type_of_rows] = []
-        self.opening: np.ndarray[Any, np.dtype[np.int64]] = np.zeros((1, 1), np.int64)  # settled, at last settlement
-        self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+        self.unsettled_trades: list[type_of_rows] = []  # today's, until their batch is fixed
         self.cash_deposited = 0
         self.cash_withdrawn = 0
 
@@ -85,8 +83,26 @@ class Exchange:
         assert self.rules is not None, "the exchange has not been founded"
         return self.rules
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last day's settlement has come to its statements."""
+        if self.date is None:
+            return True
+        batches = self.clearing.batches
+        return bool(batches) and batches[-1].day == self.date and batches[-1].has_reached(Stage.STATED)
+
+    @property
+    def terms(self) -> Terms:
+        """What a trade of each instrument moves."""
+        rows = self.path.desk.instruments
+        return Terms(rows["asset"], np.zeros(rows.size, np.int64), rows["fen_per_tick"])
+
+    def owing(self) -> type_of_rows:
+        """All trades that are not yet settled."""
+        return joined([self.trades_today(), *self.clearing.owing()])
+
     def trades_today(self) -> type_of_rows:
-        """The trades that wait for settlement, oldest first."""
+        """The trades of today that no batch has taken up yet, oldest first."""
         if len(self.unsettled_trades) != 1:
             self.unsettled_trades = [joined([np.zeros(0, TRADE), *self.unsettled_trades])]
         return self.unsettled_trades[0]
@@ -100,7 +116,7 @@ class Exchange:
             content.update(msgspec.json.encode(values) + b"\n")
 
         add("rules", self.rules)
-        add("day", self.date, self.phase, self.session, self.is_settled)
+        add("day", self.date, self.phase, self.session)
         add("cash", self.cash_deposited, self.cash_withdrawn)
         add("interrupted", self.is_interrupted)
         add("halts", sorted(self.halts.items()))
@@ -134,10 +150,9 @@ class Exchange:
                 add("order", stands_at, *(int(order[name]) for name in _ORDER_FIELDS))
         for (account_number, client_order_id), (_, row) in sorted(self.client_orders.items()):
             add("client order", account_number, client_order_id, row)
-        add("entries", [(account_number, entry) for account_number, entry in self.entries])
-        for name in TRADE.names or ():
-            if name not in ("sequence", "now_ns"):
-                content.update(np.ascontiguousarray(self.trades_today()[name]).tobytes())
+        for values in self.clearing.content():
+            add("clearing", *values)
+        add("trades", seal_of(self.trades_today()))
         return content.hexdigest()
 
 

@@ -4,15 +4,15 @@ One account per participant holds its cash, its trading and its registry side (n
 rules, art. 7). What an account may do follows from the class of its participant and the status it is in
 (domain sheet A.9, C.8):
 
-| class               | trade | move | hold | report | surrender | develop | verify | administer |
-|---------------------|-------|------|------|--------|-----------|---------|--------|------------|
-| covered enterprise  | x     | x    | x    | x      | x         | x       |        |            |
-| institution         | x     | x    | x    |        | x         | x       |        |            |
-| individual          | x     | x    | x    |        | x         | x       |        |            |
-| market operator     |       | x    | x    |        |           |         |        |            |
-| registry authority  |       | x    | x    |        |           |         |        | x          |
-| verifier            |       |      |      |        |           |         | x      |            |
-| clearing bank       |       | x    |      |        |           |         |        |            |
+| class              | trade | move | hold | report | surrender | develop | verify | administer | clear | pay |
+|--------------------|-------|------|------|--------|-----------|---------|--------|------------|-------|-----|
+| covered enterprise | x     | x    | x    | x      | x         | x       |        |            |       |     |
+| institution        | x     | x    | x    |        | x         | x       |        |            |       |     |
+| individual         | x     | x    | x    |        | x         | x       |        |            |       |     |
+| market operator    |       | x    | x    |        |           |         |        |            | x     |     |
+| registry authority |       | x    | x    |        |           |         |        | x          | x     |     |
+| verifier           |       |      |      |        |           |         | x      |            |       |     |
+| clearing bank      |       | x    |      |        |           |         |        |            |       | x   |
 
 `surrender` without being covered is supply for a third party, or retirement. Verifiers, clearing banks and the
 registry may not trade.
@@ -45,6 +45,8 @@ class Right(StrEnum):
     DEVELOP = "develop"  # projects that earn credits
     VERIFY = "verify"  # what others report
     ADMINISTER = "administer"  # the registry
+    CLEAR = "clear"  # run the clearing house: defaults, corrections, objections, blocks
+    PAY = "pay"  # carry out the clearing house's payments and confirm them
 
 
 class ParticipantClass(IntEnum):
@@ -78,10 +80,10 @@ RIGHTS = {
     ParticipantClass.COVERED_ENTERPRISE: _INVESTOR | {Right.REPORT},
     ParticipantClass.INSTITUTION: _INVESTOR,
     ParticipantClass.INDIVIDUAL: _INVESTOR,
-    ParticipantClass.MARKET_OPERATOR: frozenset({Right.MOVE, Right.HOLD}),
-    ParticipantClass.REGISTRY_AUTHORITY: frozenset({Right.MOVE, Right.HOLD, Right.ADMINISTER}),
+    ParticipantClass.MARKET_OPERATOR: frozenset({Right.MOVE, Right.HOLD, Right.CLEAR}),
+    ParticipantClass.REGISTRY_AUTHORITY: frozenset({Right.MOVE, Right.HOLD, Right.ADMINISTER, Right.CLEAR}),
     ParticipantClass.VERIFIER: frozenset({Right.VERIFY}),
-    ParticipantClass.CLEARING_BANK: frozenset({Right.MOVE}),
+    ParticipantClass.CLEARING_BANK: frozenset({Right.MOVE, Right.PAY}),
 }
 RIGHTS_WHILE = {
     AccountStatus.PENDING: frozenset[Right](),

@@ -6,11 +6,28 @@ are NumPy arrays, one row a trade, so that a day of millions is worked out in on
 """
 
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 
 type_of_column = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Mode(StrEnum):
+    """How a batch settles (BIS models of delivery versus payment; domain sheet F.1)."""
+
+    GROSS_GROSS = "gross_gross"  # model 1: trade by trade, the national rule
+    GROSS_NET = "gross_net"  # model 2: units trade by trade, cash in one sum a participant
+    NET_NET = "net_net"  # model 3: units and cash in one sum a participant
+
+
+class Terms(NamedTuple):
+    """What trades of each instrument move: arrays by instrument number."""
+
+    unit: type_of_column  # asset number
+    cash: type_of_column  # asset number of its currency
+    fen_per_tick: type_of_column
 
 
 @dataclass(frozen=True)
@@ -44,17 +61,15 @@ class Obligations:
         return int(self.buyer_fee.sum() + self.seller_fee.sum())
 
 
-def obligations(
-    trades: np.ndarray[Any, np.dtype[Any]], unit_of: type_of_column, fen_per_tick: type_of_column
-) -> Obligations:
-    """Obligations of trade rows; `unit_of` and `fen_per_tick` are indexed by instrument."""
+def obligations(trades: np.ndarray[Any, np.dtype[Any]], terms: Terms) -> Obligations:
+    """Obligations of trade rows."""
     instrument = trades["instrument"]
     return Obligations(
         seller=trades["seller"].astype(np.int64),
         buyer=trades["buyer"].astype(np.int64),
-        unit=unit_of[instrument],
+        unit=terms.unit[instrument],
         quantity=trades["quantity"].copy(),
-        turnover=trades["price_ticks"] * trades["quantity"] * fen_per_tick[instrument],
+        turnover=trades["price_ticks"] * trades["quantity"] * terms.fen_per_tick[instrument],
         buyer_fee=trades["buyer_fee"].copy(),
         seller_fee=trades["seller_fee"].copy(),
     )

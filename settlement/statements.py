@@ -1,22 +1,27 @@
-"""The daily statement: opening, every movement with its cause, closing; to the fen and the tonne.
+"""The statement of a batch: opening, every movement with its cause, closing; to the fen and the tonne.
 
-National settlement rules, art. 10: statements are sent the same day. Amounts are signed integers, from
-the participant's side: fen of cash, tonnes of a unit. Opening and closing are settled holdings.
+National settlement rules, art. 10: statements are sent the same day. Amounts are signed integers, from the
+participant's side: fen of cash, tonnes of a unit. Opening and closing are settled holdings. A statement is drawn when
+somebody asks for it; that all of them add up is proved for all accounts at once when the line is drawn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from settlement.clearing import Obligations, type_of_column
+from settlement.batch import movements
+from settlement.clearing import Terms, obligations
 
 CASH = 0
 
+type_of_rows = np.ndarray[Any, np.dtype[Any]]
+type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
+
 
 class Entry(msgspec.Struct, frozen=True):
-    """One movement: of which asset, how much, why, and by which command or trade."""
+    """One movement: of which asset, how much, why, and by which command, trade or batch."""
 
     asset: int
     amount: int
@@ -25,9 +30,10 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One participant's day. `opening` and `closing` are by asset number, zeros left out."""
+    """What a batch and the time since the last one did to an account. By asset number, zeros left out."""
 
     date: str
+    batch: int
     account: int
     opening: dict[int, int]
     entries: list[Entry]
@@ -43,50 +49,73 @@ class Statement(msgspec.Struct, frozen=True):
             )
 
 
-def trade_entries(owed: Obligations, trade_ids: type_of_column, house: int) -> Iterator[tuple[int, Entry]]:
-    """(account, entry) of every leg and fee of the day's trades, in the order of trading."""
-    columns = (
-        column.tolist()
-        for column in (
-            trade_ids,
-            owed.seller,
-            owed.buyer,
-            owed.unit,
-            owed.quantity,
-            owed.turnover,
-            owed.buyer_fee,
-            owed.seller_fee,
+class Line(msgspec.Struct, frozen=True, eq=False):
+    """All that was moved between two lines drawn under the books."""
+
+    date: str
+    batch: int
+    house: int  # the account that earns the fees
+    trades: type_of_rows  # those that were settled
+    entries: list[tuple[int, Entry]]  # (account, movement), other than by these trades
+    opening: type_of_amounts
+    closing: type_of_amounts
+
+    def statement(self, account: int, terms: Terms) -> Statement:
+        """The statement of one account: movements other than trades first, then trades in their order."""
+        own = [entry for owner, entry in self.entries if owner == account]
+        own += _trade_entries(self.trades, account, terms)
+        if account == self.house and (fees := obligations(self.trades, terms).fees):
+            own.append(Entry(CASH, fees, "fee_income", self.batch))
+        return Statement(
+            self.date, self.batch, account, _amounts(self.opening[account]), own, _amounts(self.closing[account])
         )
-    )
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(*columns, strict=True):
-        yield seller, Entry(unit, -quantity, "sale", trade)
-        yield seller, Entry(CASH, turnover, "sale", trade)
-        yield buyer, Entry(unit, quantity, "purchase", trade)
-        yield buyer, Entry(CASH, -turnover, "purchase", trade)
-        if seller_fee:
-            yield seller, Entry(CASH, -seller_fee, "fee", trade)
-        if buyer_fee:
-            yield buyer, Entry(CASH, -buyer_fee, "fee", trade)
-        if seller_fee + buyer_fee:
-            yield house, Entry(CASH, seller_fee + buyer_fee, "fee_income", trade)
+
+    def statements(self, terms: Terms) -> Iterator[Statement]:
+        """All statements, by account number."""
+        return (self.statement(account, terms) for account in self.concerned())
+
+    def concerned(self) -> list[int]:
+        """The accounts that get a statement: those that hold or held or moved something."""
+        holding: np.ndarray[Any, np.dtype[np.bool_]] = ((self.opening != 0) | (self.closing != 0)).any(axis=1)
+        holding[self.trades["buyer"]] = holding[self.trades["seller"]] = True
+        holding[[account for account, _ in self.entries]] = True
+        found: list[int] = np.flatnonzero(holding).tolist()
+        return found
+
+    def check(self, terms: Terms) -> None:
+        """Assert that every statement adds up."""
+        moves = movements(obligations(self.trades, terms), self.opening.shape, self.house)
+        closing = self.opening + moves.received - moves.delivered
+        add(closing, self.entries)
+        wrong = np.argwhere(closing != self.closing).tolist()
+        assert not wrong, f"statements do not add up for (account, asset) {wrong}"
 
 
-def statements(
-    date: str,
-    opening: np.ndarray[Any, np.dtype[np.int64]],
-    entries: Iterator[tuple[int, Entry]],
-    closing: np.ndarray[Any, np.dtype[np.int64]],
-) -> list[Statement]:
-    """A statement for every account that holds or moved something; holdings are (accounts, assets)."""
-    by_account: dict[int, list[Entry]] = {}
+def add(amounts: type_of_amounts, entries: Iterable[tuple[int, Entry]]) -> None:
+    """Add movements to amounts by (account, asset)."""
     for account, entry in entries:
-        by_account.setdefault(account, []).append(entry)
-    holding = opening.any(axis=1) | closing.any(axis=1)
-    concerned = sorted({*by_account, *np.flatnonzero(holding).tolist()})
-    return [
-        Statement(date, account, _amounts(opening[account]), by_account.get(account, []), _amounts(closing[account]))
-        for account in concerned
-    ]
+        amounts[account, entry.asset] += entry.amount
+
+
+def _trade_entries(trades: type_of_rows, account: int, terms: Terms) -> list[Entry]:
+    """Every leg and fee of an account's trades."""
+    own = trades[(trades["seller"] == account) | (trades["buyer"] == account)]
+    owed = obligations(own, terms)
+    entries = []
+    columns = (own["trade_id"], owed.seller, owed.buyer, owed.unit, owed.quantity, owed.turnover)
+    fees = owed.buyer_fee, owed.seller_fee
+    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(
+        *(column.tolist() for column in (*columns, *fees)), strict=True
+    ):
+        if seller == account:
+            entries += [Entry(unit, -quantity, "sale", trade), Entry(CASH, turnover, "sale", trade)]
+        if buyer == account:
+            entries += [Entry(unit, quantity, "purchase", trade), Entry(CASH, -turnover, "purchase", trade)]
+        if seller == account and seller_fee:
+            entries.append(Entry(CASH, -seller_fee, "fee", trade))
+        if buyer == account and buyer_fee:
+            entries.append(Entry(CASH, -buyer_fee, "fee", trade))
+    return entries
 
 
 def _amounts(row: np.ndarray[Any, np.dtype[np.int64]]) -> dict[int, int]:

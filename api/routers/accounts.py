@@ -83,7 +83,8 @@ async def serials(account_id: Identifier, gateway: TheGateway) -> list[SerialBlo
 async def statement(account_id: Identifier, day: date, gateway: TheGateway) -> StatementView:
     """An account's statement of a settled day: opening, every movement with its cause, closing."""
     account = gateway.account(account_id)
-    found = gateway.history.statements.get((day, account.number))
+    exchange = gateway.exchange
+    found = exchange.clearing.statement(day, account.number, exchange.terms)
     if found is None:
         raise Problem(404, "unknown_statement", f"There is no statement of {account_id} for {day}.")
     return views.statement_view(gateway, found)

@@ -214,10 +214,10 @@ async def settle(gateway: TheGateway) -> SettlementView:
 @operator.get("/settlements/{day}")
 async def settlement(day: date, gateway: TheGateway) -> SettlementView:
     """The settlement report of a day."""
-    report = gateway.history.settlements.get(day)
-    if report is None:
+    reports = [batch.report for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
+    if not reports:
         raise Problem(404, "unknown_settlement", f"The day {day} has not been settled.")
-    return views.settlement_view(gateway, report)
+    return views.settlement_view(gateway, reports[-1])
 
 
 @operator.put("/timers")

@@ -14,9 +14,18 @@ from exchange.commands.emissions import *
 from exchange.commands.market import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
+from exchange.commands.settlement import *
 from exchange.rows import CommandKind
 
-Control = MarketCommand | RegistryCommand | AllocationCommand | ComplianceCommand | EmissionsCommand | CreditsCommand
+Control = (
+    MarketCommand
+    | RegistryCommand
+    | AllocationCommand
+    | ComplianceCommand
+    | EmissionsCommand
+    | CreditsCommand
+    | SettlementCommand
+)
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Control] = msgspec.json.Decoder(Control)

@@ -68,10 +68,6 @@ class CloseSession(ControlCommand, frozen=True):
     """End the day's trading: a call is uncrossed, orders whose last day it is expire, the closing price is fixed."""
 
 
-class SettleDay(ControlCommand, frozen=True):
-    """Discharge the day's obligations, delivery versus payment."""
-
-
 MarketCommand = (
     FoundExchange
     | ListInstrument
@@ -84,5 +80,4 @@ MarketCommand = (
     | ResumeTrading
     | BreakSession
     | CloseSession
-    | SettleDay
 )

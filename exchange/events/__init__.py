@@ -11,5 +11,15 @@ from exchange.events.credits import *
 from exchange.events.emissions import *
 from exchange.events.market import *
 from exchange.events.registry import *
+from exchange.events.settlement import *
 
-Event = CommandRefused | MarketEvent | RegistryEvent | AllocationEvent | ComplianceEvent | EmissionsEvent | CreditsEvent
+Event = (
+    CommandRefused
+    | MarketEvent
+    | RegistryEvent
+    | AllocationEvent
+    | ComplianceEvent
+    | EmissionsEvent
+    | CreditsEvent
+    | SettlementEvent
+)

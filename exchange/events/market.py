@@ -5,8 +5,6 @@ from datetime import date
 import msgspec
 
 from exchange.events.base import ControlEvent
-from settlement.batch import SettlementReport
-from settlement.statements import Statement
 
 
 class ExchangeFounded(ControlEvent, frozen=True):
@@ -72,11 +70,6 @@ class SessionClosed(ControlEvent, frozen=True):
     auctions: list[Auction]
 
 
-class DaySettled(ControlEvent, frozen=True):
-    report: SettlementReport
-    statements: list[Statement]
-
-
 MarketEvent = (
     ExchangeFounded
     | InstrumentListed
@@ -89,5 +82,4 @@ MarketEvent = (
     | TradingResumed
     | SessionBroken
     | SessionClosed
-    | DaySettled
 )

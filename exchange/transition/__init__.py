@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from exchange.commands import (
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
+    SettlementCommand,
     decode_control,
 )
 from exchange.journal import Batch
@@ -25,7 +26,7 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, credits, emissions, market, registry
+from exchange.transition import allocation, compliance, credits, emissions, market, registry, settlement
 from exchange.transition.step import Step, noted
 
 
@@ -116,6 +117,8 @@ def _apply_control(step: Step, detail: bytes) -> happened.Event:
 def _handle(step: Step, command: Control) -> happened.Event:
     if isinstance(command, MarketCommand):
         return market.handle(step, command)
+    if isinstance(command, SettlementCommand):
+        return settlement.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

@@ -408,8 +408,8 @@ def pay_fine(step: Step, command: PayFine) -> happened.FinePaid:
     obligor.fine_paid += amount
     balance.available -= amount
     exchange.path.desk.balances[period.authority, CASH].available += amount
-    exchange.entries.append((account.number, Entry(CASH, -amount, "fine", step.sequence)))
-    exchange.entries.append((period.authority, Entry(CASH, amount, "fine", step.sequence)))
+    exchange.clearing.entries.append((account.number, Entry(CASH, -amount, "fine", step.sequence)))
+    exchange.clearing.entries.append((period.authority, Entry(CASH, amount, "fine", step.sequence)))
     return happened.FinePaid(account.number, command.year, amount)
 
 

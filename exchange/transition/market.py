@@ -17,7 +17,6 @@ from exchange.commands import (
     OpenCall,
     OpenDay,
     ResumeTrading,
-    SettleDay,
     StartTrading,
     WithdrawCash,
     day_number,
@@ -36,9 +35,7 @@ from matching.pricing import closing_price_ticks
 from registry import holdings
 from registry.accounts import AccountStatus, ParticipantClass, Right
 from registry.units import Species
-from settlement import batch as settlement_batch
-from settlement.clearing import Obligations, obligations
-from settlement.statements import CASH, Entry, statements, trade_entries
+from settlement.statements import CASH, Entry
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 
@@ -67,8 +64,6 @@ def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
             return break_session(step)
         case CloseSession():
             return close_session(step)
-        case SettleDay():
-            return settle_day(step)
         case _:
             assert_never(command)
 
@@ -139,7 +134,7 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
 
     exchange.cash_deposited += command.amount
     exchange.path.desk.balances[account.number, CASH].available += command.amount
-    exchange.entries.append((account.number, Entry(CASH, command.amount, "deposit", step.sequence)))
+    exchange.clearing.entries.append((account.number, Entry(CASH, command.amount, "deposit", step.sequence)))
     return happened.CashDeposited(account.number, command.amount)
 
 
@@ -154,7 +149,7 @@ def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
 
     exchange.cash_withdrawn += command.amount
     balance.available -= command.amount
-    exchange.entries.append((account.number, Entry(CASH, -command.amount, "withdrawal", step.sequence)))
+    exchange.clearing.entries.append((account.number, Entry(CASH, -command.amount, "withdrawal", step.sequence)))
     return happened.CashWithdrawn(account.number, command.amount)
 
 
@@ -179,7 +174,8 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     require(fits, Reason.INVALID_DATE, f"orders cannot carry the day {command.date}")
 
     rules, desk = exchange.market, exchange.path.desk
-    exchange.date, exchange.session, exchange.is_settled = command.date, 0, False
+    exchange.date, exchange.session = command.date, 0
+    exchange.clearing.close_objections(step.now_ns)
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
@@ -299,50 +295,3 @@ def close_session(step: Step) -> happened.SessionClosed:
         exchange.days.append(DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks))
     closes = {instrument.number: instrument.close_ticks for instrument in exchange.instruments}
     return happened.SessionClosed(exchange.date, closes, auctions)
-
-
-def settle_day(step: Step) -> happened.DaySettled:
-    exchange = step.exchange
-    require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
-    require(not exchange.is_settled, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
-
-    desk, day = exchange.path.desk, str(exchange.date)
-    trades = exchange.trades_today()
-    house = int(desk.progress[0].house)
-    owed = obligations(trades, desk.instruments["asset"], desk.instruments["fen_per_tick"])
-    moves = settlement_batch.movements(owed, desk.balances.shape, house)
-    assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
-
-    desk.balances["reserved"] -= moves.delivered
-    desk.balances["unsettled"] -= moves.received
-
-    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
-        exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
-
-    settlement_batch.move_title(owed, trades["trade_id"], title)
-    _count_net_sales(exchange, owed)
-    entries = [*exchange.entries, *trade_entries(owed, trades["trade_id"], house)]
-    closing = holdings.settled(desk.balances)
-    opening = np.zeros_like(closing)
-    opening[: exchange.opening.shape[0], : exchange.opening.shape[1]] = exchange.opening
-    days_statements = statements(day, opening, iter(entries), closing)
-    for statement in days_statements:
-        statement.check()
-    exchange.opening, exchange.entries = closing, []
-    exchange.unsettled_trades, exchange.is_settled = [], True
-    return happened.DaySettled(settlement_batch.report(day, owed), days_statements)
-
-
-def _count_net_sales(exchange: Exchange, owed: Obligations) -> None:
-    """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
-    assert exchange.date is not None
-    is_allowance = np.array([False, *(unit.species == Species.ALLOWANCE for unit in exchange.units)])[owed.unit]
-    net = np.zeros(len(exchange.accounts) + 1, np.int64)
-    np.add.at(net, owed.seller[is_allowance], owed.quantity[is_allowance])
-    np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
-    sales = exchange.compliance.net_sales
-    for account in np.flatnonzero(net).tolist():
-        sold = sales.pop((account, exchange.date.year), 0) + int(net[account])
-        if sold:
-            sales[account, exchange.date.year] = sold

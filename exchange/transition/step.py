@@ -151,7 +151,7 @@ def issue(step: Step, account: int, unit: Unit, quantity: int, origin: Origin) -
     unit.issued += quantity
     exchange.path.desk.balances[account, unit.number].registry += quantity
     _count(exchange, account, unit, quantity)
-    exchange.entries.append((account, Entry(unit.number, quantity, "issuance", step.sequence)))
+    exchange.clearing.entries.append((account, Entry(unit.number, quantity, "issuance", step.sequence)))
     return ranges([exchange.serials.issue(unit.number, account, quantity, origin, step.sequence, step.now_ns)])
 
 
@@ -170,8 +170,8 @@ def give_title(
     exchange.path.desk.balances[taker, unit.number].registry += quantity
     _count(exchange, giver, unit, -quantity)
     _count(exchange, taker, unit, quantity)
-    exchange.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
-    exchange.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
+    exchange.clearing.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
+    exchange.clearing.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
     return ranges(
         exchange.serials.transfer(
             unit.number, giver, taker, quantity, step.sequence, step.now_ns, Cause.TRANSFERRED, wanted=wanted
@@ -211,5 +211,5 @@ def take_out_of_the_world(
     exchange = step.exchange
     exchange.path.desk.balances[account, unit.number][bucket] -= quantity
     _count(exchange, account, unit, -quantity)
-    exchange.entries.append((account, Entry(unit.number, -quantity, _ENTRIES[cause], step.sequence)))
+    exchange.clearing.entries.append((account, Entry(unit.number, -quantity, _ENTRIES[cause], step.sequence)))
     return ranges(exchange.serials.end(unit.number, account, quantity, cause, step.sequence, step.now_ns, wanted))

@@ -67,6 +67,7 @@ from registry import holdings
 from registry.accounts import ParticipantClass
 from registry.serials import Origin, ranges
 from registry.units import Species
+from settlement.statements import Statement
 
 HBEA = "HBEA-2025"
 HBCER = "HBCER-2025"
@@ -352,6 +353,12 @@ class Market:
         listed = self.exchange.instruments.by_symbol[symbol]
         ladder = self.exchange.path.desk.ladder
         return "\n".join(self._say_order(ladder, order) for order in book_of.orders_of(ladder, listed.number))
+
+    def statements(self) -> list[Statement]:
+        """The statements of the last batch."""
+        line = self.exchange.clearing.batches[-1].line
+        assert line is not None, "no statements have been issued"
+        return [*line.statements(self.exchange.terms)]
 
     def digest(self) -> str:
         return self.exchange.digest()

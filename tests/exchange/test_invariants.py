@@ -189,6 +189,14 @@ def a_trade_lies_outside_the_band(market):
     market.exchange.trades_today()["price_ticks"][0] = 1
 
 
+def a_settled_batch_is_rewritten(market):
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    rewritten = batch.trades.copy()
+    rewritten["quantity"] += 1
+    batch.trades = rewritten
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -253,6 +261,7 @@ def a_surrender_is_forgotten(market):
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
+    (a_settled_batch_is_rewritten, invariants.batches_never_change),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
     (a_tonne_appears, TONNES),

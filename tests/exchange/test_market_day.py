@@ -540,7 +540,8 @@ def test_the_days_statements_tell_every_movement_and_add_up():
     market.play("close\nsettle")
 
     assert isinstance(market.event, DaySettled)
-    of = {statement.account: statement for statement in market.event.statements}
+    of = {statement.account: statement for statement in market.statements()}
+    assert len(of) == market.event.accounts
     for statement in of.values():
         statement.check()
     alice, hbea = of[market.number("alice")], market.asset(HBEA)
@@ -559,10 +560,10 @@ def test_the_days_statements_tell_every_movement_and_add_up():
 def test_a_statement_opens_where_the_last_one_closed():
     market = Market(alice=cash("10000.00"), bob=units(100))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose\nsettle")
-    first = {statement.account: statement for statement in market.event.statements}
+    first = {statement.account: statement for statement in market.statements()}
     market.play("open 2026-01-06\nstart\nalice sells 40 @ 42.00\nbob buys 40 @ 42.00\nclose\nsettle")
 
-    for statement in market.event.statements:
+    for statement in market.statements():
         assert statement.opening == first[statement.account].closing
 
 

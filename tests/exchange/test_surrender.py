@@ -292,7 +292,7 @@ def test_a_fine_is_paid_to_the_authority_and_until_then_the_next_allocation_is_p
     cycle.must(ReleaseParked(PROVINCE, "plant", 2026))
     assert cycle.registry("plant", 2026) == 500  # 700 less 200
     cycle.play("close\nsettle")
-    statement = next(one for one in cycle.event.statements if one.account == cycle.number(PROVINCE))
+    statement = next(one for one in cycle.statements() if one.account == cycle.number(PROVINCE))
     assert ("fine", 1_260_000) in [(entry.cause, entry.amount) for entry in statement.entries]
     assert cycle.asset(CNY) == 0
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from settlement.batch import move_title, movements, report
-from settlement.clearing import Obligations, obligations
-from settlement.statements import CASH, Entry, Statement, statements, trade_entries
+from settlement.clearing import Obligations, Terms, obligations
+from settlement.statements import CASH, Entry, Line, Statement
 
 HOUSE, PLANT, MILL, FUND = 1, 2, 3, 4
 HBEA, HBCER = 1, 2  # units and instruments alike
@@ -25,20 +25,22 @@ TRADE = np.dtype(
 )
 
 
+TERMS = Terms(unit=np.array([0, HBEA, HBCER]), cash=np.zeros(3, np.int64), fen_per_tick=np.array([0, 1, 50]))
+TRADES = [
+    (HBEA, PLANT, MILL, 4200, 100, 2100, 2100, 1),
+    (HBEA, MILL, FUND, 4300, 40, 100, 0, 2),
+    (HBCER, FUND, PLANT, 40, 10, 0, 0, 3),
+]
+
+
 def owed_of(*trades: tuple[int, ...]) -> Obligations:
     rows = np.array(list(trades), TRADE)
-    unit_of = np.array([0, HBEA, HBCER])
-    fen_per_tick = np.array([0, 1, 50])
-    return obligations(rows, unit_of, fen_per_tick)
+    return obligations(rows, TERMS)
 
 
 @pytest.fixture
 def owed() -> Obligations:
-    return owed_of(
-        (HBEA, PLANT, MILL, 4200, 100, 2100, 2100, 1),
-        (HBEA, MILL, FUND, 4300, 40, 100, 0, 2),
-        (HBCER, FUND, PLANT, 40, 10, 0, 0, 3),
-    )
+    return owed_of(*TRADES)
 
 
 def test_each_trade_is_an_obligation_of_units_against_cash(owed: Obligations) -> None:
@@ -90,8 +92,8 @@ def test_a_day_without_trades_settles_nothing() -> None:
 
 
 @pytest.fixture
-def day(owed: Obligations) -> dict[int, Statement]:
-    """The statements of a day that began with 1,000.00 CNY and 200 t HBEA on PLANT's account."""
+def line(owed: Obligations) -> Line:
+    """The line under a day that began with 1,000.00 CNY and 200 t HBEA on PLANT's account."""
     opening = np.zeros(SHAPE, np.int64)
     opening[PLANT] = [100_000, 200, 0]
     opening[FUND] = [0, 0, 10]
@@ -99,14 +101,21 @@ def day(owed: Obligations) -> dict[int, Statement]:
     moves = movements(owed, SHAPE, HOUSE)
     closing = opening + moves.received - moves.delivered
     closing[[MILL, FUND], CASH] += 1_000_000
-    entries = [*deposits, *trade_entries(owed, np.array([1, 2, 3]), HOUSE)]
-    return {statement.account: statement for statement in statements(DAY, opening, iter(entries), closing)}
+    return Line(DAY, 1, HOUSE, np.array(TRADES, TRADE), deposits, opening, closing)
 
 
-def test_everybody_who_holds_or_moved_something_gets_a_statement_that_adds_up(day: dict[int, Statement]) -> None:
-    assert sorted(day) == [HOUSE, PLANT, MILL, FUND]
+@pytest.fixture
+def day(line: Line) -> dict[int, Statement]:
+    return {statement.account: statement for statement in line.statements(TERMS)}
+
+
+def test_everybody_who_holds_or_moved_something_gets_a_statement_that_adds_up(
+    line: Line, day: dict[int, Statement]
+) -> None:
+    assert [*day] == [HOUSE, PLANT, MILL, FUND]
     for statement in day.values():
         statement.check()
+    line.check(TERMS)
 
 
 def test_a_statement_names_every_movement_with_its_cause(day: dict[int, Statement]) -> None:
@@ -121,23 +130,31 @@ def test_a_statement_names_every_movement_with_its_cause(day: dict[int, Statemen
         Entry(CASH, 172_000, "sale", 2),
     ]
     assert mill.closing == {CASH: 749_900, HBEA: 60}
-    assert day[HOUSE].entries == [Entry(CASH, 4200, "fee_income", 1), Entry(CASH, 100, "fee_income", 2)]
+    assert day[HOUSE].entries == [Entry(CASH, 4300, "fee_income", 1)]
 
 
 def test_who_holds_something_and_did_nothing_gets_a_statement_without_entries() -> None:
     holding = np.zeros(SHAPE, np.int64)
     holding[PLANT, HBEA] = 7
-    (statement,) = statements(DAY, holding, iter([]), holding)
-    assert statement == Statement(DAY, PLANT, {HBEA: 7}, [], {HBEA: 7})
+    (statement,) = Line(DAY, 1, HOUSE, np.zeros(0, TRADE), [], holding, holding).statements(TERMS)
+    assert statement == Statement(DAY, 1, PLANT, {HBEA: 7}, [], {HBEA: 7})
+
+
+def test_a_line_of_which_a_movement_is_missing_is_noticed(line: Line) -> None:
+    line.entries.pop()
+    with pytest.raises(
+        AssertionError, match=rf"statements do not add up for \(account, asset\) \[\[{FUND}, {CASH}\]\]"
+    ):
+        line.check(TERMS)
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        Statement(DAY, PLANT, {CASH: 100}, [], {CASH: 101}),
-        Statement(DAY, PLANT, {CASH: 100}, [Entry(CASH, 1, "deposit", 1)], {CASH: 100}),
-        Statement(DAY, PLANT, {}, [Entry(HBEA, 5, "purchase", 1)], {}),
-        Statement(DAY, PLANT, {HBEA: 5}, [], {}),
+        Statement(DAY, 1, PLANT, {CASH: 100}, [], {CASH: 101}),
+        Statement(DAY, 1, PLANT, {CASH: 100}, [Entry(CASH, 1, "deposit", 1)], {CASH: 100}),
+        Statement(DAY, 1, PLANT, {}, [Entry(HBEA, 5, "purchase", 1)], {}),
+        Statement(DAY, 1, PLANT, {HBEA: 5}, [], {}),
     ],
 )
 def test_a_statement_that_does_not_add_up_is_noticed(statement: Statement) -> None:

@@ -1,0 +1,32 @@
+"""What can have happened at the clearing house."""
+
+from datetime import date
+
+from exchange.events.base import ControlEvent
+from settlement.batch import SettlementReport
+
+
+class ObligationsFixed(ControlEvent, frozen=True):
+    batch: int
+    date: date
+    mode: str
+    trades: int
+
+
+class BatchDelivered(ControlEvent, frozen=True):
+    batch: int
+    report: SettlementReport
+
+
+class StatementsIssued(ControlEvent, frozen=True):
+    batch: int
+    accounts: int
+
+
+class DaySettled(ControlEvent, frozen=True):
+    batch: int
+    report: SettlementReport
+    accounts: int
+
+
+SettlementEvent = ObligationsFixed | BatchDelivered | StatementsIssued | DaySettled

@@ -1,0 +1,155 @@
+"""The clearing house: the batches of every day, and how far each has come.
+
+| stage      | entered by        | means                                                                           |
+|------------|-------------------|---------------------------------------------------------------------------------|
+| fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
+| instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
+| confirmed  | ConfirmPayments   | it has answered every line                                                      |
+| delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
+| stated     | IssueStatements   | everybody can read what happened, and object                                    |
+| final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
+
+Without a settlement bank a batch goes from fixed to delivered. One batch is under way at a time. A day usually has
+one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
+(corrections), never by changing it.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from settlement.batch import SettlementReport
+from settlement.clearing import Terms
+from settlement.statements import Entry, Line, Statement
+
+type_of_rows = np.ndarray[Any, np.dtype[Any]]
+type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
+
+
+class Stage(StrEnum):
+    """How far a batch has come."""
+
+    FIXED = "fixed"
+    INSTRUCTED = "instructed"
+    CONFIRMED = "confirmed"
+    DELIVERED = "delivered"
+    STATED = "stated"
+    FINAL = "final"
+
+
+STAGES = tuple(Stage)
+
+
+class Batch(msgspec.Struct, eq=False):
+    """Trades that settle together. `number` counts from 1, over all days."""
+
+    number: int
+    day: date
+    mode: str
+    trades: type_of_rows  # in the order of trading; read only
+    seal: str  # SHA-256 of them
+    reached: dict[Stage, int]  # when, UTC nanoseconds
+    failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
+    report: SettlementReport | None = None  # of the delivery
+    line: Line | None = None  # of its statements
+
+    @property
+    def stage(self) -> Stage:
+        return max(self.reached, key=STAGES.index)
+
+    def has_reached(self, stage: Stage) -> bool:
+        return stage in self.reached
+
+    @property
+    def settled(self) -> type_of_rows:
+        """The trades that were settled, or are to be."""
+        if not self.failed:
+            return self.trades
+        kept: type_of_rows = self.trades[~np.isin(self.trades["trade_id"], sorted(self.failed))]
+        return kept
+
+    def check(self) -> None:
+        """Assert that nothing in it has changed since it was fixed, and that its steps lie in order."""
+        assert self.seal == seal_of(self.trades), f"the trades of batch {self.number} have changed"
+        times = [self.reached[stage] for stage in STAGES if stage in self.reached]
+        assert times == sorted(times), f"batch {self.number} went back in time"
+        assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
+
+
+class ClearingHouse:
+    """Everything that settlement remembers."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+        self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
+        self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
+        self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+
+    @property
+    def under_way(self) -> Batch | None:
+        """The batch whose statements are still to come."""
+        if self.batches and not self.batches[-1].has_reached(Stage.STATED):
+            return self.batches[-1]
+        return None
+
+    def batch(self, number: int) -> Batch | None:
+        """A batch by its number."""
+        return self.batches[number - 1] if 1 <= number <= len(self.batches) else None
+
+    def of_day(self, day: date) -> list[Batch]:
+        """The batches of a day, oldest first."""
+        return [batch for batch in self.batches if batch.day == day]
+
+    def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
+        """An account's statement of a day, of all its batches in one; None before the first is stated."""
+        lines = [batch.line for batch in self.of_day(day) if batch.line is not None]
+        if not lines:
+            return None
+        drawn = [line.statement(account, terms) for line in lines]
+        entries = [entry for statement in drawn for entry in statement.entries]
+        return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+
+    def owing(self) -> list[type_of_rows]:
+        """Trades that are no longer of today and still owe: fixed and not delivered, or failed."""
+        under_way = self.under_way
+        fixed = [] if under_way is None or under_way.has_reached(Stage.DELIVERED) else [under_way.trades]
+        return [*self.returned, *fixed]
+
+    def close_objections(self, now_ns: int) -> None:
+        """A new day begins: what nobody objected to is accepted."""
+        for batch in reversed(self.batches):
+            if batch.has_reached(Stage.FINAL):
+                break
+            batch.reached[Stage.FINAL] = now_ns
+
+    def content(self) -> Iterator[tuple[object, ...]]:
+        """All that matters, for the digest."""
+        for batch in self.batches:
+            yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+        yield "returned", [seal_of(rows) for rows in self.returned]
+        yield "entries", self.entries
+
+    def check(self) -> None:
+        """Assert that every batch is as it was fixed, and that they follow one another."""
+        for number, batch in enumerate(self.batches, 1):
+            assert batch.number == number, f"batch {batch.number} stands at place {number}"
+            batch.check()
+        days = [batch.day for batch in self.batches]
+        assert days == sorted(days), "batches are not in the order of their days"
+
+
+_STAMPS = ("sequence", "now_ns")
+
+
+def seal_of(trades: type_of_rows) -> str:
+    """SHA-256 of trade rows, their stamps left out."""
+    content = hashlib.sha256()
+    for name in trades.dtype.names or ():
+        if name not in _STAMPS:
+            content.update(np.ascontiguousarray(trades[name]).tobytes())
+    return content.hexdigest()
