@@ -10,6 +10,7 @@ import numpy as np
 
 from exchange import positions
 from exchange.desk import backing_of_order
+from exchange.payments import instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from matching import ladder as book_of
@@ -187,6 +188,16 @@ def batches_never_change(exchange: Exchange) -> None:
             batch.line.check(exchange.terms)
 
 
+def payments_are_as_instructed(exchange: Exchange) -> None:
+    """What the bank was told to pay is what the batch owes; who may not withdraw has an account."""
+    for batch in exchange.clearing.batches:
+        if batch.payments is not None:
+            owed = instructions(exchange, batch)
+            assert batch.payments.file == owed, f"the bank was told something else than batch {batch.number} owes"
+    for account in (*exchange.clearing.blocked, *exchange.clearing.in_break):
+        assert 0 < account <= len(exchange.accounts), f"account {account} is blocked and does not exist"
+
+
 def _owed(exchange: Exchange) -> Obligations:
     return obligations(exchange.owing(), exchange.terms)
 
@@ -207,6 +218,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     emissions_trace_to_their_inputs,
     credits_are_issued_once,
     batches_never_change,
+    payments_are_as_instructed,
 )
 
 

@@ -35,6 +35,7 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
+    NO_BANK = 28  # the rule set settles without one
     MAY_NOT_TRADE = 30
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when
@@ -50,6 +51,9 @@ class Reason(IntEnum):
     CLIENT_ORDER_ID_USED = 49
     ALREADY_HALTED = 50
     NOT_HALTED = 51
+    WITHDRAWAL_BLOCKED = 52
+    ALREADY_BLOCKED = 53
+    NOT_BLOCKED = 54
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -65,6 +69,14 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
+    WRONG_BATCH = 76  # of a bank's file, as what follows: see settlement.bank.Fault
+    WRONG_CHECKSUM = 77
+    NEGATIVE_AMOUNT = 78
+    LINE_UNKNOWN = 79
+    LINE_DOUBLED = 80
+    LINE_ALTERED = 81
+    LINE_ANSWERED = 82
+    LINE_MISSING = 83
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91
@@ -80,6 +92,7 @@ class Reason(IntEnum):
     ORDER_ID_OUT_OF_SEQUENCE = 101  # foreign flow with assigned ids
     STOP_ALREADY_REACHED = 102
     POST_ONLY_WOULD_TRADE = 103
+    PARTIAL_OUT_OF_RANGE = 104  # of a bank's answer
     # with what
     POSITION_LIMIT = 120  # holdings and what resting orders may add to them
     OFFSET_LIMIT = 121  # of credits that may cover emissions

@@ -21,7 +21,7 @@ from registry.accounts import Accounts
 from registry.compliance import Compliance
 from registry.credits import Credits
 from registry.emissions import Emissions
-from registry.holdings import BUCKETS
+from registry.holdings import BUCKETS, CASH
 from registry.locks import Locks
 from registry.serials import Serials
 from registry.units import Units
@@ -90,6 +90,11 @@ class Exchange:
             return True
         batches = self.clearing.batches
         return bool(batches) and batches[-1].day == self.date and batches[-1].has_reached(Stage.STATED)
+
+    @property
+    def currencies(self) -> dict[int, str]:
+        """The code of each asset that is cash."""
+        return {CASH: self.market.currency}
 
     @property
     def terms(self) -> Terms:

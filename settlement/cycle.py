@@ -4,12 +4,14 @@
 |------------|-------------------|---------------------------------------------------------------------------------|
 | fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
 | instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
-| confirmed  | ConfirmPayments   | it has answered every line                                                      |
+| confirmed  | ConfirmPayments   | it has answered every line; there may be none                                   |
 | delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
-Without a settlement bank a batch goes from fixed to delivered. One batch is under way at a time. A day usually has
+Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
+batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
+(art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
 one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
 (corrections), never by changing it.
 """
@@ -23,6 +25,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from settlement.bank import Payments
 from settlement.batch import SettlementReport
 from settlement.clearing import Terms
 from settlement.statements import Entry, Line, Statement
@@ -57,6 +60,7 @@ class Batch(msgspec.Struct, eq=False):
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
     report: SettlementReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    payments: Payments | None = None  # what the bank was told and has answered
 
     @property
     def stage(self) -> Stage:
@@ -64,6 +68,11 @@ class Batch(msgspec.Struct, eq=False):
 
     def has_reached(self, stage: Stage) -> bool:
         return stage in self.reached
+
+    @property
+    def is_late(self) -> bool:
+        """Whether answers of the bank were missing in the evening."""
+        return self.payments is not None and self.payments.late_at is not None
 
     @property
     def settled(self) -> type_of_rows:
@@ -79,6 +88,12 @@ class Batch(msgspec.Struct, eq=False):
         times = [self.reached[stage] for stage in STAGES if stage in self.reached]
         assert times == sorted(times), f"batch {self.number} went back in time"
         assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
+        is_instructed = self.has_reached(Stage.INSTRUCTED)
+        assert is_instructed == (self.payments is not None), f"batch {self.number} and its payments differ"
+        if self.payments is not None:
+            self.payments.check()
+            is_answered = not self.payments.open_lines
+            assert is_answered == self.has_reached(Stage.CONFIRMED), f"batch {self.number} is confirmed and open"
 
 
 class ClearingHouse:
@@ -89,6 +104,9 @@ class ClearingHouse:
         self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
         self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+        self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
+        self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
+        self.reconciled: date | None = None  # the last day whose balances the bank has sent
 
     @property
     def under_way(self) -> Batch | None:
@@ -131,7 +149,11 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+            if batch.payments is not None:
+                answers = sorted(batch.payments.answers.items())
+                yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
         yield "returned", [seal_of(rows) for rows in self.returned]
+        yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """What differs between markets in how they settle, as data."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -10,4 +10,6 @@ class SettlementRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     mode: Literal["gross_gross", "gross_net", "net_net"] = "gross_gross"  # see settlement.clearing.Mode
     bank: bool = False  # payments go by instruction file to a settlement bank, which confirms them
-    confirm_by: str | None = None  # local time at which an answer that is missing is late
+    confirm_by: str | None = None  # local time at which an answer that is missing is late; a bank needs it
+    block_on_break: bool = False  # who has another balance at the bank may not withdraw until a later file agrees
+    withdrawal_lag_days: Annotated[int, msgspec.Meta(ge=0, le=1)] = 0  # until what a batch has brought may leave

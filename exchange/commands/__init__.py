@@ -12,6 +12,7 @@ from exchange.commands.compliance import *
 from exchange.commands.credits import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
+from exchange.commands.money import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.commands.settlement import *
@@ -25,6 +26,7 @@ Control = (
     | EmissionsCommand
     | CreditsCommand
     | SettlementCommand
+    | MoneyCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -1,4 +1,4 @@
-"""What may be asked of the market: its founding, listings, money, and the steps of its day."""
+"""What may be asked of the market: its founding, listings, and the steps of its day."""
 
 from datetime import date
 
@@ -20,16 +20,6 @@ class ListInstrument(ControlCommand, frozen=True):
     species: Species
     vintage: int
     opening_ticks: int | None = None
-
-
-class DepositCash(ControlCommand, frozen=True):
-    account_id: str
-    amount: int
-
-
-class WithdrawCash(ControlCommand, frozen=True):
-    account_id: str
-    amount: int
 
 
 class OpenDay(ControlCommand, frozen=True):
@@ -71,8 +61,6 @@ class CloseSession(ControlCommand, frozen=True):
 MarketCommand = (
     FoundExchange
     | ListInstrument
-    | DepositCash
-    | WithdrawCash
     | OpenDay
     | OpenCall
     | StartTrading

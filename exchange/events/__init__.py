@@ -10,6 +10,7 @@ from exchange.events.compliance import *
 from exchange.events.credits import *
 from exchange.events.emissions import *
 from exchange.events.market import *
+from exchange.events.money import *
 from exchange.events.registry import *
 from exchange.events.settlement import *
 
@@ -22,4 +23,5 @@ Event = (
     | EmissionsEvent
     | CreditsEvent
     | SettlementEvent
+    | MoneyEvent
 )

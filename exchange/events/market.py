@@ -17,16 +17,6 @@ class InstrumentListed(ControlEvent, frozen=True):
     opening_ticks: int
 
 
-class CashDeposited(ControlEvent, frozen=True):
-    account: int
-    amount: int
-
-
-class CashWithdrawn(ControlEvent, frozen=True):
-    account: int
-    amount: int
-
-
 class DayOpened(ControlEvent, frozen=True):
     date: date
 
@@ -73,8 +63,6 @@ class SessionClosed(ControlEvent, frozen=True):
 MarketEvent = (
     ExchangeFounded
     | InstrumentListed
-    | CashDeposited
-    | CashWithdrawn
     | DayOpened
     | CallOpened
     | TradingStarted

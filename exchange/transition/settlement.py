@@ -6,6 +6,7 @@ import numpy as np
 
 from exchange import events as happened
 from exchange.commands import DeliverBatch, FixObligations, IssueStatements, SettleDay, SettlementCommand
+from exchange.payments import confirmed
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
@@ -26,7 +27,7 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             batch = fix_obligations(step)
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades))
         case DeliverBatch():
-            batch = _under_way(step.exchange, Stage.FIXED)
+            batch = _paid(step.exchange)
             return happened.BatchDelivered(batch.number, deliver(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
@@ -45,6 +46,21 @@ def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
     if batch is None:
         raise Refused(Reason.WRONG_STATE, "no batch is under way")
     require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
+    return batch
+
+
+def _paid(exchange: Exchange) -> Batch:
+    """The batch under way, which may be delivered: the bank has answered, or is late, if there is one.
+
+    A batch of which pay-ins are missing is not delivered against nothing.
+    """
+    if not exchange.market.settlement.bank:
+        return _under_way(exchange, Stage.FIXED)
+    batch = _under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
+    is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
+    require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
+    is_paid = confirmed(exchange, batch) is None
+    require(is_paid, Reason.WRONG_STATE, f"the bank has not confirmed all that batch {batch.number} is to be paid with")
     return batch
 
 

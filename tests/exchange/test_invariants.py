@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, OpenPeriod, RegisterGreenPower
+from exchange.commands import FixObligations, InstructBank, IssueReduction, OpenPeriod, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
@@ -19,6 +19,9 @@ from registry.compliance import Obligor
 from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
+from settlement.bank import Payments
+from settlement.bank_files import LineAnswer, Reply
+from settlement.cycle import Stage
 from tests.exchange.market import HBEA, Market, Stake, cash, units
 
 
@@ -197,6 +200,44 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def at_the_bank(market):
+    """The payments of today's batch, as the bank was told."""
+    market.play("close")
+    for step in (FixObligations(), InstructBank()):
+        market.must(step)
+    return market.exchange.clearing.batches[-1].payments
+
+
+def the_bank_answers_another_line(market):
+    payments = at_the_bank(market)
+    line = msgspec.structs.asdict(payments.file.lines[0]) | {"fen": 1}
+    payments.answers = {1: LineAnswer(**line, reply=Reply.ACCEPTED)}
+
+
+def a_batch_is_confirmed_and_nobody_answered(market):
+    at_the_bank(market)
+    market.exchange.clearing.batches[-1].reached[Stage.CONFIRMED] = market.now_ns
+
+
+def a_batch_is_late_at_a_bank_that_knows_nothing(market):
+    payments = at_the_bank(market)
+    batch = market.exchange.clearing.batches[-1]
+    batch.payments = Payments(payments.file, late_at=market.now_ns)
+    del batch.reached[Stage.INSTRUCTED]
+
+
+def the_bank_is_told_to_pay_a_fen_more(market):
+    payments = at_the_bank(market)
+    first, *others, last = payments.file.lines
+    dearer = [msgspec.structs.replace(line, fen=line.fen + 1) for line in (first, last)]
+    payments.file = msgspec.structs.replace(payments.file, lines=(dearer[0], *others, dearer[1]))
+    payments.check()
+
+
+def nobody_may_not_withdraw(market):
+    market.exchange.clearing.blocked[99] = "under inquiry"
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -262,6 +303,11 @@ MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
+    (the_bank_answers_another_line, invariants.batches_never_change),
+    (a_batch_is_confirmed_and_nobody_answered, invariants.batches_never_change),
+    (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
+    (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
+    (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
     (a_tonne_appears, TONNES),
