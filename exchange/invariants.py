@@ -10,6 +10,7 @@ import numpy as np
 
 from exchange import positions
 from exchange.desk import backing_of_order
+from exchange.instruments import terms_of_instruments
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from matching import ladder as book_of
@@ -17,7 +18,7 @@ from matching.orders import Side
 from registry import holdings
 from registry.serials import BlockState, Origin
 from registry.units import Species
-from settlement.clearing import Obligations, obligations
+from settlement import netting
 from settlement.statements import CASH
 
 
@@ -116,20 +117,14 @@ def reservations_are_backed(exchange: Exchange) -> None:
         for order in book_of.orders_of(desk.ladder, listed.number):
             asset = CASH if order.side == Side.BUY else int(instrument.asset)
             needed[order.owner, asset] += backing_of_order(instrument, order)
-    owed = _owed(exchange)
-    np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
-    np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
+    needed += _owed(exchange).out
     assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
 
 
 def claims_are_owed(exchange: Exchange) -> None:
     """What counts as unsettled = what unsettled trades will bring."""
     desk = exchange.path.desk
-    claims = np.zeros(desk.balances.shape, np.int64)
-    owed = _owed(exchange)
-    np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
-    claims[int(desk.progress[0].house), CASH] += owed.fees
+    claims = _owed(exchange).into
     assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
 
 
@@ -179,9 +174,11 @@ def credits_are_issued_once(exchange: Exchange) -> None:
         assert are_credits, f"{exchange.units[unit].code} was issued as something else"
 
 
-def _owed(exchange: Exchange) -> Obligations:
-    rows = exchange.path.desk.instruments
-    return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
+def _owed(exchange: Exchange) -> netting.Positions:
+    desk = exchange.path.desk
+    (accounts, assets), house = desk.balances.shape, int(desk.progress[0].house)
+    terms = terms_of_instruments(desk.instruments)
+    return netting.positions(exchange.trades_today(), terms, accounts - 1, assets - 1, house)
 
 
 CHECKS: tuple[Callable[[Exchange], None], ...] = (

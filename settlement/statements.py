@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from settlement.clearing import Obligations, type_of_column
+from settlement.clearing import type_of_rows
 
 CASH = 0
 
@@ -43,32 +43,20 @@ class Statement(msgspec.Struct, frozen=True):
             )
 
 
-def trade_entries(owed: Obligations, trade_ids: type_of_column, house: int) -> Iterator[tuple[int, Entry]]:
-    """(account, entry) of every leg and fee of the day's trades, in the order of trading."""
-    columns = (
-        column.tolist()
-        for column in (
-            trade_ids,
-            owed.seller,
-            owed.buyer,
-            owed.unit,
-            owed.quantity,
-            owed.turnover,
-            owed.buyer_fee,
-            owed.seller_fee,
-        )
-    )
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(*columns, strict=True):
+def trade_entries(owed: type_of_rows, house: int) -> Iterator[tuple[int, Entry]]:
+    """(account, entry) of every leg and fee of the day's trades, OBLIGATION rows, in the order of trading."""
+    for row in owed.tolist():
+        trade, quantity, turnover, buyer_fee, seller_fee, seller, buyer, unit, cash = row
         yield seller, Entry(unit, -quantity, "sale", trade)
-        yield seller, Entry(CASH, turnover, "sale", trade)
+        yield seller, Entry(cash, turnover, "sale", trade)
         yield buyer, Entry(unit, quantity, "purchase", trade)
-        yield buyer, Entry(CASH, -turnover, "purchase", trade)
+        yield buyer, Entry(cash, -turnover, "purchase", trade)
         if seller_fee:
-            yield seller, Entry(CASH, -seller_fee, "fee", trade)
+            yield seller, Entry(cash, -seller_fee, "fee", trade)
         if buyer_fee:
-            yield buyer, Entry(CASH, -buyer_fee, "fee", trade)
+            yield buyer, Entry(cash, -buyer_fee, "fee", trade)
         if seller_fee + buyer_fee:
-            yield house, Entry(CASH, seller_fee + buyer_fee, "fee_income", trade)
+            yield house, Entry(cash, seller_fee + buyer_fee, "fee_income", trade)
 
 
 def statements(

@@ -23,7 +23,7 @@ from exchange.commands import (
     day_number,
 )
 from exchange.desk import ALWAYS
-from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
+from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, terms_of_instruments, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, DayFigures, Exchange
@@ -37,7 +37,7 @@ from registry import holdings
 from registry.accounts import AccountStatus, ParticipantClass, Right
 from registry.units import Species
 from settlement import batch as settlement_batch
-from settlement.clearing import Obligations, obligations
+from settlement.netting import Mode, Positions
 from settlement.statements import CASH, Entry, statements, trade_entries
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
@@ -307,22 +307,23 @@ def settle_day(step: Step) -> happened.DaySettled:
     require(not exchange.is_settled, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
 
     desk, day = exchange.path.desk, str(exchange.date)
-    trades = exchange.trades_today()
     house = int(desk.progress[0].house)
-    owed = obligations(trades, desk.instruments["asset"], desk.instruments["fen_per_tick"])
-    moves = settlement_batch.movements(owed, desk.balances.shape, house)
-    assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
+    accounts, assets = desk.balances.shape
+    terms = terms_of_instruments(desk.instruments)
+    batch = settlement_batch.batch(exchange.trades_today(), terms, accounts - 1, assets - 1, house, Mode.GROSS_GROSS)
+    moves = batch.positions
+    assert (desk.balances["reserved"] >= moves.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= moves.into).all(), "a claim was not booked when it arose"
 
-    desk.balances["reserved"] -= moves.delivered
-    desk.balances["unsettled"] -= moves.received
+    desk.balances["reserved"] -= moves.out
+    desk.balances["unsettled"] -= moves.into
 
     def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
         exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
 
-    settlement_batch.move_title(owed, trades["trade_id"], title)
-    _count_net_sales(exchange, owed)
-    entries = [*exchange.entries, *trade_entries(owed, trades["trade_id"], house)]
+    settlement_batch.move_title(batch.obligations, title)
+    _count_net_sales(exchange, moves)
+    entries = [*exchange.entries, *trade_entries(batch.obligations, house)]
     closing = holdings.settled(desk.balances)
     opening = np.zeros_like(closing)
     opening[: exchange.opening.shape[0], : exchange.opening.shape[1]] = exchange.opening
@@ -331,16 +332,14 @@ def settle_day(step: Step) -> happened.DaySettled:
         statement.check()
     exchange.opening, exchange.entries = closing, []
     exchange.unsettled_trades, exchange.is_settled = [], True
-    return happened.DaySettled(settlement_batch.report(day, owed), days_statements)
+    return happened.DaySettled(settlement_batch.day_report(day, batch.report, CASH), days_statements)
 
 
-def _count_net_sales(exchange: Exchange, owed: Obligations) -> None:
+def _count_net_sales(exchange: Exchange, moves: Positions) -> None:
     """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
     assert exchange.date is not None
-    is_allowance = np.array([False, *(unit.species == Species.ALLOWANCE for unit in exchange.units)])[owed.unit]
-    net = np.zeros(len(exchange.accounts) + 1, np.int64)
-    np.add.at(net, owed.seller[is_allowance], owed.quantity[is_allowance])
-    np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
+    allowances = [unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE]
+    net = -moves.net[:, allowances].sum(axis=1)
     sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
         sold = sales.pop((account, exchange.date.year), 0) + int(net[account])
