@@ -29,7 +29,7 @@ from rich.table import Table
 
 from benchmarks.measure import WrongAnswer, in_turn, millions, ratio, show, spread, table
 from exchange.rows import TRADE, type_of_rows
-from settlement.batch import Batch, batch
+from settlement.batch import Discharge, discharge
 from settlement.clearing import Terms, obligations, terms_of, type_of_column, warm_up
 from settlement.fails import Outcome, outcome
 from settlement.netting import Mode, Positions, positions
@@ -121,8 +121,8 @@ def _measure_fails(made: Table, rows: type_of_rows, terms: Terms, runs: int) -> 
         )  # fmt: skip
 
 
-def _batch(rows: type_of_rows, terms: Terms, mode: Mode) -> Batch:
-    return batch(rows, terms, ACCOUNTS, ASSETS, HOUSE, mode)
+def _batch(rows: type_of_rows, terms: Terms, mode: Mode) -> Discharge:
+    return discharge(rows, terms, ACCOUNTS, ASSETS, HOUSE, mode)
 
 
 def _outcome(rows: type_of_rows, terms: Terms, mode: Mode, able: type_of_column) -> Outcome:
