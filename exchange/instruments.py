@@ -16,8 +16,6 @@ INSTRUMENT = np.dtype(
             ("band_low_ticks", "i8"),
             ("band_high_ticks", "i8"),
             ("fen_per_tick", "i8"),
-            ("buyer_fee_ppm", "i8"),
-            ("seller_fee_ppm", "i8"),
             ("lot", "i8"),  # t
             ("asset", "i8"),  # unit number
             ("today", "u2"),  # days since 1970

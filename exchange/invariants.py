@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exchange import positions
+from exchange import fees, positions
 from exchange.desk import backing_of_order
 from exchange.sessions import Phase
 from exchange.state import Exchange
@@ -74,6 +74,14 @@ def positions_are_counted(exchange: Exchange) -> None:
         )
 
 
+def fees_follow_the_rules(exchange: Exchange) -> None:
+    """Every participant pays the fees of its class on the present day."""
+    for account in exchange.accounts:
+        row = exchange.path.desk.participants[account.number]
+        for name, rate_ppm in fees.rates(exchange, account.participant_class).items():
+            assert row[name] == rate_ppm, f"{account.account_id}: {name} is {row[name]}, {rate_ppm} by rule"
+
+
 def compliance_is_sound(exchange: Exchange) -> None:
     """What was allocated, parked and surrendered makes sense for every enterprise and year.
 
@@ -115,7 +123,7 @@ def reservations_are_backed(exchange: Exchange) -> None:
         instrument = desk.instruments[listed.number]
         for order in book_of.orders_of(desk.ladder, listed.number):
             asset = CASH if order.side == Side.BUY else int(instrument.asset)
-            needed[order.owner, asset] += backing_of_order(instrument, order)
+            needed[order.owner, asset] += backing_of_order(instrument, desk.participants[order.owner], order)
     owed = _owed(exchange)
     np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
     np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
@@ -194,6 +202,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     locks_are_backed,
     compliance_is_sound,
     positions_are_counted,
+    fees_follow_the_rules,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,

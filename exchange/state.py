@@ -142,6 +142,6 @@ class Exchange:
 
 
 _ORDER_FIELDS = (
-    "order_id", "price_ticks", "shown", "hidden", "display", "turnover", "owner", "last_day", "side",
+    "order_id", "price_ticks", "shown", "hidden", "display", "fee_rest", "owner", "last_day", "side",
     "time_in_force", "self_trade", "terms",
 )  # fmt: skip

@@ -33,7 +33,7 @@ class WithdrawCash(ControlCommand, frozen=True):
 
 
 class OpenDay(ControlCommand, frozen=True):
-    """Closed to pre-open: yesterday's purchases become resaleable, the bands are set."""
+    """Closed to pre-open: yesterday's purchases become resaleable, bands and fees are set."""
 
     date: date
 

@@ -23,6 +23,7 @@ from exchange.commands import (
     day_number,
 )
 from exchange.desk import ALWAYS
+from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
@@ -183,8 +184,8 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
-    before = desk.instruments.copy()
-    buyer_ppm, seller_ppm = rules.fee_ppm(command.date)
+    before = desk.participants.copy()
+    set_fees(exchange, *exchange.accounts)
     for instrument in exchange.instruments:
         row = desk.instruments[instrument.number]
         row.today = day_number(command.date)
@@ -195,7 +196,6 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
             1,
             UNLIMITED_TICKS,
         )
-        row.buyer_fee_ppm, row.seller_fee_ppm = buyer_ppm, seller_ppm
     step.say_events(exchange.path.carry_over(step.row, before))
     _set_phase(exchange, Phase.PRE_OPEN)
     return happened.DayOpened(command.date)

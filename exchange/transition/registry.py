@@ -20,6 +20,7 @@ from exchange.commands import (
     TransferUnits,
 )
 from exchange.desk import PARTICIPANT
+from exchange.fees import set_fees
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
 from exchange.transition.step import (
@@ -94,6 +95,7 @@ def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
     participants[account.number].group = account.group
     exchange.path.desk = desk._replace(participants=participants)
     set_position_limit(exchange, account.number)
+    set_fees(exchange, account)
     _let_trade(exchange, account)
     return happened.AccountOpened(account)
 

@@ -237,6 +237,10 @@ def a_position_limit_is_another(market):
     participant(market, "alice").position_limit += 1
 
 
+def a_maker_pays_another_fee(market):
+    participant(market, "bob").sell_maker_ppm -= 1
+
+
 def an_allocation_is_parked_nowhere(market):
     market.join("office", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
     market.must(OpenPeriod("office", 2025, 0))
@@ -287,6 +291,7 @@ BREAKS = [
     (a_lock_is_forgotten, invariants.locks_are_backed),
     (a_position_is_miscounted, invariants.positions_are_counted),
     (a_position_limit_is_another, invariants.positions_are_counted),
+    (a_maker_pays_another_fee, invariants.fees_follow_the_rules),
     (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
     (a_tonne_is_surrendered, invariants.compliance_is_sound),
     (a_surrender_is_forgotten, invariants.compliance_is_sound),

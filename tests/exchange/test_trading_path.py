@@ -45,7 +45,7 @@ from exchange.events import SessionClosed
 from exchange.journal import MemoryJournal
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, CommandKind, EventKind
-from exchange.rules import RuleSet, load_rule_set
+from exchange.rules import Fees, RuleSet, load_rule_set
 from exchange.sessions import Phase
 from exchange.trading import TradingPath
 from exchange.transition import Outcome
@@ -67,13 +67,28 @@ LONG_HISTORIES = 20 if EXAMPLES == 300 else 2
 NOW_NS = 1_740_000_000_000_000_000
 HOUSE = 1
 FIRST_TRADER = 2  # accounts are numbered in the order of opening; 1 is the house
+CLASSES = (ParticipantClass.COVERED_ENTERPRISE, ParticipantClass.INSTITUTION, ParticipantClass.INDIVIDUAL)  # in turn
 CLOSE_TICKS = 20_000
 VAST = 1 << 62
 
 HUBEI = load_rule_set("hubei")
 GENERIC = load_rule_set("generic")
+# Fees of several classes, some lower, some higher for makers than for takers, and others from the second day on.
+SECOND_DAY = FIRST_DAY + timedelta(1)
+SOME_FEES = [
+    Fees(FIRST_DAY, buyer="0.000333", seller="0.0125", maker_buyer="0.3", maker_seller="0"),
+    Fees(FIRST_DAY, buyer="0.01", seller="0.004", maker_buyer="0.002", classes=["institution"]),
+    Fees(SECOND_DAY, buyer="0.3", seller="0", maker_seller="0.000001", classes=["covered_enterprise", "institution"]),
+    Fees(SECOND_DAY, buyer="0", seller="1", maker_buyer="0.007777", classes=["individual"]),
+]
 # Hubei as it was at first, for orders that outlive their day under a band.
-EARLY = msgspec.structs.replace(HUBEI, name="early", carry_over=[], self_trade_prevention="allow")
+EARLY = msgspec.structs.replace(
+    HUBEI,
+    name="early",
+    carry_over=[],
+    self_trade_prevention="allow",
+    fees=[Fees(FIRST_DAY, buyer="0.005", seller="0.005", maker_buyer="0.0005", maker_seller="0.0011")],
+)
 # Nobody's market: all that the others leave out.
 ODD = msgspec.structs.replace(
     HUBEI,
@@ -85,11 +100,7 @@ ODD = msgspec.structs.replace(
     self_trade_prevention="decrement",
     proceeds_usable_same_day=False,
     price_bands=[],
-    fees=[
-        msgspec.structs.replace(HUBEI.fees[0], buyer="0.000333", seller="0.0125"),
-        # The buyer's fee of the second day is another, and orders are carried over into it.
-        msgspec.structs.replace(HUBEI.fees[0], effective_from=FIRST_DAY + timedelta(1), buyer="0.3", seller="0"),
-    ],
+    fees=SOME_FEES,  # orders are carried over into the second day
 )
 
 
@@ -114,12 +125,13 @@ class Setting:
         """The rules of the region, perhaps with another position limit."""
         if self.limit is None:
             return self.region
-        return msgspec.structs.replace(self.region, positions=PositionRules(covered_beyond=self.limit))
+        positions = PositionRules(covered_beyond=self.limit, other=self.limit)
+        return msgspec.structs.replace(self.region, positions=positions)
 
     def founding(self) -> Iterator[Control]:
         for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
             owner = f"Owner {number % self.owners}"
-            yield OpenAccount(f"T{number}", f"Trader {number}", ParticipantClass.COVERED_ENTERPRISE, owner)
+            yield OpenAccount(f"T{number}", f"Trader {number}", CLASSES[number % len(CLASSES)], owner)
             yield DepositCash(f"T{number}", self.cash)
         yield OpenAccount("V", "Verifier", ParticipantClass.VERIFIER)
         for instrument, opening in enumerate(self.opening_ticks, 1):
@@ -148,7 +160,8 @@ class Twins:
         self.exchange = self.engine.exchange
         may_trade = {account.number: account.may(Right.TRADE) for account in self.exchange.accounts}
         group = {account.number: account.group for account in self.exchange.accounts}
-        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group)
+        classes = {account.number: account.participant_class for account in self.exchange.accounts}
+        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group, classes)
         for number in range(FIRST_TRADER, FIRST_TRADER + setting.traders):
             self.plain.balances[number, plain.CASH].available = setting.cash
             for unit in self.exchange.units:
