@@ -24,7 +24,7 @@ from exchange.rows import type_of_rows
 from matching import ladder as book_of
 from matching.ladder import QUEUES, Ladder, at
 from matching.orders import Side
-from registry.holdings import CASH, new_balances
+from registry.holdings import new_balances
 from settlement.fees import charge
 
 inlined = njit(_nrt=False, forceinline=True)
@@ -131,8 +131,8 @@ def balance_of(desk, account, asset):
 @inlined
 def backing_of(desk, instrument, account, side):
     """The balance that backs an order of an account."""
-    asset = instrument.asset
-    return balance_of(desk, account, CASH if side == BUY else asset)
+    cash, asset = instrument.cash, instrument.asset
+    return balance_of(desk, account, cash if side == BUY else asset)
 
 
 @inlined

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from exchange.reasons import Reason, Refused
+from registry.holdings import CASH
 
 INSTRUMENT = np.dtype(
     (
@@ -18,6 +19,7 @@ INSTRUMENT = np.dtype(
             ("fen_per_tick", "i8"),
             ("lot", "i8"),  # t
             ("asset", "i8"),  # unit number
+            ("cash", "i8"),  # asset number of the currency in which it is quoted
             ("today", "u2"),  # days since 1970
             ("phase", "u1"),  # exchange.sessions.Phase
             ("execution_price", "u1"),  # matching.pricing.ExecutionPrice
@@ -33,13 +35,14 @@ UNLIMITED_TICKS = (1 << 63) - 1
 
 
 class Instrument(msgspec.Struct):
-    """A listing: `number` is its row in the market's arrays; prices in ticks of `tick` CNY per t."""
+    """A listing: `number` is its row in the market's arrays; prices in ticks of `tick` per t, of its currency."""
 
     number: int
     symbol: str
     unit: int
     tick: Decimal
     close_ticks: int  # of the last closed day; 0: none yet
+    cash: int = CASH  # asset number of the currency
 
     def ticks(self, price: str) -> int:
         """A decimal price in ticks. Refused if it lies off the tick."""
@@ -57,11 +60,11 @@ class Instruments:
         self.by_number: list[Instrument | None] = [None]
         self.by_symbol: dict[str, Instrument] = {}
 
-    def list(self, symbol: str, unit: int, tick: Decimal) -> Instrument:
+    def list(self, symbol: str, unit: int, tick: Decimal, cash: int = CASH) -> Instrument:
         """List an instrument. KeyError if the symbol is taken."""
         if symbol in self.by_symbol:
             raise KeyError(symbol)
-        instrument = Instrument(len(self.by_number), symbol, unit, tick, 0)
+        instrument = Instrument(len(self.by_number), symbol, unit, tick, 0, cash)
         self.by_number.append(instrument)
         self.by_symbol[symbol] = instrument
         return instrument

@@ -18,14 +18,14 @@ from registry import holdings
 from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.clearing import Obligations, obligations
-from settlement.statements import CASH
 
 
 def cash_is_conserved(exchange: Exchange) -> None:
-    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out."""
-    held = int(holdings.settled(exchange.path.desk.balances)[:, CASH].sum())
-    paid_in, paid_out = exchange.cash_deposited, exchange.cash_withdrawn
-    assert paid_in == held + paid_out, f"{paid_in} fen paid in, {held} held, {paid_out} paid out"
+    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out, per currency."""
+    all_held = holdings.settled(exchange.path.desk.balances).sum(axis=0)
+    for code, asset in exchange.currencies.items():
+        held, paid_in, paid_out = int(all_held[asset]), exchange.cash_deposited[asset], exchange.cash_withdrawn[asset]
+        assert paid_in == held + paid_out, f"{code}: {paid_in} fen paid in, {held} held, {paid_out} paid out"
 
 
 def units_are_conserved(exchange: Exchange) -> None:
@@ -44,8 +44,9 @@ def title_equals_holdings(exchange: Exchange) -> None:
     for block in exchange.serials:
         if block.state == BlockState.HELD:
             titles[block.holder, block.unit] += block.quantity
-    wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
-    assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
+    for unit in exchange.units:
+        wrong = np.flatnonzero(titles[:, unit.number] != settled[:, unit.number]).tolist()
+        assert not wrong, f"title and holding of {unit.code} differ for accounts {wrong}"
 
 
 def locks_are_backed(exchange: Exchange) -> None:
@@ -122,11 +123,11 @@ def reservations_are_backed(exchange: Exchange) -> None:
     for listed in exchange.instruments:
         instrument = desk.instruments[listed.number]
         for order in book_of.orders_of(desk.ladder, listed.number):
-            asset = CASH if order.side == Side.BUY else int(instrument.asset)
+            asset = int(instrument.cash if order.side == Side.BUY else instrument.asset)
             needed[order.owner, asset] += backing_of_order(instrument, desk.participants[order.owner], order)
     owed = _owed(exchange)
     np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
-    np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
+    np.add.at(needed, (owed.buyer, owed.cash), owed.buyer_pays)
     assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
 
 
@@ -136,8 +137,8 @@ def claims_are_owed(exchange: Exchange) -> None:
     claims = np.zeros(desk.balances.shape, np.int64)
     owed = _owed(exchange)
     np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
-    claims[int(desk.progress[0].house), CASH] += owed.fees
+    np.add.at(claims, (owed.seller, owed.cash), owed.seller_receives)
+    np.add.at(claims[int(desk.progress[0].house)], owed.cash, owed.fees)
     assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
 
 
@@ -189,7 +190,7 @@ def credits_are_issued_once(exchange: Exchange) -> None:
 
 def _owed(exchange: Exchange) -> Obligations:
     rows = exchange.path.desk.instruments
-    return obligations(exchange.trades_today(), rows["asset"], rows["fen_per_tick"])
+    return obligations(exchange.trades_today(), rows["asset"], rows["cash"], rows["fen_per_tick"])
 
 
 CHECKS: tuple[Callable[[Exchange], None], ...] = (

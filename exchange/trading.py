@@ -193,9 +193,9 @@ def cancel(desk, command, slot, event, reason):
 def oblige(desk, instrument, trade, turnover):
     """Book what a trade brings: units to the buyer, money to the seller, fees to the house."""
     claim(balance_of(desk, trade.buyer, instrument.asset), trade.quantity, instrument.resale_at_once)
-    claim(balance_of(desk, trade.seller, CASH), turnover - trade.seller_fee, instrument.proceeds_at_once)
+    claim(balance_of(desk, trade.seller, instrument.cash), turnover - trade.seller_fee, instrument.proceeds_at_once)
     fees = trade.buyer_fee + trade.seller_fee
-    claim(balance_of(desk, desk.progress[0].house, CASH), fees, instrument.proceeds_at_once)
+    claim(balance_of(desk, desk.progress[0].house, instrument.cash), fees, instrument.proceeds_at_once)
 
 
 @inlined
@@ -221,7 +221,7 @@ def write_trade(desk, command, instrument, buy, sell, price_ticks, quantity, agg
     # The buyer may pay less than it had reserved for this fill.
     leaves = buy.shown + buy.hidden - quantity
     needed = backing(instrument, buyer, BUY, buy.price_ticks, leaves, buy.fee_rest)
-    release(balance_of(desk, buy.owner, CASH), reserved - (turnover + trade.buyer_fee) - needed)
+    release(balance_of(desk, buy.owner, instrument.cash), reserved - (turnover + trade.buyer_fee) - needed)
     instrument.last_ticks = price_ticks
     if instrument.counts:
         seller.position -= quantity  # the buyer wanted before what it has now
@@ -629,7 +629,7 @@ def look_ahead(desk, commands, index):
     prefetch(ladder.slot_of, later.order_id - ladder.pool[0].first_order_id)
 
     prefetch(ladder.orders, likely_slot(ladder, sooner.order_id))
-    prefetch_cell(desk.balances, sooner.account, CASH)
+    prefetch_cell(desk.balances, sooner.account, CASH)  # most pay in the usual currency
 
     next_up = at(commands, index + AHEAD // 2)
     slot = likely_slot(ladder, next_up.order_id)

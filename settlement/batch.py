@@ -12,11 +12,15 @@ import numpy as np
 
 from settlement.clearing import Obligations, type_of_column
 
+CASH = 0  # the asset number of the usual currency
 Title = Callable[[int, int, int, int, int], object]  # moves title: unit, seller, buyer, quantity, trade id
 
 
 class SettlementReport(msgspec.Struct, frozen=True):
-    """What a batch did. Cash in fen, units in tCO2e by unit number."""
+    """What a batch did. Cash in fen, units in tCO2e by unit number.
+
+    `other_currencies` has what was paid and the fees in it, by asset number of each currency but the usual one.
+    """
 
     date: str
     mode: str
@@ -24,10 +28,11 @@ class SettlementReport(msgspec.Struct, frozen=True):
     cash_moved: int
     fees: int
     units_moved: dict[int, int]
+    other_currencies: dict[int, tuple[int, int]] = {}
 
 
 class Movements(msgspec.Struct, frozen=True):
-    """What settlement changes, per (account, asset): asset 0 is cash in fen, asset n the unit n in tonnes."""
+    """What settlement changes, per (account, asset): fen of a currency, tonnes of a unit."""
 
     delivered: type_of_column  # leaves the giver's reserved holding
     received: type_of_column  # is no longer a claim of the taker but settled
@@ -39,9 +44,9 @@ def movements(owed: Obligations, shape: tuple[int, ...], house: int) -> Movement
     received = np.zeros(shape, np.int64)
     np.add.at(delivered, (owed.seller, owed.unit), owed.quantity)
     np.add.at(received, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(delivered[:, 0], owed.buyer, owed.buyer_pays)
-    np.add.at(received[:, 0], owed.seller, owed.seller_receives)
-    received[house, 0] += owed.fees
+    np.add.at(delivered, (owed.buyer, owed.cash), owed.buyer_pays)
+    np.add.at(received, (owed.seller, owed.cash), owed.seller_receives)
+    np.add.at(received[house], owed.cash, owed.fees)
     return Movements(delivered, received)
 
 
@@ -57,11 +62,17 @@ def report(date: str, owed: Obligations) -> SettlementReport:
     units, where = np.unique(owed.unit, return_inverse=True)
     totals = np.zeros(units.size, np.int64)
     np.add.at(totals, where, owed.quantity)
+    paid = {
+        int(cash): (int(owed.buyer_pays[owed.cash == cash].sum()), int(owed.fees[owed.cash == cash].sum()))
+        for cash in np.unique(owed.cash)
+    }
+    cash_moved, fees = paid.pop(CASH, (0, 0))
     return SettlementReport(
         date=date,
         mode="gross",
         trades=len(owed),
-        cash_moved=int(owed.buyer_pays.sum()),
-        fees=owed.fees,
+        cash_moved=cash_moved,
+        fees=fees,
         units_moved={int(unit): int(total) for unit, total in zip(units, totals, strict=True)},
+        other_currencies=paid,
     )

@@ -20,6 +20,7 @@ class Obligations:
     seller: type_of_column
     buyer: type_of_column
     unit: type_of_column
+    cash: type_of_column  # asset number of the currency that is paid
     quantity: type_of_column  # units the seller delivers and the buyer receives
     turnover: type_of_column  # price x quantity
     buyer_fee: type_of_column
@@ -39,20 +40,24 @@ class Obligations:
         return self.turnover - self.seller_fee
 
     @property
-    def fees(self) -> int:
+    def fees(self) -> type_of_column:
         """Fen due to the house."""
-        return int(self.buyer_fee.sum() + self.seller_fee.sum())
+        return self.buyer_fee + self.seller_fee
 
 
 def obligations(
-    trades: np.ndarray[Any, np.dtype[Any]], unit_of: type_of_column, fen_per_tick: type_of_column
+    trades: np.ndarray[Any, np.dtype[Any]],
+    unit_of: type_of_column,
+    cash_of: type_of_column,
+    fen_per_tick: type_of_column,
 ) -> Obligations:
-    """Obligations of trade rows; `unit_of` and `fen_per_tick` are indexed by instrument."""
+    """Obligations of trade rows; `unit_of`, `cash_of` and `fen_per_tick` are indexed by instrument."""
     instrument = trades["instrument"]
     return Obligations(
         seller=trades["seller"].astype(np.int64),
         buyer=trades["buyer"].astype(np.int64),
         unit=unit_of[instrument],
+        cash=cash_of[instrument],
         quantity=trades["quantity"].copy(),
         turnover=trades["price_ticks"] * trades["quantity"] * fen_per_tick[instrument],
         buyer_fee=trades["buyer_fee"].copy(),

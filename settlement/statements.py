@@ -12,7 +12,7 @@ import numpy as np
 
 from settlement.clearing import Obligations, type_of_column
 
-CASH = 0
+CASH = 0  # the asset number of the usual currency
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -52,23 +52,24 @@ def trade_entries(owed: Obligations, trade_ids: type_of_column, house: int) -> I
             owed.seller,
             owed.buyer,
             owed.unit,
+            owed.cash,
             owed.quantity,
             owed.turnover,
             owed.buyer_fee,
             owed.seller_fee,
         )
     )
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(*columns, strict=True):
+    for trade, seller, buyer, unit, cash, quantity, turnover, buyer_fee, seller_fee in zip(*columns, strict=True):
         yield seller, Entry(unit, -quantity, "sale", trade)
-        yield seller, Entry(CASH, turnover, "sale", trade)
+        yield seller, Entry(cash, turnover, "sale", trade)
         yield buyer, Entry(unit, quantity, "purchase", trade)
-        yield buyer, Entry(CASH, -turnover, "purchase", trade)
+        yield buyer, Entry(cash, -turnover, "purchase", trade)
         if seller_fee:
-            yield seller, Entry(CASH, -seller_fee, "fee", trade)
+            yield seller, Entry(cash, -seller_fee, "fee", trade)
         if buyer_fee:
-            yield buyer, Entry(CASH, -buyer_fee, "fee", trade)
+            yield buyer, Entry(cash, -buyer_fee, "fee", trade)
         if seller_fee + buyer_fee:
-            yield house, Entry(CASH, seller_fee + buyer_fee, "fee_income", trade)
+            yield house, Entry(cash, seller_fee + buyer_fee, "fee_income", trade)
 
 
 def statements(

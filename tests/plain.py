@@ -30,7 +30,6 @@ Event = namedtuple("Event", EVENT.names, defaults=[0] * len(EVENT.names))
 Trade = namedtuple("Trade", TRADE.names)
 Faults = Iterator[tuple[Reason, bool]]  # reasons against a command in descending precedence; whether each holds
 
-CASH = 0
 ICEBERG_MAX = 2**31 - 1  # tonnes of an order that shows slices
 AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 OUTLIVES_THE_DAY = (TimeInForce.GTC, TimeInForce.GTD)
@@ -57,6 +56,7 @@ class Listing:
 
     number: int
     asset: int
+    cash: int  # asset number of its currency
     book: Book
     band: tuple[int, int] | None = None  # lowest and highest valid price
 
@@ -87,7 +87,7 @@ class Placed(Order):
 
 class PlainExchange:
     """Accounts are numbers, `may_trade` says which of them may, `group` who is one beneficial owner, `classes` who
-    holds them.
+    holds them; `assets` has the unit and the currency of each instrument.
 
     The house earns the fees. The market has a `phase`; an instrument in `halted` is HALTED while the market
     takes orders.
@@ -100,8 +100,10 @@ class PlainExchange:
         house: int,
         group: dict[int, int],
         classes: dict[int, ParticipantClass],
+        assets: dict[int, tuple[int, int]],
     ) -> None:
         self.rules, self.may_trade, self.house, self.group, self.classes = rules, may_trade, house, group, classes
+        self.assets = assets
         self.phase = Phase.CLOSED
         self.halted: set[int] = set()  # instruments
         self.day = date.min
@@ -109,7 +111,9 @@ class PlainExchange:
         self.listings: dict[int, Listing] = {}
         self.placed: dict[int, Placed] = {}  # all that ever were accepted, by order id
         self.order_ids, self.trade_ids = count(1), count(1)
-        self.owed: list[tuple[int, int, int, int, int, int]] = []  # buyer, pays, seller, receives, asset, quantity
+        self.owed: list[
+            tuple[int, int, int, int, Listing, int]
+        ] = []  # buyer, pays, seller, receives, of what, quantity
         self.begin(sequence=0)
 
     def phase_of(self, number: int) -> Phase:
@@ -345,7 +349,7 @@ class PlainExchange:
         return fee
 
     def balance_behind(self, order: Placed) -> Balance:
-        return self.balances[order.account, CASH if order.side == Side.BUY else order.listing.asset]
+        return self.balances[order.account, order.listing.cash if order.side == Side.BUY else order.listing.asset]
 
     def can_back(self, order: Placed) -> bool:
         return self.needed(order) - order.backing <= self.balance_behind(order).available
@@ -415,7 +419,9 @@ class PlainExchange:
         for balance in self.balances.values():
             balance.available, balance.incoming = balance.available + balance.incoming, 0
         for number, close in closes_ticks.items():
-            listing = self.listings.setdefault(number, Listing(number, number, Book(reach_ticks=REACH_TICKS)))
+            if number not in self.listings:
+                self.listings[number] = Listing(number, *self.assets[number], Book(reach_ticks=REACH_TICKS))
+            listing = self.listings[number]
             listing.band = self.rules.band_ticks(day, close)
             listing.book.execution_price = self.rules.execution_price_on(day)
             listing.book.last_ticks = close
@@ -459,12 +465,12 @@ class PlainExchange:
 
     def settle(self) -> None:
         """Delivery versus payment: what is owed leaves the reservations, claims are claims no more."""
-        for buyer, pays, seller, receives, asset, quantity in self.owed:
-            self.balances[buyer, CASH].reserved -= pays
-            self.balances[seller, asset].reserved -= quantity
-            self.balances[buyer, asset].unsettled -= quantity
-            self.balances[seller, CASH].unsettled -= receives
-            self.balances[self.house, CASH].unsettled -= pays - receives
+        for buyer, pays, seller, receives, listing, quantity in self.owed:
+            self.balances[buyer, listing.cash].reserved -= pays
+            self.balances[seller, listing.asset].reserved -= quantity
+            self.balances[buyer, listing.asset].unsettled -= quantity
+            self.balances[seller, listing.cash].unsettled -= receives
+            self.balances[self.house, listing.cash].unsettled -= pays - receives
         self.owed = []
 
     # -- tell what a book made happen, and book it
@@ -536,10 +542,10 @@ class PlainExchange:
         buy.backing -= turnover + buyer_fee
         sell.backing -= fill.quantity
         self.claim(buy.account, listing.asset, fill.quantity, self.rules.resale_lag_days == 0)
-        self.claim(sell.account, CASH, turnover - seller_fee, self.rules.proceeds_usable_same_day)
-        self.claim(self.house, CASH, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
+        self.claim(sell.account, listing.cash, turnover - seller_fee, self.rules.proceeds_usable_same_day)
+        self.claim(self.house, listing.cash, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
         pays, receives = turnover + buyer_fee, turnover - seller_fee
-        self.owed.append((buy.account, pays, sell.account, receives, listing.asset, fill.quantity))
+        self.owed.append((buy.account, pays, sell.account, receives, listing, fill.quantity))
         self.trades.append(
             Trade(
                 trade_id=trade_id,

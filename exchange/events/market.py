@@ -13,6 +13,11 @@ class ExchangeFounded(ControlEvent, frozen=True):
     rules: str
 
 
+class CurrencyRegistered(ControlEvent, frozen=True):
+    code: str
+    asset: int
+
+
 class InstrumentListed(ControlEvent, frozen=True):
     symbol: str
     unit: int
@@ -22,11 +27,13 @@ class InstrumentListed(ControlEvent, frozen=True):
 class CashDeposited(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class CashWithdrawn(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class DayOpened(ControlEvent, frozen=True):
@@ -79,6 +86,7 @@ class DaySettled(ControlEvent, frozen=True):
 
 MarketEvent = (
     ExchangeFounded
+    | CurrencyRegistered
     | InstrumentListed
     | CashDeposited
     | CashWithdrawn

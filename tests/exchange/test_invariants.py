@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, OpenPeriod, RegisterGreenPower
+from exchange.commands import IssueReduction, OpenPeriod, RegisterCurrency, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
@@ -60,7 +60,12 @@ def a_fen_appears(market):
 
 
 def a_fen_is_paid_out_twice(market):
-    market.exchange.cash_withdrawn += 1
+    market.exchange.cash_withdrawn[CASH] += 1
+
+
+def a_cent_appears(market):
+    market.must(RegisterCurrency("USD"))
+    balance(market, "alice", market.exchange.currencies["USD"]).available += 1
 
 
 def a_tonne_appears(market):
@@ -259,6 +264,7 @@ CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
+    (a_cent_appears, MONEY),
     (a_tonne_appears, TONNES),
     (a_tonne_is_issued_to_nobody, TONNES),
     (an_account_is_overdrawn, invariants.balances_are_not_negative),

@@ -16,6 +16,7 @@ from exchange.commands import (
     IssueUnits,
     ListInstrument,
     OpenAccount,
+    RegisterCurrency,
     ResumeTrading,
     TransferUnits,
     WithdrawCash,
@@ -177,6 +178,16 @@ REFUSALS = [
     ),
     pytest.param(Reason.ACCOUNT_EXISTS, HUBEI, "", OpenAccount("bob", "Bob", INSTITUTION), id="open twice"),
     pytest.param(Reason.INSTRUMENT_EXISTS, HUBEI, "close", ListInstrument(HBEA, ALLOWANCE, 2025), id="list twice"),
+    *(
+        pytest.param(Reason.UNKNOWN_CURRENCY, HUBEI, "close", command, id=type(command).__name__)
+        for command in (
+            DepositCash("alice", 1, "USD"),
+            WithdrawCash("alice", 1, "USD"),
+            ListInstrument("HBCER-1", Species.CREDIT, 2025, 100, "USD"),
+        )
+    ),
+    pytest.param(Reason.CURRENCY_EXISTS, HUBEI, "", RegisterCurrency("CNY"), id="the market's own currency"),
+    pytest.param(Reason.CURRENCY_EXISTS, HUBEI, "close", ListInstrument("CNY", ALLOWANCE, 2025), id="list a currency"),
     pytest.param(Reason.MAY_NOT_TRADE, HUBEI, "", "vera buys 10 @ 42.00", id="a verifier"),
     pytest.param(Reason.MAY_NOT_TRADE, HUBEI, "", lambda m: order(m, account=1), id="the market operator"),
     pytest.param(Reason.ALREADY_FOUNDED, HUBEI, "", FoundExchange(GENERIC), id="found twice"),

@@ -32,6 +32,7 @@ from exchange.commands import (
     OpenAccount,
     OpenCall,
     OpenDay,
+    RegisterCurrency,
     ResumeTrading,
     SettleDay,
     StartTrading,
@@ -109,7 +110,10 @@ ODD = msgspec.structs.replace(
 
 @dataclass(frozen=True)
 class Setting:
-    """How a market begins. Cash in fen, units in tonnes; `room` is for slots, ids and events at first."""
+    """How a market begins. Cash in fen of every currency, units in tonnes; `room` is for slots, ids, events at first.
+
+    The second instrument is quoted in dollars.
+    """
 
     region: RuleSet
     traders: int
@@ -129,13 +133,18 @@ class Setting:
         return msgspec.structs.replace(self.region, positions=positions)
 
     def founding(self) -> Iterator[Control]:
+        if len(self.opening_ticks) > 1:
+            yield RegisterCurrency("USD")
         for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
             owner = f"Owner {number % self.owners}"
             yield OpenAccount(f"T{number}", f"Trader {number}", CLASSES[number % len(CLASSES)], owner)
             yield DepositCash(f"T{number}", self.cash)
+            if len(self.opening_ticks) > 1:
+                yield DepositCash(f"T{number}", self.cash, "USD")
         yield OpenAccount("V", "Verifier", ParticipantClass.VERIFIER)
         for instrument, opening in enumerate(self.opening_ticks, 1):
-            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, 2020 + instrument, opening or None)
+            terms = 2020 + instrument, opening or None, "USD" if instrument == 2 else ""
+            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, *terms)
             for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
                 yield IssueUnits(f"T{number}", f"HBEA-{instrument}", self.units, Origin.FREE)
                 yield TransferUnits(f"T{number}", f"HBEA-{instrument}", self.units, to_trading=True)
@@ -161,9 +170,11 @@ class Twins:
         may_trade = {account.number: account.may(Right.TRADE) for account in self.exchange.accounts}
         group = {account.number: account.group for account in self.exchange.accounts}
         classes = {account.number: account.participant_class for account in self.exchange.accounts}
-        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group, classes)
+        assets = {listed.number: (listed.unit, listed.cash) for listed in self.exchange.instruments}
+        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group, classes, assets)
         for number in range(FIRST_TRADER, FIRST_TRADER + setting.traders):
-            self.plain.balances[number, plain.CASH].available = setting.cash
+            for currency in self.exchange.currencies.values():
+                self.plain.balances[number, currency].available = setting.cash
             for unit in self.exchange.units:
                 self.plain.balances[number, unit.number].available = setting.units
         self.day = FIRST_DAY
@@ -287,7 +298,7 @@ class Twins:
         """Assert equal holdings and books, and that every structure is sound."""
         desk = self.exchange.path.desk
         assert self.exchange.phase == self.plain.phase
-        assets = len(self.exchange.units) + 1
+        assets = len(self.exchange.asset_names)
         for account, held in enumerate(desk.balances.tolist()):
             for asset, (available, reserved, incoming, *_, unsettled) in enumerate(held[:assets]):
                 expected = self.plain.balances[account, asset]
