@@ -15,6 +15,7 @@ from exchange.state import Exchange
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
+from registry.accounts import ParticipantClass
 from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.clearing import Obligations, obligations
@@ -77,9 +78,10 @@ def positions_are_counted(exchange: Exchange) -> None:
 
 def fees_follow_the_rules(exchange: Exchange) -> None:
     """Every participant pays the fees of its class on the present day."""
+    by_rule = {one: fees.rates(exchange, one) for one in ParticipantClass}
     for account in exchange.accounts:
         row = exchange.path.desk.participants[account.number]
-        for name, rate_ppm in fees.rates(exchange, account.participant_class).items():
+        for name, rate_ppm in by_rule[account.participant_class].items():
             assert row[name] == rate_ppm, f"{account.account_id}: {name} is {row[name]}, {rate_ppm} by rule"
 
 
