@@ -35,6 +35,7 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.UNKNOWN_METHODOLOGY,
         Reason.UNKNOWN_PROJECT,
         Reason.UNKNOWN_REDUCTION,
+        Reason.UNKNOWN_CURRENCY,
     ),
     403: (Reason.NOT_PERMITTED, Reason.MAY_NOT_TRADE, Reason.SAME_VERIFIER),
     409: (
@@ -44,6 +45,7 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.FACTOR_EXISTS,
         Reason.METHODOLOGY_EXISTS,
         Reason.PROJECT_EXISTS,
+        Reason.CURRENCY_EXISTS,
         Reason.ALREADY_FOUNDED,
         Reason.MARKET_CLOSED,
         Reason.MARKET_HALTED,

@@ -2,29 +2,21 @@
 
 from datetime import date
 
+import numpy as np
+
 from exchange.state import Exchange
 from registry import holdings
 from registry.accounts import Account
 from settlement.bank import instructions as instructions_of
 from settlement.bank_files import InstructionFile
-from settlement.batch import Movements, movements
-from settlement.clearing import obligations
-from settlement.cycle import Batch, Stage, type_of_rows
-
-
-def moves(exchange: Exchange, trades: type_of_rows) -> Movements:
-    """What trades bring and take, by (account, asset)."""
-    desk = exchange.path.desk
-    return movements(obligations(trades, exchange.terms), desk.balances.shape, int(desk.progress[0].house))
+from settlement.cycle import Batch, Stage
 
 
 def instructions(exchange: Exchange, batch: Batch) -> InstructionFile:
     """The instruction file of a batch."""
-    sums = moves(exchange, batch.trades)
+    owed = exchange.positions(batch.trades)
     account_ids = ["", *(account.account_id for account in exchange.accounts)]
-    return instructions_of(
-        batch.number, batch.day, batch.mode, sums.delivered, sums.received, account_ids, exchange.currencies
-    )
+    return instructions_of(batch.number, batch.day, batch.mode, owed.out, owed.into, account_ids, exchange.currencies)
 
 
 def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | None:
@@ -35,8 +27,7 @@ def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | 
     paid = None if batch.payments is None else batch.payments.pay_ins()
     if paid is None:
         return None
-    assets = {code: asset for asset, code in exchange.currencies.items()}
-    accounts = exchange.accounts.by_id
+    accounts, assets = exchange.accounts.by_id, exchange.currencies
     return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in paid.items()}
 
 
@@ -67,8 +58,7 @@ def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
     brought = 0
     for batch in exchange.clearing.of_day(exchange.date):
         if batch.has_reached(Stage.DELIVERED):
-            sums = moves(exchange, batch.settled)
-            brought += int(sums.received[account.number, asset] - sums.delivered[account.number, asset])
+            brought += int(exchange.positions(batch.settled).net[account.number, asset])
     return max(0, brought)
 
 
@@ -81,9 +71,10 @@ def closing_balances(exchange: Exchange, day: date) -> dict[tuple[str, str], int
     if not lines:
         return None
     closing = lines[-1].closing
+    account_ids = {account.number: account.account_id for account in exchange.accounts}
     return {
-        (account.account_id, code): int(closing[account.number, asset])
-        for account in exchange.accounts
-        for asset, code in exchange.currencies.items()
-        if account.number < closing.shape[0] and closing[account.number, asset]
+        (account_ids[account], code): int(closing[account, asset])
+        for code, asset in exchange.currencies.items()
+        if asset < closing.shape[1]
+        for account in np.flatnonzero(closing[:, asset]).tolist()
     }

@@ -27,6 +27,7 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
+    UNKNOWN_CURRENCY = 14
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -35,7 +36,8 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
-    NO_BANK = 28  # the rule set settles without one
+    CURRENCY_EXISTS = 28
+    NO_BANK = 29  # the rule set settles without one
     MAY_NOT_TRADE = 30
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when

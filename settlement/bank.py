@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -32,10 +31,8 @@ from settlement.bank_files import (
     Reply,
     doubled,
 )
-from settlement.clearing import Mode
-
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
-
+from settlement.clearing import type_of_column
+from settlement.netting import Mode
 
 # ---------------------------------------------------------------- a batch at the bank
 
@@ -43,26 +40,26 @@ type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fe
 def instructions(
     batch: int,
     day: date,
-    mode: str,
-    out: type_of_amounts,
-    into: type_of_amounts,
+    mode: Mode,
+    out: type_of_column,
+    into: type_of_column,
     account_ids: Sequence[str],
-    currencies: Mapping[int, str],
+    currencies: Mapping[str, int],
 ) -> InstructionFile:
     """The instruction file of a batch: pay-ins, then pay-outs, each by currency and account number.
 
     Where cash settles gross, an account pays all its purchases with their fees and is paid all its sales less their
     fees (the house: the fees); where it settles net, it pays or is paid the difference.
 
-    `out` and `into` are fen by (account, asset) that leave and reach an account trade by trade; `account_ids` are by
-    account number, `currencies` the codes of the assets that are cash.
+    `out` and `into` are fen by (account, asset) that leave and reach an account trade by trade
+    (:class:`settlement.netting.Positions`); `account_ids` are by account number, `currencies` asset numbers by code.
     """
-    if mode != Mode.GROSS_GROSS:
+    if mode.nets_cash:
         out, into = np.maximum(out - into, 0), np.maximum(into - out, 0)
     payments = [
         (account_ids[account], code, direction, int(amounts[account, asset]))
         for direction, amounts in ((Direction.DEBIT, out), (Direction.CREDIT, into))
-        for asset, code in sorted(currencies.items())
+        for code, asset in sorted(currencies.items(), key=lambda item: item[1])
         for account in np.flatnonzero(amounts[:, asset]).tolist()
     ]
     lines = tuple(InstructionLine(number, *payment) for number, payment in enumerate(payments, 1))

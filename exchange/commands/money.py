@@ -9,11 +9,13 @@ from settlement.bank_files import BankBalance, LineAnswer
 class DepositCash(ControlCommand, frozen=True):
     account_id: str
     amount: int
+    currency: str = ""
 
 
 class WithdrawCash(ControlCommand, frozen=True):
     account_id: str
     amount: int
+    currency: str = ""
 
 
 class BlockWithdrawals(ControlCommand, frozen=True):

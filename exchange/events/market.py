@@ -11,6 +11,11 @@ class ExchangeFounded(ControlEvent, frozen=True):
     rules: str
 
 
+class CurrencyRegistered(ControlEvent, frozen=True):
+    code: str
+    asset: int
+
+
 class InstrumentListed(ControlEvent, frozen=True):
     symbol: str
     unit: int
@@ -62,6 +67,7 @@ class SessionClosed(ControlEvent, frozen=True):
 
 MarketEvent = (
     ExchangeFounded
+    | CurrencyRegistered
     | InstrumentListed
     | DayOpened
     | CallOpened

@@ -10,11 +10,13 @@ from settlement.bank_files import InstructionLine, LineAnswer
 class CashDeposited(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class CashWithdrawn(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class WithdrawalsBlocked(ControlEvent, frozen=True):

@@ -15,17 +15,19 @@ from exchange.commands import (
     OpenAccount,
     OpenCall,
     OpenDay,
+    RegisterCurrency,
     ResumeTrading,
     StartTrading,
     day_number,
 )
 from exchange.desk import ALWAYS
+from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import Step, fit_balances, require
+from exchange.transition.step import Step, currency_named, fit_balances, require
 from matching import ladder as book_of
 from matching.auction import uncrossing
 from matching.orders import Side
@@ -33,6 +35,7 @@ from matching.pricing import closing_price_ticks
 from registry import holdings
 from registry.accounts import ParticipantClass
 from registry.units import Species
+from settlement.statements import CASH
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 
@@ -41,6 +44,8 @@ def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
     match command:
         case FoundExchange():
             return found_exchange(step, command)
+        case RegisterCurrency():
+            return register_currency(step, command)
         case ListInstrument():
             return list_instrument(step, command)
         case OpenDay():
@@ -66,6 +71,7 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
     require(exchange.rules is None, Reason.ALREADY_FOUNDED, "the exchange has its rule set")
 
     exchange.rules = command.rules
+    exchange.currencies[command.rules.currency] = CASH
     for factor in command.rules.emission_factors:
         exchange.emissions.factors.publish(
             factor.name, factor.value, factor.unit, factor.valid_from_year, factor.source
@@ -75,19 +81,32 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
     return happened.ExchangeFounded(command.rules.name)
 
 
+def register_currency(step: Step, command: RegisterCurrency) -> happened.CurrencyRegistered:
+    exchange, code = step.exchange, command.code
+    require(code not in exchange.units.by_code, Reason.INSTRUMENT_EXISTS, f"{code} is a unit")
+    require(code not in exchange.currencies, Reason.CURRENCY_EXISTS, f"currency {code} is registered already")
+
+    asset = exchange.currencies[code] = exchange.units.pass_over()
+    fit_balances(exchange)
+    return happened.CurrencyRegistered(code, asset)
+
+
 def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentListed:
     exchange = step.exchange
     symbol = command.symbol
+    cash = currency_named(exchange, command.currency)
     require(
         symbol not in exchange.instruments.by_symbol,
         Reason.INSTRUMENT_EXISTS,
         f"instrument {symbol!r} is listed already",
     )
+    require(symbol not in exchange.currencies, Reason.CURRENCY_EXISTS, f"{symbol} is a currency")
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "instruments are listed while the market is closed")
     rules = exchange.market
     opening_ticks = command.opening_ticks
     if opening_ticks is None:
-        opening_ticks = ticks_of(rules.opening_price, rules.tick_size) if rules.opening_price else 0
+        by_rules = rules.opening_price if cash == CASH else None
+        opening_ticks = ticks_of(by_rules, rules.tick_size) if by_rules else 0
         require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
     else:
         require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
@@ -97,7 +116,7 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     require(opening_ticks < book_of.PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
     unit = known or exchange.units.register(symbol, command.species, command.vintage)
-    instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
+    instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size, cash)
     instrument.close_ticks = opening_ticks
     fit_balances(exchange)
     desk = exchange.path.desk
@@ -105,6 +124,7 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     rows[:-1] = desk.instruments
     rows[instrument.number].last_ticks = opening_ticks
     rows[instrument.number].asset = unit.number
+    rows[instrument.number].cash = cash
     rows[instrument.number].fen_per_tick = rules.fen_per_tick
     rows[instrument.number].lot = rules.lot
     rows[instrument.number].self_trade = rules.self_trade_rule
@@ -141,8 +161,8 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
-    before = desk.instruments.copy()
-    buyer_ppm, seller_ppm = rules.fee_ppm(command.date)
+    before = desk.participants.copy()
+    set_fees(exchange, *exchange.accounts)
     for instrument in exchange.instruments:
         row = desk.instruments[instrument.number]
         row.today = day_number(command.date)
@@ -153,7 +173,6 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
             1,
             UNLIMITED_TICKS,
         )
-        row.buyer_fee_ppm, row.seller_fee_ppm = buyer_ppm, seller_ppm
     step.say_events(exchange.path.carry_over(step.row, before))
     _set_phase(exchange, Phase.PRE_OPEN)
     return happened.DayOpened(command.date)

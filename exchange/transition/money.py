@@ -19,12 +19,12 @@ from exchange.payments import closing_balances, instructions, withdrawable, with
 from exchange.reasons import Reason, Refused
 from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX, Exchange
-from exchange.transition.step import Step, account_named, acting, require, require_right
+from exchange.transition.step import Step, account_named, acting, currency_named, require, require_right
 from registry.accounts import Account, AccountStatus, Right
 from settlement.bank import Payments, reconcile
 from settlement.bank_files import AnswerFile, BankFileError, Direction
 from settlement.cycle import Batch, Stage
-from settlement.statements import CASH, Entry
+from settlement.statements import Entry
 
 
 def handle(step: Step, command: MoneyCommand) -> happened.MoneyEvent:
@@ -57,31 +57,32 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     account = account_named(exchange, command.account_id)
     closed = account.status == AccountStatus.CLOSED
     require(not closed, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
+    cash = currency_named(exchange, command.currency)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a deposit must be positive")
-    require(
-        exchange.cash_deposited + command.amount <= CASH_MAX, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked"
-    )
+    fits = exchange.cash_deposited[cash] + command.amount <= CASH_MAX
+    require(fits, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked")
 
-    exchange.cash_deposited += command.amount
-    exchange.path.desk.balances[account.number, CASH].available += command.amount
-    exchange.clearing.entries.append((account.number, Entry(CASH, command.amount, "deposit", step.sequence)))
-    return happened.CashDeposited(account.number, command.amount)
+    exchange.cash_deposited[cash] += command.amount
+    exchange.path.desk.balances[account.number, cash].available += command.amount
+    exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
+    return happened.CashDeposited(account.number, command.amount, cash)
 
 
 def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
     require_right(account, Right.MOVE)
+    cash = currency_named(exchange, command.currency)
     block = withdrawal_block(exchange, account)
     require(block is None, Reason.WITHDRAWAL_BLOCKED, f"{account.account_id}: {block}")
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
-    free = withdrawable(exchange, account, CASH)
+    free = withdrawable(exchange, account, cash)
     require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{money(free)} is settled and available")
 
-    exchange.cash_withdrawn += command.amount
-    exchange.path.desk.balances[account.number, CASH].available -= command.amount
-    exchange.clearing.entries.append((account.number, Entry(CASH, -command.amount, "withdrawal", step.sequence)))
-    return happened.CashWithdrawn(account.number, command.amount)
+    exchange.cash_withdrawn[cash] += command.amount
+    exchange.path.desk.balances[account.number, cash].available -= command.amount
+    exchange.clearing.entries.append((account.number, Entry(cash, -command.amount, "withdrawal", step.sequence)))
+    return happened.CashWithdrawn(account.number, command.amount, cash)
 
 
 def block_withdrawals(step: Step, command: BlockWithdrawals) -> happened.WithdrawalsBlocked:
@@ -196,7 +197,7 @@ def reconcile_bank(step: Step, command: ReconcileBank) -> happened.BankReconcile
     require(negative is None, Reason.NEGATIVE_AMOUNT, f"{negative and negative.account_id} has less than nothing")
 
     accounts = exchange.accounts.by_id
-    breaks = reconcile(ours, accounts, [*exchange.currencies.values()], command.lines)
+    breaks = reconcile(ours, accounts, exchange.currencies, command.lines)
     blocks = exchange.market.settlement.block_on_break
     blocked = sorted({accounts[one.account_id].number for one in breaks if blocks and one.account_id in accounts})
     house.reconciled, house.in_break = command.date, dict.fromkeys(blocked, command.date)

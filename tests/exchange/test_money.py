@@ -24,11 +24,13 @@ from exchange.commands import (
     FixObligations,
     InstructBank,
     IssueStatements,
+    ListInstrument,
     MoneyCommand,
     NoteLateBank,
     OpenAccount,
     OpenDay,
     ReconcileBank,
+    RegisterCurrency,
     SettleDay,
     UnblockWithdrawals,
     WithdrawCash,
@@ -43,10 +45,11 @@ from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX
 from exchange.transition.market import HOUSE
 from registry.accounts import AccountStatus, ParticipantClass
+from registry.units import Species
 from settlement.bank import Break, Finding, SimulatedBank
 from settlement.bank_files import AnswerFile, BankBalance, Direction, Fault, Reply
-from settlement.clearing import Mode
 from settlement.cycle import Stage
+from settlement.netting import Mode
 from tests.exchange.cycle import replayed
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, units
 
@@ -210,6 +213,52 @@ def test_who_buys_and_sells_pays_gross_or_net(mode, paid):
     answer(market)
     deliver_and_state(market)
     assert market.money("alice") == "7450.60" and market.money("bob") == "12490.60"
+
+
+def in_two_currencies():
+    """The day is closed after its trade, and one of 10 t at 5.00 EUR from bob to alice; its batch is at the bank."""
+    market = a_market()
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose\nsettle")
+    market.must(RegisterCurrency("EUR"))
+    market.must(ListInstrument("EUA", Species.ALLOWANCE, 2025, 500, "EUR"))
+    market.give("bob", "EUA", 10)
+    market.deposit("alice", "100.00", "EUR")
+    market.play("open 2026-01-06\nstart\nbob sells 10 EUA @ 5.00\nalice buys 10 EUA @ 5.00")
+    market.play("alice sells 100 @ 42.00\nbob buys 90 @ 42.00\nclose")
+    for step in (FixObligations(), InstructBank()):
+        market.must(step)
+    return market
+
+
+def test_each_currency_is_paid_by_itself():
+    market = in_two_currencies()
+    eur = market.exchange.currencies["EUR"]
+
+    assert [(line.account_id, line.currency, line.fen) for line in file_of(market).lines] == [
+        ("bob", CNY, fen("3798.90")),
+        ("alice", "EUR", fen("50.25")),
+        (HOUSE, CNY, fen("37.80")),
+        ("alice", CNY, fen("3761.10")),
+        (HOUSE, "EUR", fen("0.50")),
+        ("bob", "EUR", fen("49.75")),
+    ]
+    answer(market, SimulatedBank(partial={"alice": fen("50.00")}))
+    paid = {(market.number("bob"), 0): fen("3798.90"), (market.number("alice"), eur): fen("50.00")}
+    assert confirmed(market.exchange, batch_of(market)) == paid
+
+
+def test_the_books_are_compared_in_each_currency():
+    market = in_two_currencies()
+    answer(market)
+    deliver_and_state(market)
+    ours = closing_balances(market.exchange, NEXT_DAY)
+    assert ours["bob", "EUR"] == fen("49.75") and ours[HOUSE, "EUR"] == fen("0.50")
+    assert market.withdraw("bob", "49.75", "EUR") == "CashWithdrawn"
+    lines = tuple(BankBalance(*key, amount + (key == ("alice", "EUR"))) for key, amount in ours.items())
+    market.must(ReconcileBank(BANK, NEXT_DAY, lines))
+
+    assert market.event.breaks == [Break(Finding.DIFFERS, "alice", "EUR", fen("49.75"), fen("49.76"), 1)]
+    assert ("bob", "EUR") not in closing_balances(market.exchange, DAY)  # the euro came later
 
 
 def test_without_a_bank_a_batch_is_delivered_at_once():
@@ -561,6 +610,7 @@ CASES = [
         traded,
         [
             NOBODY_SUCH,
+            (R.UNKNOWN_CURRENCY, {"currency": "USD"}),
             (R.AMOUNT_NOT_POSITIVE, {"amount": 0}),
             (R.AMOUNT_NOT_POSITIVE, {"amount": -1}),
             (R.AMOUNT_TOO_LARGE, {"amount": CASH_MAX}),
@@ -571,6 +621,7 @@ CASES = [
         settled,
         [
             NOBODY_SUCH,
+            (R.UNKNOWN_CURRENCY, {"currency": "USD"}),
             (R.WITHDRAWAL_BLOCKED, {"at": blocked}),
             (R.WITHDRAWAL_BLOCKED, {"at": in_break}),
             (R.WITHDRAWAL_BLOCKED, {"at": late}),

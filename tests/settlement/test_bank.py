@@ -29,12 +29,12 @@ from settlement.bank_files import (
     read_balances,
     read_instructions,
 )
-from settlement.clearing import Mode
+from settlement.netting import Mode
 
 HOUSE, PLANT, MILL = 1, 2, 3
 NAMES = ["", "EXCHANGE", "PLANT", "MILL"]
 CNY, TONNES, EUR = 0, 1, 2
-CURRENCIES = {CNY: "CNY", EUR: "EUR"}
+CURRENCIES = {"CNY": CNY, "EUR": EUR}
 DAY = date(2025, 3, 3)
 DEBIT, CREDIT = Direction
 ACCEPTED, REJECTED, PARTIAL = Reply
