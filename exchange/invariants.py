@@ -19,6 +19,7 @@ from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH
+from settlement.totals import check_report
 
 
 def cash_is_conserved(exchange: Exchange) -> None:
@@ -187,6 +188,14 @@ def batches_never_change(exchange: Exchange) -> None:
             batch.line.check(exchange.terms)
 
 
+def statements_are_the_report(exchange: Exchange) -> None:
+    """All statements of a batch together = its report = the change of all holdings, by asset."""
+    for batch in exchange.clearing.batches:
+        if batch.line is not None:
+            assert batch.report is not None, f"batch {batch.number} is stated and was not delivered"
+            check_report(batch.line, batch.report, exchange.terms)
+
+
 def _owed(exchange: Exchange) -> Obligations:
     return obligations(exchange.owing(), exchange.terms)
 
@@ -207,6 +216,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     emissions_trace_to_their_inputs,
     credits_are_issued_once,
     batches_never_change,
+    statements_are_the_report,
 )
 
 

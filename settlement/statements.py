@@ -5,7 +5,7 @@ participant's side: fen of cash, tonnes of a unit. Opening and closing are settl
 somebody asks for it; that all of them add up is proved for all accounts at once when the line is drawn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +49,12 @@ class Statement(msgspec.Struct, frozen=True):
             )
 
 
+def as_one(drawn: Sequence[Statement]) -> Statement:
+    """The statements of an account that follow one another as one, with the date and the batch of the last."""
+    entries = [entry for statement in drawn for entry in statement.entries]
+    return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+
+
 class Line(msgspec.Struct, frozen=True, eq=False):
     """All that was moved between two lines drawn under the books."""
 
@@ -64,8 +70,8 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         """The statement of one account: movements other than trades first, then trades in their order."""
         own = [entry for owner, entry in self.entries if owner == account]
         own += _trade_entries(self.trades, account, terms)
-        if account == self.house and (fees := obligations(self.trades, terms).fees):
-            own.append(Entry(CASH, fees, "fee_income", self.batch))
+        if account == self.house:
+            own += [Entry(currency, fees, "fee_income", self.batch) for currency, fees in self.fees(terms).items()]
         return Statement(
             self.date, self.batch, account, _amounts(self.opening[account]), own, _amounts(self.closing[account])
         )
@@ -74,8 +80,23 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         """All statements, by account number."""
         return (self.statement(account, terms) for account in self.concerned())
 
+    def fees(self, terms: Terms) -> dict[int, int]:
+        """Fen that the house earns, by currency."""
+        earned = np.zeros(self.closing.shape[1], np.int64)
+        np.add.at(earned, terms.cash[self.trades["instrument"]], self.trades["buyer_fee"] + self.trades["seller_fee"])
+        return _amounts(earned)
+
+    def concerns(self, account: int) -> bool:
+        """Whether an account gets a statement: it holds or held or moved something."""
+        if account >= len(self.closing):
+            return False  # it was opened later
+        if self.opening[account].any() or self.closing[account].any():
+            return True
+        moved = any(owner == account for owner, _ in self.entries)
+        return moved or bool(((self.trades["seller"] == account) | (self.trades["buyer"] == account)).any())
+
     def concerned(self) -> list[int]:
-        """The accounts that get a statement: those that hold or held or moved something."""
+        """The accounts that get a statement, by number."""
         holding: np.ndarray[Any, np.dtype[np.bool_]] = ((self.opening != 0) | (self.closing != 0)).any(axis=1)
         holding[self.trades["buyer"]] = holding[self.trades["seller"]] = True
         holding[[account for account, _ in self.entries]] = True
@@ -103,18 +124,18 @@ def _trade_entries(trades: type_of_rows, account: int, terms: Terms) -> list[Ent
     owed = obligations(own, terms)
     entries = []
     columns = (own["trade_id"], owed.seller, owed.buyer, owed.unit, owed.quantity, owed.turnover)
-    fees = owed.buyer_fee, owed.seller_fee
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(
+    fees = owed.buyer_fee, owed.seller_fee, terms.cash[own["instrument"]]
+    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee, cash in zip(
         *(column.tolist() for column in (*columns, *fees)), strict=True
     ):
         if seller == account:
-            entries += [Entry(unit, -quantity, "sale", trade), Entry(CASH, turnover, "sale", trade)]
+            entries += [Entry(unit, -quantity, "sale", trade), Entry(cash, turnover, "sale", trade)]
         if buyer == account:
-            entries += [Entry(unit, quantity, "purchase", trade), Entry(CASH, -turnover, "purchase", trade)]
+            entries += [Entry(unit, quantity, "purchase", trade), Entry(cash, -turnover, "purchase", trade)]
         if seller == account and seller_fee:
-            entries.append(Entry(CASH, -seller_fee, "fee", trade))
+            entries.append(Entry(cash, -seller_fee, "fee", trade))
         if buyer == account and buyer_fee:
-            entries.append(Entry(CASH, -buyer_fee, "fee", trade))
+            entries.append(Entry(cash, -buyer_fee, "fee", trade))
     return entries
 
 
