@@ -20,7 +20,6 @@ from matching.pricing import round_half_up
 from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
 from settlement.batch import SettlementReport
-from settlement.statements import Statement
 
 
 def asset_name(gateway: Gateway, asset: int) -> str:
@@ -235,27 +234,6 @@ def settlement_view(gateway: Gateway, report: SettlementReport) -> schemas.Settl
         cash_moved=money(report.cash_moved),
         fees=money(report.fees),
         units_moved={asset_name(gateway, unit): quantity for unit, quantity in report.units_moved.items()},
-    )
-
-
-def statement_view(gateway: Gateway, statement: Statement) -> schemas.StatementView:
-    def named(amounts: dict[int, int]) -> dict[str, str | int]:
-        return {asset_name(gateway, asset): amount(asset, value) for asset, value in amounts.items()}
-
-    return schemas.StatementView(
-        date=date.fromisoformat(statement.date),
-        account_id=gateway.exchange.accounts[statement.account].account_id,
-        opening=named(statement.opening),
-        entries=[
-            schemas.StatementEntry(
-                asset=asset_name(gateway, entry.asset),
-                amount=amount(entry.asset, entry.amount),
-                cause=entry.cause,
-                reference=entry.reference,
-            )
-            for entry in statement.entries
-        ],
-        closing=named(statement.closing),
     )
 
 
