@@ -162,7 +162,7 @@ def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
     batch = exchange.clearing.batch(number)
     if batch is None:
         raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
-    if batch.line is None or batch.report is None:
+    if batch.line is None:
         raise Refused(Reason.TOO_EARLY, f"Batch {number} is {batch.stage}: its statements are still to come.")
     called = names(gateway).assets
 
@@ -175,7 +175,7 @@ def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
         batch=batch.number,
         date=batch.day,
         stage=batch.stage,
-        settlement=settlement_view(gateway, batch.report),
+        settlement=settlement_view(gateway, batch),
         accounts=len(shown),
         states=Counter(one.state for one in shown),
         totals=[

@@ -1,6 +1,5 @@
 """From state and history to what goes over the wire. Reads only."""
 
-from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -19,7 +18,7 @@ from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
 from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
-from settlement.batch import SettlementReport
+from settlement.cycle import Batch
 
 
 def asset_name(gateway: Gateway, asset: int) -> str:
@@ -226,14 +225,16 @@ def trades_of_the_day(gateway: Gateway) -> type_of_rows:
     return trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :]
 
 
-def settlement_view(gateway: Gateway, report: SettlementReport) -> schemas.SettlementView:
+def settlement_view(gateway: Gateway, batch: Batch) -> schemas.SettlementView:
+    assert batch.report is not None, "a batch that has not been delivered has no report"
+    paid = batch.report.cash.get(CASH)
     return schemas.SettlementView(
-        date=date.fromisoformat(report.date),
-        mode=report.mode,
-        trades=report.trades,
-        cash_moved=money(report.cash_moved),
-        fees=money(report.fees),
-        units_moved={asset_name(gateway, unit): quantity for unit, quantity in report.units_moved.items()},
+        date=batch.day,
+        mode=batch.mode,
+        trades=batch.report.trades,
+        cash_moved=money(paid.moved if paid else 0),
+        fees=money(batch.report.fees.get(CASH, 0)),
+        units_moved={asset_name(gateway, unit): moved.moved for unit, moved in batch.report.units.items()},
     )
 
 

@@ -345,6 +345,19 @@ def title(
     benchmark.run(blocks, issued, runs)
 
 
+@bench.command()
+def settlement(
+    trades: Annotated[
+        int, typer.Option(min=1000, help="Trades of the largest batch; also a quarter and half of it.")
+    ] = 10_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and of who fails."""
+    from benchmarks import settlement as benchmark
+
+    benchmark.run(trades, runs)
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from exchange.reasons import Reason, Refused
+from settlement.clearing import Terms, terms_of
 
 INSTRUMENT = np.dtype(
     (
@@ -79,6 +81,11 @@ class Instruments:
 
     def __iter__(self) -> Iterator[Instrument]:
         return iter(self.by_symbol.values())
+
+
+def terms_of_instruments(rows: np.ndarray[Any, np.dtype[Any]]) -> Terms:
+    """What INSTRUMENT rows deliver and are paid in: cash is the rule set's currency."""
+    return terms_of(rows["asset"], np.zeros(rows.size), rows["fen_per_tick"])
 
 
 def ticks_of(price: str, tick: Decimal) -> int:

@@ -17,7 +17,6 @@ from matching.orders import Side
 from registry import holdings
 from registry.serials import BlockState, Origin
 from registry.units import Species
-from settlement.clearing import Obligations, obligations
 from settlement.statements import CASH
 from settlement.totals import check_report
 
@@ -117,20 +116,14 @@ def reservations_are_backed(exchange: Exchange) -> None:
         for order in book_of.orders_of(desk.ladder, listed.number):
             asset = CASH if order.side == Side.BUY else int(instrument.asset)
             needed[order.owner, asset] += backing_of_order(instrument, order)
-    owed = _owed(exchange)
-    np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
-    np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
+    needed += exchange.positions(exchange.owing()).out
     assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
 
 
 def claims_are_owed(exchange: Exchange) -> None:
     """What counts as unsettled = what unsettled trades will bring."""
     desk = exchange.path.desk
-    claims = np.zeros(desk.balances.shape, np.int64)
-    owed = _owed(exchange)
-    np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
-    claims[int(desk.progress[0].house), CASH] += owed.fees
+    claims = exchange.positions(exchange.owing()).into
     assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
 
 
@@ -194,10 +187,6 @@ def statements_are_the_report(exchange: Exchange) -> None:
         if batch.line is not None:
             assert batch.report is not None, f"batch {batch.number} is stated and was not delivered"
             check_report(batch.line, batch.report, exchange.terms)
-
-
-def _owed(exchange: Exchange) -> Obligations:
-    return obligations(exchange.owing(), exchange.terms)
 
 
 CHECKS: tuple[Callable[[Exchange], None], ...] = (

@@ -11,7 +11,7 @@ from datetime import date
 import msgspec
 import numpy as np
 
-from exchange.instruments import Instruments
+from exchange.instruments import Instruments, terms_of_instruments
 from exchange.rows import TRADE, joined, type_of_rows
 from exchange.rules import RuleSet
 from exchange.sessions import Phase
@@ -27,6 +27,7 @@ from registry.serials import Serials
 from registry.units import Units
 from settlement.clearing import Terms
 from settlement.cycle import ClearingHouse, Stage, seal_of
+from settlement.netting import Positions, positions
 
 CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
 UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
@@ -94,8 +95,12 @@ class Exchange:
     @property
     def terms(self) -> Terms:
         """What a trade of each instrument moves."""
-        rows = self.path.desk.instruments
-        return Terms(rows["asset"], np.zeros(rows.size, np.int64), rows["fen_per_tick"])
+        return terms_of_instruments(self.path.desk.instruments)
+
+    def positions(self, trades: type_of_rows) -> Positions:
+        """What trades come to for each account and asset."""
+        accounts, assets = self.path.desk.balances.shape
+        return positions(trades, self.terms, accounts - 1, assets - 1, int(self.path.desk.progress[0].house))
 
     def owing(self) -> type_of_rows:
         """All trades that are not yet settled."""

@@ -73,6 +73,7 @@ from matching.orders import EITHER_SIDE, OrderType, Priority, SelfTradePreventio
 from matching.prefetch import prefetch, prefetch_cell
 from matching.pricing import execution_price
 from registry.holdings import CASH, claim, release, reserve
+from settlement import clearing
 from settlement.fees import fee
 
 inlined = njit(_nrt=False, forceinline=True)
@@ -939,3 +940,4 @@ def warm_up() -> None:
     path.expire(command)
     path.suspend(command, 0)
     path.carry_over(command, path.desk.instruments)
+    clearing.warm_up(np.zeros(0, TRADE))

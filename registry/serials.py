@@ -37,16 +37,18 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why title moved. TRADED by a trade or sale, TRANSFERRED otherwise (domain sheet B.2)."""
+    """Why title moved. TRADED by a trade or sale, NETTED by many, TRANSFERRED otherwise (domain sheet B.2)."""
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
     TRADED = "traded"
+    NETTED = "netted"  # the reference is a settlement batch: what is left of many trades when they are offset
     SURRENDERED = "surrendered"
     RETIRED = "retired"
     CANCELLED = "cancelled"
 
 
+TRADES = (Cause.TRADED, Cause.NETTED)
 ENDS = (Cause.SURRENDERED, Cause.RETIRED, Cause.CANCELLED)  # those that take out of circulation for good
 
 
@@ -177,12 +179,12 @@ class Serials:
         Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
         title to fewer or the cause is no transfer's.
         """
-        if cause not in (Cause.TRANSFERRED, Cause.TRADED):
+        if cause not in (Cause.TRANSFERRED, *TRADES):
             raise ValueError(f"no transfer is {cause}")
         taken = self._take(unit, giver, quantity, wanted)
 
         movement = Movement(cause, giver, taker, sequence, now_ns, reference)
-        traded = cause == Cause.TRADED
+        traded = cause in TRADES
         moved = [
             replace(block, holder=taker, title=block.title.then(movement), ever_traded=traded or block.ever_traded)
             for block in taken
@@ -339,7 +341,7 @@ def _check_title(block: Block, traded: dict[int, bool]) -> None:
         unseen.append(title)
         title = title.earlier
     for title in reversed(unseen):
-        traded[id(title)] = title.movement.cause == Cause.TRADED or traded.get(id(title.earlier), False)
+        traded[id(title)] = title.movement.cause in TRADES or traded.get(id(title.earlier), False)
         _check_link(title)
     assert block.ever_traded == traded[id(block.title)], "a block is marked as traded and was not, or the reverse"
     movement = block.title.movement

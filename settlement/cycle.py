@@ -18,18 +18,15 @@ import hashlib
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from settlement.answers import Answer, StatementState
-from settlement.batch import SettlementReport
-from settlement.clearing import Terms
+from settlement.batch import BatchReport
+from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.netting import Mode
 from settlement.statements import Entry, Line, Statement, as_one
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
 
 
 class Stage(StrEnum):
@@ -51,12 +48,12 @@ class Batch(msgspec.Struct, eq=False):
 
     number: int
     day: date
-    mode: str
+    mode: Mode
     trades: type_of_rows  # in the order of trading; read only
     seal: str  # SHA-256 of them
     reached: dict[Stage, int]  # when, UTC nanoseconds
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
-    report: SettlementReport | None = None  # of the delivery
+    report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
@@ -102,7 +99,7 @@ class ClearingHouse:
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
-        self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
+        self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
 
     @property

@@ -11,13 +11,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from settlement.batch import movements
-from settlement.clearing import Terms, obligations
+from settlement.clearing import Terms, obligations, type_of_column, type_of_rows
+from settlement.netting import Positions, positions
 
 CASH = 0
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -63,8 +60,8 @@ class Line(msgspec.Struct, frozen=True, eq=False):
     house: int  # the account that earns the fees
     trades: type_of_rows  # those that were settled
     entries: list[tuple[int, Entry]]  # (account, movement), other than by these trades
-    opening: type_of_amounts
-    closing: type_of_amounts
+    opening: type_of_column
+    closing: type_of_column
 
     def statement(self, account: int, terms: Terms) -> Statement:
         """The statement of one account: movements other than trades first, then trades in their order."""
@@ -82,9 +79,7 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def fees(self, terms: Terms) -> dict[int, int]:
         """Fen that the house earns, by currency."""
-        earned = np.zeros(self.closing.shape[1], np.int64)
-        np.add.at(earned, terms.cash[self.trades["instrument"]], self.trades["buyer_fee"] + self.trades["seller_fee"])
-        return _amounts(earned)
+        return _amounts(self._positions(terms).fees)
 
     def concerns(self, account: int) -> bool:
         """Whether an account gets a statement: it holds or held or moved something."""
@@ -105,14 +100,19 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def check(self, terms: Terms) -> None:
         """Assert that every statement adds up."""
-        moves = movements(obligations(self.trades, terms), self.opening.shape, self.house)
-        closing = self.opening + moves.received - moves.delivered
+        closing = self.opening + self._positions(terms).net
         add(closing, self.entries)
         wrong = np.argwhere(closing != self.closing).tolist()
         assert not wrong, f"statements do not add up for (account, asset) {wrong}"
 
+    def _positions(self, terms: Terms) -> Positions:
+        accounts, assets = self.opening.shape
+        traded = int(self.trades["instrument"].max(initial=0)) + 1
+        known = Terms(*(column[:traded] for column in terms))  # without assets that came after the line was drawn
+        return positions(self.trades, known, accounts - 1, assets - 1, self.house)
 
-def add(amounts: type_of_amounts, entries: Iterable[tuple[int, Entry]]) -> None:
+
+def add(amounts: type_of_column, entries: Iterable[tuple[int, Entry]]) -> None:
     """Add movements to amounts by (account, asset)."""
     for account, entry in entries:
         amounts[account, entry.asset] += entry.amount
@@ -121,13 +121,9 @@ def add(amounts: type_of_amounts, entries: Iterable[tuple[int, Entry]]) -> None:
 def _trade_entries(trades: type_of_rows, account: int, terms: Terms) -> list[Entry]:
     """Every leg and fee of an account's trades."""
     own = trades[(trades["seller"] == account) | (trades["buyer"] == account)]
-    owed = obligations(own, terms)
     entries = []
-    columns = (own["trade_id"], owed.seller, owed.buyer, owed.unit, owed.quantity, owed.turnover)
-    fees = owed.buyer_fee, owed.seller_fee, terms.cash[own["instrument"]]
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee, cash in zip(
-        *(column.tolist() for column in (*columns, *fees)), strict=True
-    ):
+    for row in obligations(own, terms).tolist():
+        trade, quantity, turnover, buyer_fee, seller_fee, seller, buyer, unit, cash = row
         if seller == account:
             entries += [Entry(unit, -quantity, "sale", trade), Entry(cash, turnover, "sale", trade)]
         if buyer == account:

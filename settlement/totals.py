@@ -3,12 +3,14 @@
 A statement names every trade with both legs and the account's fee, and every other movement, in each mode of
 settlement. So whatever a mode offsets, all statements together come to
 
-    units sold = units bought                 = what was traded, by unit
-    cash of sales = cash of purchases         = turnover, by currency
-    fees borne = fee income of the house
-    credits - debits                          = what all accounts hold more than before, by asset
+    units sold = units bought                   = gross units of the report, by unit
+    cash of sales = cash of purchases           = turnover
+    turnover + buyers' fees                     = gross cash of the report, by currency
+    fees borne = fee income of the house        = fees of the report, by currency
+    credits - debits                            = what all accounts hold more than before, by asset
 
-and the report to what of this the mode of the batch moved.
+and what the mode of the batch moved is the gross, or of what it nets the net. The causes `sale`, `purchase`, `fee` and
+`fee_income` are those of trades alone.
 """
 
 from collections.abc import Iterable
@@ -16,12 +18,9 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 
-from settlement.batch import SettlementReport
-from settlement.clearing import Mode, Terms, obligations, type_of_column
+from settlement.batch import Amounts, BatchReport
+from settlement.clearing import Terms, obligations, type_of_column, type_of_rows
 from settlement.statements import Line, Statement
-
-_NETS_UNITS = frozenset({Mode.NET_NET})
-_NETS_CASH = frozenset({Mode.NET_NET, Mode.GROSS_NET})
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -51,21 +50,22 @@ class _Sums:
         return [self.counted[key] for key in sorted(self.counted)]
 
 
+_LEGS = (  # which column of an obligation names the asset, which the amount; the causes of its credit and its debit
+    ("unit", "quantity", "purchase", "sale"),
+    ("cash", "turnover", "sale", "purchase"),
+    ("cash", "seller_fee", "", "fee"),
+    ("cash", "buyer_fee", "", "fee"),
+)
+
+
 def totals(line: Line, terms: Terms) -> list[Total]:
     """All statements of a batch in sums, without drawing one of them: trades by the column."""
     sums, owed = _Sums(), obligations(line.trades, terms)
-    currency, trades = terms.cash[line.trades["instrument"]], np.ones(len(owed), np.int64)
-    legs: tuple[tuple[str, type_of_column, type_of_column, type_of_column, bool], ...] = (
-        ("sale", owed.unit, trades, owed.quantity, False),
-        ("sale", currency, trades, owed.turnover, True),
-        ("purchase", owed.unit, trades, owed.quantity, True),
-        ("purchase", currency, trades, owed.turnover, False),
-        ("fee", currency, np.sign(owed.seller_fee), owed.seller_fee, False),
-        ("fee", currency, np.sign(owed.buyer_fee), owed.buyer_fee, False),
-    )
-    for cause, assets, entries, amounts, is_credit in legs:
-        for asset, (number, moved) in _by_asset(assets, entries, amounts, line.closing.shape[1]).items():
-            sums.add(asset, cause, number, moved * is_credit, moved * (not is_credit))
+    for asset_of, amount_of, credit, debit in _LEGS:
+        for asset, (entries, moved) in _by_asset(owed, asset_of, amount_of).items():
+            if credit:
+                sums.add(asset, credit, entries, moved, 0)
+            sums.add(asset, debit, entries, 0, moved)
     for asset, fees in line.fees(terms).items():
         sums.add(asset, "fee_income", 1, fees, 0)
     for _, entry in line.entries:
@@ -82,42 +82,50 @@ def totals_of(statements: Iterable[Statement]) -> list[Total]:
     return sums.totals()
 
 
-def _by_asset(
-    assets: type_of_column, entries: type_of_column, amounts: type_of_column, size: int
-) -> dict[int, tuple[int, int]]:
-    """How many entries each asset has, and their sum."""
-    numbers, moved = np.zeros(size, np.int64), np.zeros(size, np.int64)
-    np.add.at(numbers, assets, entries)
-    np.add.at(moved, assets, amounts)
+def _by_asset(owed: type_of_rows, asset_of: str, amount_of: str) -> dict[int, tuple[int, int]]:
+    """How many amounts other than zero each asset has, and their sum. Nothing is sold for nothing; some pay no fee."""
+    amounts = np.ascontiguousarray(owed[amount_of])
+    assets = owed[asset_of].astype(np.intp)[amounts != 0]
+    numbers = np.bincount(assets)
+    moved: type_of_column = np.zeros(numbers.size, np.int64)
+    np.add.at(moved, assets, amounts[amounts != 0])
     return {asset: (int(numbers[asset]), int(moved[asset])) for asset in np.flatnonzero(numbers).tolist()}
 
 
-def check_report(line: Line, report: SettlementReport, terms: Terms) -> None:
+def check_report(line: Line, report: BatchReport, terms: Terms) -> None:
     """Assert that all statements of a batch together are its report, and the change of all holdings."""
     found = totals(line, terms)
     _check_holdings(line, found)
-    of = {(one.cause, one.asset): one for one in found}
-    currencies = set(terms.cash.tolist())
-    traded = {asset for cause, asset in of if cause == "purchase"}
-    units, paid_with = traded - currencies, traded & currencies
-
-    trades = sum(of["purchase", unit].entries for unit in units)
-    assert report.trades == trades, f"{report.trades} trades are reported, {trades} are stated"
-    fees = sum(one.debited for one in found if one.cause == "fee")
-    earned = sum(one.credited for one in found if one.cause == "fee_income")
-    assert fees == earned == report.fees, f"{report.fees} fen of fees are reported; {fees} paid and {earned} earned"
+    of = {(one.asset, one.cause): one for one in found}
+    traded = {asset for asset, cause in of if cause == "purchase"}
+    reported = report.units | report.cash
+    assert traded == reported.keys(), f"assets {sorted(traded ^ reported.keys())} are reported or stated, not both"
     for asset in traded:
-        bought, sold = of["purchase", asset], of["sale", asset]
+        bought, sold = of[asset, "purchase"], of[asset, "sale"]
         balance = (bought.credited, bought.debited) == (sold.debited, sold.credited)
         assert balance, f"what is sold and what is bought differ in asset {asset}"
-    assert units == report.units_moved.keys(), "the report and the statements are of different units"
-    for unit, moved in report.units_moved.items():
-        tonnes = of["purchase", unit].credited
-        fits = _fits(moved, tonnes, report.mode in _NETS_UNITS)
-        assert fits, f"{moved} t of unit {unit} are reported, {tonnes} are stated"
-    paid = sum(of["purchase", currency].debited for currency in paid_with) + int(line.trades["buyer_fee"].sum())
-    fits = _fits(report.cash_moved, paid, report.mode in _NETS_CASH)
-    assert fits, f"{report.cash_moved} fen moved are reported, {paid} are stated"
+
+    trades = sum(of[unit, "purchase"].entries for unit in report.units)
+    assert report.trades == trades, f"{report.trades} trades are reported, {trades} are stated"
+    for unit, amounts in report.units.items():
+        _check_amounts(amounts, of[unit, "purchase"].credited, report.mode.nets_units, unit)
+    owed = obligations(line.trades, terms)
+    buyers_fees = _by_asset(owed, "cash", "buyer_fee")
+    for currency, amounts in report.cash.items():
+        paid = of[currency, "purchase"].debited + buyers_fees.get(currency, (0, 0))[1]
+        _check_amounts(amounts, paid, report.mode.nets_cash, currency)
+        fees = of[currency, "fee"].debited if (currency, "fee") in of else 0
+        earned = of[currency, "fee_income"].credited if (currency, "fee_income") in of else 0
+        assert fees == earned == report.fees[currency], (
+            f"fees in asset {currency}: {report.fees[currency]} reported, {fees} paid, {earned} earned"
+        )
+
+
+def _check_amounts(amounts: Amounts, stated: int, is_netted: bool, asset: int) -> None:
+    assert amounts.gross == stated, f"asset {asset}: {amounts.gross} are reported, {stated} are stated"
+    moved = amounts.net if is_netted else amounts.gross
+    fits = amounts.moved == moved and 0 <= amounts.net <= amounts.gross
+    assert fits, f"asset {asset}: {amounts} do not fit together"
 
 
 def _check_holdings(line: Line, found: list[Total]) -> None:
@@ -125,8 +133,3 @@ def _check_holdings(line: Line, found: list[Total]) -> None:
     for one in found:
         unexplained[one.asset] -= one.credited - one.debited
     assert not unexplained.any(), f"holdings change by {unexplained.tolist()} more than statements say, by asset"
-
-
-def _fits(moved: int, traded: int, is_netted: bool) -> bool:
-    """Whether so much can have moved of what was traded: all of it, or what is left after netting."""
-    return 0 <= moved <= traded if is_netted else moved == traded

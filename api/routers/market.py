@@ -208,16 +208,18 @@ async def settle(gateway: TheGateway) -> SettlementView:
     """Settle the closed day, delivery versus payment; statements are ready with the answer."""
     event = await gateway.inbox.ask(SettleDay())
     assert isinstance(event, DaySettled)
-    return views.settlement_view(gateway, event.report)
+    batch = gateway.exchange.clearing.batch(event.batch)
+    assert batch is not None
+    return views.settlement_view(gateway, batch)
 
 
 @operator.get("/settlements/{day}")
 async def settlement(day: date, gateway: TheGateway) -> SettlementView:
     """The settlement report of a day."""
-    reports = [batch.report for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
-    if not reports:
+    batches = [batch for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
+    if not batches:
         raise Problem(404, "unknown_settlement", f"The day {day} has not been settled.")
-    return views.settlement_view(gateway, reports[-1])
+    return views.settlement_view(gateway, batches[-1])
 
 
 @operator.put("/timers")

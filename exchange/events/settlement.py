@@ -3,19 +3,20 @@
 from datetime import date
 
 from exchange.events.base import ControlEvent
-from settlement.batch import SettlementReport
+from settlement.batch import BatchReport
+from settlement.netting import Mode
 
 
 class ObligationsFixed(ControlEvent, frozen=True):
     batch: int
     date: date
-    mode: str
+    mode: Mode
     trades: int
 
 
 class BatchDelivered(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    report: BatchReport
 
 
 class StatementsIssued(ControlEvent, frozen=True):
@@ -25,7 +26,8 @@ class StatementsIssued(ControlEvent, frozen=True):
 
 class DaySettled(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    date: date
+    report: BatchReport
     accounts: int
 
 

@@ -425,7 +425,7 @@ class Market:
                 close = self.exchange.instruments.by_symbol[HBEA].price(self.close_ticks)
                 return self._with_auctions(f"day {event.date} closed at {close}", event.auctions)
             case happened.DaySettled():
-                return f"day {event.report.date} settled, {event.report.trades} trades"
+                return f"day {event.date} settled, {event.report.trades} trades"
             case _:
                 return type(event).__name__
 

@@ -222,7 +222,7 @@ def an_answer_comes_after_the_window(market):
 
 def a_report_tells_of_more_than_was_stated(market):
     batch = market.exchange.clearing.batches[0]
-    batch.report = msgspec.structs.replace(batch.report, cash_moved=batch.report.cash_moved + 1)
+    batch.report = msgspec.structs.replace(batch.report, trades=batch.report.trades + 1)
 
 
 def a_version_of_a_factor_is_lost(market):

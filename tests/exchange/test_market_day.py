@@ -529,8 +529,8 @@ def test_settlement_delivers_against_payment():
     assert market.holding(HOUSE, CNY).settled == fen("42.00")
     assert (market.holding("alice", HBEA).settled, market.holding("bob", HBEA).settled) == (100, 0)
     report = market.event.report
-    assert (report.trades, money(report.cash_moved), money(report.fees)) == (1, "4221.00", "42.00")
-    assert report.units_moved == {market.asset(HBEA): 100}
+    assert (report.trades, money(report.cash[CASH].moved), money(report.fees[CASH])) == (1, "4221.00", "42.00")
+    assert {unit: amounts.moved for unit, amounts in report.units.items()} == {market.asset(HBEA): 100}
 
 
 def test_the_days_statements_tell_every_movement_and_add_up():

@@ -16,12 +16,14 @@ from exchange.commands import (
     DepositCash,
     FixObligations,
     IssueStatements,
+    ListInstrument,
     ObjectToStatement,
     OpenAccount,
 )
 from exchange.events import ObjectionAnswered, StatementConfirmed, StatementObjected
 from exchange.reasons import Reason
 from registry.accounts import AccountStatus, ParticipantClass
+from registry.units import Species
 from settlement.answers import StatementState
 from settlement.statements import CASH, Statement, as_one
 from settlement.totals import totals, totals_of
@@ -155,6 +157,16 @@ def test_who_holds_nothing_and_did_nothing_gets_no_statement():
     assert [batch.number for batch in house.stated(market.number("alice"))] == [1]
 
 
+def test_what_is_listed_and_opened_later_leaves_a_statement_as_it_was():
+    market = stated()
+    before = market.statements()
+    for number in range(10):
+        market.must(ListInstrument(f"HBEA-{2026 + number}", Species.ALLOWANCE, 2026 + number, 4200))
+        market.join(f"late{number}", cash("1.00"))
+
+    assert market.statements() == before
+
+
 def test_who_brought_and_took_its_money_on_one_day_gets_a_statement():
     market = stated()
     next_morning(market)
@@ -205,9 +217,9 @@ def test_all_statements_of_a_batch_are_its_report():
     found = {(one.cause, one.asset): one for one in totals(batch.line, terms)}
 
     assert [*found.values()] == totals_of(market.statements())
-    assert found["purchase", hbea].credited == found["sale", hbea].debited == batch.report.units_moved[hbea] == 100
-    assert found["fee", CASH].debited == found["fee_income", CASH].credited == batch.report.fees == 42_00
-    assert found["purchase", CASH].debited + 21_00 == batch.report.cash_moved == 4221_00
+    assert found["purchase", hbea].credited == found["sale", hbea].debited == batch.report.units[hbea].gross == 100
+    assert found["fee", CASH].debited == found["fee_income", CASH].credited == batch.report.fees[CASH] == 42_00
+    assert found["purchase", CASH].debited + 21_00 == batch.report.cash[CASH].gross == 4221_00
     assert (found["purchase", hbea].entries, batch.report.trades) == (1, 1)
 
 
