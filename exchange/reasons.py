@@ -28,6 +28,8 @@ class Reason(IntEnum):
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
     UNKNOWN_CURRENCY = 14
+    UNKNOWN_BATCH = 15
+    UNKNOWN_STATEMENT = 16  # the batch has none for the account
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -67,6 +69,7 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
+    EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, OpenPeriod, RegisterCurrency, RegisterGreenPower
+from exchange.commands import IssueReduction, ObjectToStatement, OpenPeriod, RegisterCurrency, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
@@ -19,7 +19,9 @@ from registry.compliance import Obligor
 from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
-from tests.exchange.market import HBEA, Market, Stake, cash, units
+from settlement.answers import Answer
+from settlement.cycle import Stage
+from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
 
 @pytest.fixture
@@ -202,6 +204,32 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def an_objection_loses_its_words(market):
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    market.must(ObjectToStatement("bob", batch.number, "not mine"))
+    answer = batch.answers[market.number("bob")]
+    batch.answers[market.number("bob")] = msgspec.structs.replace(answer, objection="")
+
+
+def somebody_answers_what_it_never_got(market):
+    market.join("carol", nothing)
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    batch.answers[market.number("carol")] = Answer.confirmed(market.now_ns)
+
+
+def an_answer_comes_after_the_window(market):
+    batch = market.exchange.clearing.batches[0]
+    assert batch.has_reached(Stage.FINAL)
+    batch.answers[market.number("bob")] = Answer.confirmed(market.now_ns + 1)
+
+
+def a_report_tells_of_more_than_was_stated(market):
+    batch = market.exchange.clearing.batches[0]
+    batch.report = msgspec.structs.replace(batch.report, trades=batch.report.trades + 1)
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -271,6 +299,10 @@ MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
+    (an_objection_loses_its_words, invariants.batches_never_change),
+    (somebody_answers_what_it_never_got, invariants.batches_never_change),
+    (an_answer_comes_after_the_window, invariants.batches_never_change),
+    (a_report_tells_of_more_than_was_stated, invariants.statements_are_the_report),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
     (a_cent_appears, MONEY),
