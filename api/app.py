@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from api import problems
 from api.feed import Feed
 from api.gateway import Gateway
-from api.routers import accounts, compliance, credits, emissions, market, orders, registry, stream
+from api.routers import accounts, compliance, credits, emissions, market, orders, registry, settlement, stream
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
@@ -51,6 +51,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         compliance.router,
         emissions.router,
         credits.router,
+        settlement.router,
         stream.router,
     ):
         app.include_router(router)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from api import schemas
 from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
+from api.settlement_calls import SettlementCalls
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
@@ -60,7 +61,7 @@ class DryRun(httpx.AsyncBaseTransport):
         raise NotSent(request.method, request.url.raw_path.decode(), (await request.aread()).decode())
 
 
-class AsyncClient(RegistryCalls):
+class AsyncClient(RegistryCalls, SettlementCalls):
     """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
 
     def __init__(
@@ -259,9 +260,6 @@ class AsyncClient(RegistryCalls):
 
     async def serials(self, account_id: str) -> list[schemas.SerialBlock]:
         return await self._many("GET", f"/v1/accounts/{account_id}/serials", schemas.SerialBlock)
-
-    async def statement(self, account_id: str, day: str) -> schemas.StatementView:
-        return await self._one("GET", f"/v1/accounts/{account_id}/statements/{day}", schemas.StatementView)
 
     # -- the operator
 

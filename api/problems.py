@@ -36,6 +36,8 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.UNKNOWN_PROJECT,
         Reason.UNKNOWN_REDUCTION,
         Reason.UNKNOWN_CURRENCY,
+        Reason.UNKNOWN_BATCH,
+        Reason.UNKNOWN_STATEMENT,
     ),
     403: (Reason.NOT_PERMITTED, Reason.MAY_NOT_TRADE, Reason.SAME_VERIFIER),
     409: (
@@ -90,6 +92,7 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.INVALID_DATE,
         Reason.INVALID_NUMBER,
         Reason.NOT_ELIGIBLE,
+        Reason.EMPTY_TEXT,
         Reason.QUANTITY_NOT_POSITIVE,
         Reason.QUANTITY_OFF_LOT,
         Reason.INVALID_DISPLAY_QUANTITY,

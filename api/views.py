@@ -1,6 +1,5 @@
 """From state and history to what goes over the wire. Reads only."""
 
-from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -21,7 +20,6 @@ from matching.pricing import round_half_up
 from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
 from settlement.cycle import Batch
-from settlement.statements import Statement
 
 
 def amount(exchange: Exchange, asset: int, value: int) -> str | int:
@@ -241,29 +239,6 @@ def settlement_view(gateway: Gateway, batch: Batch) -> schemas.SettlementView:
         fees=usual.fees,
         units_moved={names[unit]: amounts.moved for unit, amounts in batch.report.units.items()},
         other_currencies={names[cash]: amounts for cash, amounts in paid.items()},
-    )
-
-
-def statement_view(gateway: Gateway, statement: Statement) -> schemas.StatementView:
-    exchange, names = gateway.exchange, gateway.exchange.asset_names
-
-    def named(amounts: dict[int, int]) -> dict[str, str | int]:
-        return {names[asset]: amount(exchange, asset, value) for asset, value in amounts.items()}
-
-    return schemas.StatementView(
-        date=date.fromisoformat(statement.date),
-        account_id=exchange.accounts[statement.account].account_id,
-        opening=named(statement.opening),
-        entries=[
-            schemas.StatementEntry(
-                asset=names[entry.asset],
-                amount=amount(exchange, entry.asset, entry.amount),
-                cause=entry.cause,
-                reference=entry.reference,
-            )
-            for entry in statement.entries
-        ],
-        closing=named(statement.closing),
     )
 
 

@@ -19,6 +19,7 @@ from registry import holdings
 from registry.accounts import ParticipantClass
 from registry.serials import BlockState, Origin
 from registry.units import Species
+from settlement.totals import check_report
 
 
 def cash_is_conserved(exchange: Exchange) -> None:
@@ -202,6 +203,14 @@ def payments_are_as_instructed(exchange: Exchange) -> None:
         assert 0 < account <= len(exchange.accounts), f"account {account} is blocked and does not exist"
 
 
+def statements_are_the_report(exchange: Exchange) -> None:
+    """All statements of a batch together = its report = the change of all holdings, by asset."""
+    for batch in exchange.clearing.batches:
+        if batch.line is not None:
+            assert batch.report is not None, f"batch {batch.number} is stated and was not delivered"
+            check_report(batch.line, batch.report, exchange.terms)
+
+
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -219,6 +228,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     emissions_trace_to_their_inputs,
     credits_are_issued_once,
     batches_never_change,
+    statements_are_the_report,
     payments_are_as_instructed,
 )
 

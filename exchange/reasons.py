@@ -28,6 +28,8 @@ class Reason(IntEnum):
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
     UNKNOWN_CURRENCY = 14
+    UNKNOWN_BATCH = 15
+    UNKNOWN_STATEMENT = 16  # the batch has none for the account
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -71,14 +73,15 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
-    WRONG_BATCH = 76  # of a bank's file, as what follows: see settlement.bank.Fault
-    WRONG_CHECKSUM = 77
-    NEGATIVE_AMOUNT = 78
-    LINE_UNKNOWN = 79
-    LINE_DOUBLED = 80
-    LINE_ALTERED = 81
-    LINE_ANSWERED = 82
-    LINE_MISSING = 83
+    EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
+    WRONG_BATCH = 77  # of a bank's file, as what follows: see settlement.bank_files.Fault
+    WRONG_CHECKSUM = 78
+    NEGATIVE_AMOUNT = 79
+    LINE_UNKNOWN = 80
+    LINE_DOUBLED = 81
+    LINE_ALTERED = 82
+    LINE_ANSWERED = 83
+    LINE_MISSING = 84
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

@@ -24,11 +24,12 @@ from enum import StrEnum
 import msgspec
 import numpy as np
 
+from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
 from settlement.netting import Mode
-from settlement.statements import Entry, Line, Statement
+from settlement.statements import Entry, Line, Statement, as_one
 
 
 class Stage(StrEnum):
@@ -58,6 +59,7 @@ class Batch(msgspec.Struct, eq=False):
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     payments: Payments | None = None  # what the bank was told and has answered
+    answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
     @property
     def stage(self) -> Stage:
@@ -65,6 +67,12 @@ class Batch(msgspec.Struct, eq=False):
 
     def has_reached(self, stage: Stage) -> bool:
         return stage in self.reached
+
+    def state_of(self, account: int) -> StatementState:
+        """How an account stands to its statement, which has been issued."""
+        if answer := self.answers.get(account):
+            return answer.state
+        return StatementState.ACCEPTED if self.has_reached(Stage.FINAL) else StatementState.ISSUED
 
     @property
     def is_late(self) -> bool:
@@ -91,6 +99,13 @@ class Batch(msgspec.Struct, eq=False):
             self.payments.check()
             is_answered = not self.payments.open_lines
             assert is_answered == self.has_reached(Stage.CONFIRMED), f"batch {self.number} is confirmed and open"
+        for account, answer in self.answers.items():
+            asked = self.line is not None and self.line.concerns(account)
+            assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
+            final_ns = self.reached.get(Stage.FINAL, answer.at_ns)
+            in_time = self.reached[Stage.STATED] <= answer.at_ns <= final_ns
+            assert in_time, f"account {account} answered batch {self.number} outside of the window"
+            answer.check()
 
 
 class ClearingHouse:
@@ -121,13 +136,13 @@ class ClearingHouse:
         return [batch for batch in self.batches if batch.day == day]
 
     def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None before the first is stated."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None]
-        if not lines:
-            return None
-        drawn = [line.statement(account, terms) for line in lines]
-        entries = [entry for statement in drawn for entry in statement.entries]
-        return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
+        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
+        return as_one([line.statement(account, terms) for line in lines]) if lines else None
+
+    def stated(self, account: int) -> list[Batch]:
+        """The batches of which an account has got a statement, oldest first."""
+        return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
     def owing(self) -> list[type_of_rows]:
         """Trades that are no longer of today and still owe: fixed and not delivered, or failed."""
@@ -149,6 +164,8 @@ class ClearingHouse:
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
                 yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
+            for account, answer in sorted(batch.answers.items()):
+                yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "returned", [seal_of(rows) for rows in self.returned]
         yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries

@@ -5,7 +5,7 @@ participant's side: fen of cash, tonnes of a unit. Opening and closing are settl
 somebody asks for it; that all of them add up is proved for all accounts at once when the line is drawn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -46,6 +46,12 @@ class Statement(msgspec.Struct, frozen=True):
             )
 
 
+def as_one(drawn: Sequence[Statement]) -> Statement:
+    """The statements of an account that follow one another as one, with the date and the batch of the last."""
+    entries = [entry for statement in drawn for entry in statement.entries]
+    return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+
+
 class Line(msgspec.Struct, frozen=True, eq=False):
     """All that was moved between two lines drawn under the books."""
 
@@ -62,8 +68,7 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         own = [entry for owner, entry in self.entries if owner == account]
         own += _trade_entries(self.trades, account, terms)
         if account == self.house:
-            fees = self._positions(terms).fees
-            own += [Entry(cash, int(fees[cash]), "fee_income", self.batch) for cash in np.flatnonzero(fees).tolist()]
+            own += [Entry(currency, fees, "fee_income", self.batch) for currency, fees in self.fees(terms).items()]
         return Statement(
             self.date, self.batch, account, _amounts(self.opening[account]), own, _amounts(self.closing[account])
         )
@@ -72,8 +77,21 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         """All statements, by account number."""
         return (self.statement(account, terms) for account in self.concerned())
 
+    def fees(self, terms: Terms) -> dict[int, int]:
+        """Fen that the house earns, by currency."""
+        return _amounts(self._positions(terms).fees)
+
+    def concerns(self, account: int) -> bool:
+        """Whether an account gets a statement: it holds or held or moved something."""
+        if account >= len(self.closing):
+            return False  # it was opened later
+        if self.opening[account].any() or self.closing[account].any():
+            return True
+        moved = any(owner == account for owner, _ in self.entries)
+        return moved or bool(((self.trades["seller"] == account) | (self.trades["buyer"] == account)).any())
+
     def concerned(self) -> list[int]:
-        """The accounts that get a statement: those that hold or held or moved something."""
+        """The accounts that get a statement, by number."""
         holding: np.ndarray[Any, np.dtype[np.bool_]] = ((self.opening != 0) | (self.closing != 0)).any(axis=1)
         holding[self.trades["buyer"]] = holding[self.trades["seller"]] = True
         holding[[account for account, _ in self.entries]] = True
@@ -89,7 +107,9 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def _positions(self, terms: Terms) -> Positions:
         accounts, assets = self.opening.shape
-        return positions(self.trades, terms, accounts - 1, assets - 1, self.house)
+        traded = int(self.trades["instrument"].max(initial=0)) + 1
+        known = Terms(*(column[:traded] for column in terms))  # without assets that came after the line was drawn
+        return positions(self.trades, known, accounts - 1, assets - 1, self.house)
 
 
 def add(amounts: type_of_column, entries: Iterable[tuple[int, Entry]]) -> None:

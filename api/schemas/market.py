@@ -330,21 +330,6 @@ class SettlementView(Model):
     other_currencies: dict[str, CashMoved]
 
 
-class StatementEntry(Model):
-    asset: str
-    amount: str | int
-    cause: str
-    reference: int = Field(description="Trade id, or sequence of the command")
-
-
-class StatementView(Model):
-    date: date
-    account_id: str
-    opening: dict[str, str | int]
-    entries: list[StatementEntry]
-    closing: dict[str, str | int]
-
-
 class StateView(Model):
     sequence: int
     digest: str

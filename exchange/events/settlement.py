@@ -31,4 +31,31 @@ class DaySettled(ControlEvent, frozen=True):
     accounts: int
 
 
-SettlementEvent = ObligationsFixed | BatchDelivered | StatementsIssued | DaySettled
+class StatementConfirmed(ControlEvent, frozen=True):
+    batch: int
+    account: int
+
+
+class StatementObjected(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    text: str
+
+
+class ObjectionAnswered(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    by: int
+    upheld: bool
+    answer: str
+
+
+SettlementEvent = (
+    ObligationsFixed
+    | BatchDelivered
+    | StatementsIssued
+    | DaySettled
+    | StatementConfirmed
+    | StatementObjected
+    | ObjectionAnswered
+)

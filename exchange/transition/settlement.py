@@ -5,12 +5,22 @@ from typing import assert_never
 import numpy as np
 
 from exchange import events as happened
-from exchange.commands import DeliverBatch, FixObligations, IssueStatements, SettleDay, SettlementCommand
+from exchange.commands import (
+    AnswerObjection,
+    ConfirmStatement,
+    DeliverBatch,
+    FixObligations,
+    IssueStatements,
+    ObjectToStatement,
+    SettleDay,
+    SettlementCommand,
+)
 from exchange.payments import confirmed
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
+from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, require
 from registry import holdings
 from registry.serials import Cause
@@ -19,6 +29,7 @@ from settlement.batch import BatchReport, Discharge, discharge, move_title
 from settlement.cycle import Batch, Stage, seal_of
 from settlement.netting import Positions
 from settlement.statements import Line
+from settlement.totals import check_report
 
 
 def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
@@ -36,6 +47,12 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             batch = fix_obligations(step)
             report = deliver(step, batch)
             return happened.DaySettled(batch.number, batch.day, report, state(step, batch))
+        case ConfirmStatement():
+            return confirm_statement(step, command)
+        case ObjectToStatement():
+            return object_to_statement(step, command)
+        case AnswerObjection():
+            return answer_objection(step, command)
         case _:
             assert_never(command)
 
@@ -141,6 +158,8 @@ def state(step: Step, batch: Batch) -> int:
     earner = int(exchange.path.desk.progress[0].house)
     batch.line = Line(str(batch.day), batch.number, earner, batch.settled, house.entries, opening, closing)
     batch.line.check(exchange.terms)
+    assert batch.report is not None
+    check_report(batch.line, batch.report, exchange.terms)
     house.opening, house.entries = closing, []
     batch.reached[Stage.STATED] = step.now_ns
     return len(batch.line.concerned())

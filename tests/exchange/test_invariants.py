@@ -13,6 +13,7 @@ from exchange.commands import (
     FixObligations,
     InstructBank,
     IssueReduction,
+    ObjectToStatement,
     OpenPeriod,
     RegisterCurrency,
     RegisterGreenPower,
@@ -26,10 +27,11 @@ from registry.compliance import Obligor
 from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
+from settlement.answers import Answer
 from settlement.bank import Payments
 from settlement.bank_files import LineAnswer, Reply
 from settlement.cycle import Stage
-from tests.exchange.market import HBEA, Market, Stake, cash, units
+from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
 
 @pytest.fixture
@@ -250,6 +252,32 @@ def nobody_may_not_withdraw(market):
     market.exchange.clearing.blocked[99] = "under inquiry"
 
 
+def an_objection_loses_its_words(market):
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    market.must(ObjectToStatement("bob", batch.number, "not mine"))
+    answer = batch.answers[market.number("bob")]
+    batch.answers[market.number("bob")] = msgspec.structs.replace(answer, objection="")
+
+
+def somebody_answers_what_it_never_got(market):
+    market.join("carol", nothing)
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    batch.answers[market.number("carol")] = Answer.confirmed(market.now_ns)
+
+
+def an_answer_comes_after_the_window(market):
+    batch = market.exchange.clearing.batches[0]
+    assert batch.has_reached(Stage.FINAL)
+    batch.answers[market.number("bob")] = Answer.confirmed(market.now_ns + 1)
+
+
+def a_report_tells_of_more_than_was_stated(market):
+    batch = market.exchange.clearing.batches[0]
+    batch.report = msgspec.structs.replace(batch.report, trades=batch.report.trades + 1)
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -324,6 +352,10 @@ BREAKS = [
     (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
     (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
     (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
+    (an_objection_loses_its_words, invariants.batches_never_change),
+    (somebody_answers_what_it_never_got, invariants.batches_never_change),
+    (an_answer_comes_after_the_window, invariants.batches_never_change),
+    (a_report_tells_of_more_than_was_stated, invariants.statements_are_the_report),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
     (a_cent_appears, MONEY),
