@@ -41,9 +41,9 @@ def title_equals_holdings(exchange: Exchange) -> None:
     """The serial blocks that each account holds add up to its settled holding."""
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
-    for block in exchange.serials:
-        if block.state == BlockState.HELD:
-            titles[block.holder, block.unit] += block.quantity
+    for unit, blocks in exchange.serials.content():
+        held = blocks[blocks["state"] == 0]
+        np.add.at(titles[:, unit], held["holder"], held["last"] - held["first"] + 1)
     wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
     assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
 
