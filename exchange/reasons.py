@@ -27,6 +27,7 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
+    UNKNOWN_TRADE = 18
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -50,6 +51,7 @@ class Reason(IntEnum):
     CLIENT_ORDER_ID_USED = 49
     ALREADY_HALTED = 50
     NOT_HALTED = 51
+    TRADE_BUSTED = 57  # and so can't be put right any more
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -65,6 +67,8 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
+    DUPLICATE_TRADE = 85  # in one list
+    NOTHING_TO_CORRECT = 86
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

@@ -11,7 +11,8 @@ never merged, for no two have the same history: of a block that is split, one pa
 price is that numbers which change hands often end up in small blocks, and a large transfer has many of them to move.
 
 Never-traded allowances may lapse at the end of a compliance period (domain sheet C.6): a trade marks what it moves,
-for good; a mere transfer between accounts (inheritance, enforcement, return of what was allocated too much) does not.
+for good, even if the trade is undone later; a mere transfer between accounts (inheritance, enforcement, return of
+what was allocated too much) does not.
 
 Complexity: a movement O(blocks moved x log blocks of the unit), with a filter also O(blocks of the giver); the block
 of a number O(log blocks of the unit); its history O(movements); sums O(1).
@@ -37,16 +38,18 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why title moved. TRADED by a trade or sale, TRANSFERRED otherwise (domain sheet B.2)."""
+    """Why title moved. TRADED by a trade or sale, CORRECTED back since that was wrong, TRANSFERRED otherwise (B.2)."""
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
     TRADED = "traded"
+    CORRECTED = "corrected"
     SURRENDERED = "surrendered"
     RETIRED = "retired"
     CANCELLED = "cancelled"
 
 
+TRANSFERS = (Cause.TRANSFERRED, Cause.TRADED, Cause.CORRECTED)
 ENDS = (Cause.SURRENDERED, Cause.RETIRED, Cause.CANCELLED)  # those that take out of circulation for good
 
 
@@ -177,7 +180,7 @@ class Serials:
         Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
         title to fewer or the cause is no transfer's.
         """
-        if cause not in (Cause.TRANSFERRED, Cause.TRADED):
+        if cause not in TRANSFERS:
             raise ValueError(f"no transfer is {cause}")
         taken = self._take(unit, giver, quantity, wanted)
 

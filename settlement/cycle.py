@@ -11,10 +11,11 @@
 
 Without a settlement bank a batch goes from fixed to delivered. One batch is under way at a time. A day usually has
 one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
-(corrections), never by changing it.
+(:mod:`settlement.corrections`), never by changing it.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
@@ -25,6 +26,7 @@ import numpy as np
 
 from settlement.batch import SettlementReport
 from settlement.clearing import Terms
+from settlement.corrections import Corrections
 from settlement.statements import Entry, Line, Statement
 
 type_of_rows = np.ndarray[Any, np.dtype[Any]]
@@ -73,11 +75,16 @@ class Batch(msgspec.Struct, eq=False):
         kept: type_of_rows = self.trades[~np.isin(self.trades["trade_id"], sorted(self.failed))]
         return kept
 
+    def trade(self, trade_id: int) -> Any | None:
+        """The row of a trade by its id, as it was fixed; None if it is not among them."""
+        return row_of(self.trades, trade_id)
+
     def check(self) -> None:
         """Assert that nothing in it has changed since it was fixed, and that its steps lie in order."""
         assert self.seal == seal_of(self.trades), f"the trades of batch {self.number} have changed"
         times = [self.reached[stage] for stage in STAGES if stage in self.reached]
         assert times == sorted(times), f"batch {self.number} went back in time"
+        assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
         assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
 
 
@@ -89,6 +96,7 @@ class ClearingHouse:
         self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
         self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+        self.corrections = Corrections()
 
     @property
     def under_way(self) -> Batch | None:
@@ -100,6 +108,10 @@ class ClearingHouse:
     def batch(self, number: int) -> Batch | None:
         """A batch by its number."""
         return self.batches[number - 1] if 1 <= number <= len(self.batches) else None
+
+    def batches_with(self, trade_id: int) -> Iterator[Batch]:
+        """The batches that a trade was in, the last one first."""
+        return (batch for batch in reversed(self.batches) if batch.trade(trade_id) is not None)
 
     def of_day(self, day: date) -> list[Batch]:
         """The batches of a day, oldest first."""
@@ -133,6 +145,7 @@ class ClearingHouse:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
         yield "returned", [seal_of(rows) for rows in self.returned]
         yield "entries", self.entries
+        yield "corrections", [*self.corrections]
 
     def check(self) -> None:
         """Assert that every batch is as it was fixed, and that they follow one another."""
@@ -141,6 +154,14 @@ class ClearingHouse:
             batch.check()
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
+        self.corrections.check()
+
+
+def row_of(trades: type_of_rows, trade_id: int) -> Any | None:
+    """The row of a trade among rows in the order of their ids; None if it is not there."""
+    ids = trades["trade_id"]
+    place = bisect_left(ids, trade_id)
+    return trades[place] if place < ids.size and ids[place] == trade_id else None
 
 
 _STAMPS = ("sequence", "now_ns")

@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, OpenPeriod, RegisterGreenPower
+from exchange.commands import CorrectTrades, IssueReduction, NewTerms, OpenPeriod, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
+from exchange.transition.market import HOUSE
 from matching import ladder as book_of
 from matching.orders import Side
 from registry.accounts import ParticipantClass
@@ -197,6 +198,35 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def correct(market, trade_id, quantity):
+    market.must(CorrectTrades(HOUSE, [NewTerms(trade_id, quantity=quantity)], "mistyped"))
+
+
+def a_correction_is_forgotten(market):
+    correct(market, 2, 40)
+    correct(market, 2, 30)
+    del market.exchange.clearing.corrections.standing[2]
+
+
+def a_corrected_trade_waits_as_it_was(market):
+    before = market.exchange.trades_today().copy()
+    correct(market, 2, 40)
+    market.exchange.unsettled_trades = [before]
+
+
+def a_settled_trade_was_never_in_its_batch(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades[:0]
+
+
+def a_trade_settled_with_other_terms(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades.copy()
+    batch.trades["price_ticks"] += 1
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -262,6 +292,10 @@ MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
+    (a_correction_is_forgotten, invariants.batches_never_change),
+    (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
+    (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
+    (a_trade_settled_with_other_terms, invariants.corrections_stand),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
     (a_tonne_appears, TONNES),
