@@ -29,11 +29,11 @@ kernels: $(READY)
 
 # Ends with compiling the loops for the tests that follow, while the other mode is still at work.
 interpreted: $(READY)
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange -m kernels
 	$(BIN)/python -c 'from exchange import flow, trading; trading.warm_up(); flow.warm_up()'
 
 bounds-checked: $(READY)
-	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/exchange -m kernels
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange -m kernels
 
 # New random histories of the trading path against its readable twin; EXAMPLES says how many.
 EXAMPLES ?= 20000

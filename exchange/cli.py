@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, registry_cli
+from exchange import credits_cli, emissions_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ app = typer.Typer(
 bench = typer.Typer(help="Measure: each benchmark checks its answer before it prints a number.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
 app.add_typer(registry_cli.registry, name="registry")
+app.add_typer(settlement_cli.settlement, name="settlement")
 registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
 registry_cli.registry.add_typer(credits_cli.credits, name="credits", rich_help_panel=registry_cli.CREDITS)
 
@@ -342,6 +343,19 @@ def title(
     from benchmarks import title as benchmark
 
     benchmark.run(blocks, issued, runs)
+
+
+@bench.command()
+def settlement(
+    trades: Annotated[
+        int, typer.Option(min=1000, help="Trades of the largest batch; also a quarter and half of it.")
+    ] = 10_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and of who fails."""
+    from benchmarks import settlement as benchmark
+
+    benchmark.run(trades, runs)
 
 
 def _date(text: str) -> date:

@@ -27,6 +27,9 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
+    UNKNOWN_CURRENCY = 14
+    UNKNOWN_BATCH = 15
+    UNKNOWN_STATEMENT = 16  # the batch has none for the account
     UNKNOWN_TRADE = 18
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
@@ -36,6 +39,7 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
+    CURRENCY_EXISTS = 28
     MAY_NOT_TRADE = 30
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when
@@ -67,6 +71,7 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
+    EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
     DUPLICATE_TRADE = 85  # in one list
     NOTHING_TO_CORRECT = 86
     # how much and at what price

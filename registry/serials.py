@@ -38,18 +38,19 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why title moved. TRADED by a trade or sale, CORRECTED back since that was wrong, TRANSFERRED otherwise (B.2)."""
+    """Why title moved: by a trade or sale, by many netted, back since a trade was wrong, or otherwise (B.2)."""
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
     TRADED = "traded"
-    CORRECTED = "corrected"
+    NETTED = "netted"  # the reference is a settlement batch: what is left of many trades when they are offset
+    CORRECTED = "corrected"  # the reference is the trade that was wrong
     SURRENDERED = "surrendered"
     RETIRED = "retired"
     CANCELLED = "cancelled"
 
 
-TRANSFERS = (Cause.TRANSFERRED, Cause.TRADED, Cause.CORRECTED)
+TRADES = (Cause.TRADED, Cause.NETTED)
 ENDS = (Cause.SURRENDERED, Cause.RETIRED, Cause.CANCELLED)  # those that take out of circulation for good
 
 
@@ -180,12 +181,12 @@ class Serials:
         Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
         title to fewer or the cause is no transfer's.
         """
-        if cause not in TRANSFERS:
+        if cause not in (Cause.TRANSFERRED, Cause.CORRECTED, *TRADES):
             raise ValueError(f"no transfer is {cause}")
         taken = self._take(unit, giver, quantity, wanted)
 
         movement = Movement(cause, giver, taker, sequence, now_ns, reference)
-        traded = cause == Cause.TRADED
+        traded = cause in TRADES
         moved = [
             replace(block, holder=taker, title=block.title.then(movement), ever_traded=traded or block.ever_traded)
             for block in taken
@@ -342,7 +343,7 @@ def _check_title(block: Block, traded: dict[int, bool]) -> None:
         unseen.append(title)
         title = title.earlier
     for title in reversed(unseen):
-        traded[id(title)] = title.movement.cause == Cause.TRADED or traded.get(id(title.earlier), False)
+        traded[id(title)] = title.movement.cause in TRADES or traded.get(id(title.earlier), False)
         _check_link(title)
     assert block.ever_traded == traded[id(block.title)], "a block is marked as traded and was not, or the reverse"
     movement = block.title.movement

@@ -10,7 +10,7 @@ A trade may be corrected again and again, and busted once; after that it is over
 
 The fee of a corrected trade is the one it was charged, and what the rate of its day makes of the change in turnover:
 
-    fee = first fee + charge(new turnover) - charge(first turnover), at least 0
+    fee = first fee + fee_of(new turnover) - fee_of(first turnover), at least 0
 
 A trade is one fill of an order, and the fee of the order is rounded as a whole (:mod:`settlement.fees`), so that a
 trade's own fee may be a fen more or less than the rate says; this fen stays with it. Starting from the first fee and
@@ -72,7 +72,7 @@ class Correction(msgspec.Struct, frozen=True):
     @property
     def cause(self) -> str:
         """What statements call it."""
-        return "bust" if self.is_bust else "correction"
+        return "trade_bust" if self.is_bust else "trade_correction"
 
     @property
     def quantity(self) -> int:
@@ -148,14 +148,14 @@ def version_of(trade: Any, terms: Terms) -> Version:
     return Version(price_ticks, quantity, turnover, int(trade["buyer_fee"]), int(trade["seller_fee"]))
 
 
-def charge(turnover: int, rate_ppm: int) -> int:
+def fee_of(turnover: int, rate_ppm: int) -> int:
     """Fee in fen on a turnover by itself, rounded half-up."""
     return (turnover * rate_ppm + PER_MILLION // 2) // PER_MILLION
 
 
 def charged_anew(first_fee: int, first_turnover: int, turnover: int, rate_ppm: int) -> int:
     """Fee in fen of a trade that was charged `first_fee` on its first turnover and has another one now."""
-    return max(0, first_fee + charge(turnover, rate_ppm) - charge(first_turnover, rate_ppm))
+    return max(0, first_fee + fee_of(turnover, rate_ppm) - fee_of(first_turnover, rate_ppm))
 
 
 def applied(trades: type_of_rows, standing: Mapping[int, Version]) -> type_of_rows:

@@ -24,13 +24,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from settlement.batch import SettlementReport
-from settlement.clearing import Terms
+from settlement.answers import Answer, StatementState
+from settlement.batch import BatchReport
+from settlement.clearing import Terms, type_of_column, type_of_rows
 from settlement.corrections import Corrections
-from settlement.statements import Entry, Line, Statement
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
+from settlement.netting import Mode
+from settlement.statements import Entry, Line, Statement, as_one
 
 
 class Stage(StrEnum):
@@ -52,13 +51,14 @@ class Batch(msgspec.Struct, eq=False):
 
     number: int
     day: date
-    mode: str
+    mode: Mode
     trades: type_of_rows  # in the order of trading; read only
     seal: str  # SHA-256 of them
     reached: dict[Stage, int]  # when, UTC nanoseconds
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
-    report: SettlementReport | None = None  # of the delivery
+    report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
     @property
     def stage(self) -> Stage:
@@ -66,6 +66,12 @@ class Batch(msgspec.Struct, eq=False):
 
     def has_reached(self, stage: Stage) -> bool:
         return stage in self.reached
+
+    def state_of(self, account: int) -> StatementState:
+        """How an account stands to its statement, which has been issued."""
+        if answer := self.answers.get(account):
+            return answer.state
+        return StatementState.ACCEPTED if self.has_reached(Stage.FINAL) else StatementState.ISSUED
 
     @property
     def settled(self) -> type_of_rows:
@@ -86,6 +92,13 @@ class Batch(msgspec.Struct, eq=False):
         assert times == sorted(times), f"batch {self.number} went back in time"
         assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
         assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
+        for account, answer in self.answers.items():
+            asked = self.line is not None and self.line.concerns(account)
+            assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
+            final_ns = self.reached.get(Stage.FINAL, answer.at_ns)
+            in_time = self.reached[Stage.STATED] <= answer.at_ns <= final_ns
+            assert in_time, f"account {account} answered batch {self.number} outside of the window"
+            answer.check()
 
 
 class ClearingHouse:
@@ -94,7 +107,7 @@ class ClearingHouse:
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
-        self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
+        self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
         self.corrections = Corrections()
 
@@ -118,13 +131,13 @@ class ClearingHouse:
         return [batch for batch in self.batches if batch.day == day]
 
     def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None before the first is stated."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None]
-        if not lines:
-            return None
-        drawn = [line.statement(account, terms) for line in lines]
-        entries = [entry for statement in drawn for entry in statement.entries]
-        return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
+        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
+        return as_one([line.statement(account, terms) for line in lines]) if lines else None
+
+    def stated(self, account: int) -> list[Batch]:
+        """The batches of which an account has got a statement, oldest first."""
+        return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
     def owing(self) -> list[type_of_rows]:
         """Trades that are no longer of today and still owe: fixed and not delivered, or failed."""
@@ -143,6 +156,8 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+            for account, answer in sorted(batch.answers.items()):
+                yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "returned", [seal_of(rows) for rows in self.returned]
         yield "entries", self.entries
         yield "corrections", [*self.corrections]

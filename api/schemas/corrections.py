@@ -26,7 +26,9 @@ class NewTradeTerms(Model):
     """What a trade should have said; what is left out stays."""
 
     trade_id: TradeId
-    price: DecimalText | None = Field(default=None, description="CNY per t", examples=["42.00"])
+    price: DecimalText | None = Field(
+        default=None, description="Per t, in the currency of the instrument", examples=["42.00"]
+    )
     quantity: Tonnes | None = None
 
 
@@ -42,7 +44,7 @@ class NewCorrections(Model):
 
 
 class TradeTerms(Model):
-    """What a trade says: CNY per t, tCO2e, CNY."""
+    """What a trade says: price per t, tCO2e, money."""
 
     price: str
     quantity: int
@@ -57,6 +59,7 @@ class CorrectionView(Model):
     number: int = Field(description="Of the correction, from 1")
     trade_id: int
     symbol: str
+    currency: str
     buyer: str
     seller: str
     buy_order_id: int

@@ -3,19 +3,20 @@
 from datetime import date
 
 from exchange.events.base import ControlEvent
-from settlement.batch import SettlementReport
+from settlement.batch import BatchReport
+from settlement.netting import Mode
 
 
 class ObligationsFixed(ControlEvent, frozen=True):
     batch: int
     date: date
-    mode: str
+    mode: Mode
     trades: int
 
 
 class BatchDelivered(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    report: BatchReport
 
 
 class StatementsIssued(ControlEvent, frozen=True):
@@ -25,8 +26,36 @@ class StatementsIssued(ControlEvent, frozen=True):
 
 class DaySettled(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    date: date
+    report: BatchReport
     accounts: int
 
 
-SettlementEvent = ObligationsFixed | BatchDelivered | StatementsIssued | DaySettled
+class StatementConfirmed(ControlEvent, frozen=True):
+    batch: int
+    account: int
+
+
+class StatementObjected(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    text: str
+
+
+class ObjectionAnswered(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    by: int
+    upheld: bool
+    answer: str
+
+
+SettlementEvent = (
+    ObligationsFixed
+    | BatchDelivered
+    | StatementsIssued
+    | DaySettled
+    | StatementConfirmed
+    | StatementObjected
+    | ObjectionAnswered
+)

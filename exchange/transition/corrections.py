@@ -34,7 +34,7 @@ Bands of the running day do not change: they rest on the day before.
 
 Title of settled units goes back newest trade first: the numbers that the trade moved as far as the buyer has them
 still, or again, then its oldest. They stay marked as traded, for they were; so the lapse of never-traded allowances
-spares them. In a net batch no trade moves numbers of its own, so it is the oldest that go back.
+spares them. Where units were netted no trade moved numbers of its own, and it is the oldest that go back.
 """
 
 from collections import Counter
@@ -47,6 +47,7 @@ import numpy as np
 
 from exchange import events as happened
 from exchange.commands import BustTrades, CorrectionCommand, CorrectTrades, NewTerms
+from exchange.fees import rates_of_trade
 from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.rows import EVENT, EventKind
@@ -60,7 +61,6 @@ from registry import holdings
 from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Block, Cause, Serials
 from registry.units import Species
-from settlement.clearing import Mode
 from settlement.corrections import NOTHING, Correction, Version, applied, charged_anew, version_of
 from settlement.cycle import Batch, Stage, row_of
 from settlement.fees import TURNOVER_MAX
@@ -180,7 +180,7 @@ def _wanted(one: Found, asked: NewTerms) -> tuple[int, int]:
 
 def _charged(exchange: Exchange, one: Found, price_ticks: int, quantity: int, turnover: int) -> Version:
     """A trade with new terms, at the rates of its day."""
-    buyer_ppm, seller_ppm = exchange.market.fee_ppm(one.day)
+    buyer_ppm, seller_ppm = rates_of_trade(exchange, one.row, one.day)
     earlier = exchange.clearing.corrections.of(int(one.row.trade_id))
     first = earlier[0].before if earlier else one.now
     return Version(
@@ -319,13 +319,12 @@ def _put_right(step: Step, corrections: list[Correction]) -> dict[int, int]:
 
 
 def _require_nothing(exchange: Exchange, missing: dict[Place, int], currencies: set[int]) -> None:
-    of_cash = [(place, lacking) for place, lacking in missing.items() if place[1] in currencies]
-    for (account, _), lacking in of_cash:
-        who = exchange.accounts[account].account_id
-        raise Refused(Reason.INSUFFICIENT_CASH, f"{who} lacks {money(lacking)} of what would go back")
-    for (account, asset), lacking in missing.items():
-        who, unit = exchange.accounts[account].account_id, exchange.units[asset].code
-        raise Refused(Reason.INSUFFICIENT_UNITS, f"{who} lacks {lacking} t {unit} of what would go back")
+    """Refused if somebody lacks something, cash first."""
+    for (account, asset), lacking in sorted(missing.items(), key=lambda item: item[0][1] not in currencies):
+        is_cash = asset in currencies
+        what = f"{money(lacking) if is_cash else f'{lacking} t'} {exchange.asset_names[asset]}"
+        reason = Reason.INSUFFICIENT_CASH if is_cash else Reason.INSUFFICIENT_UNITS
+        raise Refused(reason, f"{exchange.accounts[account].account_id} lacks {what} of what would go back")
 
 
 def _count_position(exchange: Exchange, one: Correction) -> None:
@@ -377,7 +376,7 @@ def _move(step: Step, move: _Move, numbers: "_Numbers") -> int:
     cause = Cause.CORRECTED if goes_back else Cause.TRADED
     stamps = step.sequence, step.now_ns, cause, one.trade_id
     own = 0
-    if goes_back and step.exchange.clearing.batches[one.batch - 1].mode != Mode.NET_NET:
+    if goes_back:
         lasts = numbers.brought_by(one.trade_id, move.giver, one.unit)
         own = min(possible, sum(serials.at(one.unit, last).quantity for last in lasts))
         if own:

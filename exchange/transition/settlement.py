@@ -5,19 +5,30 @@ from typing import assert_never
 import numpy as np
 
 from exchange import events as happened
-from exchange.commands import DeliverBatch, FixObligations, IssueStatements, SettleDay, SettlementCommand
+from exchange.commands import (
+    AnswerObjection,
+    ConfirmStatement,
+    DeliverBatch,
+    FixObligations,
+    IssueStatements,
+    ObjectToStatement,
+    SettleDay,
+    SettlementCommand,
+)
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
+from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, require
 from registry import holdings
+from registry.serials import Cause
 from registry.units import Species
-from settlement import batch as settlement_batch
-from settlement.batch import SettlementReport
-from settlement.clearing import Obligations, obligations
+from settlement.batch import BatchReport, Discharge, discharge, move_title
 from settlement.cycle import Batch, Stage, seal_of
+from settlement.netting import Positions
 from settlement.statements import Line
+from settlement.totals import check_report
 
 
 def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
@@ -34,7 +45,13 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
         case SettleDay():
             batch = fix_obligations(step)
             report = deliver(step, batch)
-            return happened.DaySettled(batch.number, report, state(step, batch))
+            return happened.DaySettled(batch.number, batch.day, report, state(step, batch))
+        case ConfirmStatement():
+            return confirm_statement(step, command)
+        case ObjectToStatement():
+            return object_to_statement(step, command)
+        case AnswerObjection():
+            return answer_objection(step, command)
         case _:
             assert_never(command)
 
@@ -67,35 +84,48 @@ def fix_obligations(step: Step) -> Batch:
     return batch
 
 
-def deliver(step: Step, batch: Batch) -> SettlementReport:
-    """Units against cash, for all trades of a batch that can be settled; title follows in the same moment."""
-    exchange = step.exchange
-    desk = exchange.path.desk
-    trades = batch.settled
-    owed = obligations(trades, exchange.terms)
-    moves = settlement_batch.movements(owed, desk.balances.shape, int(desk.progress[0].house))
-    assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
+def deliver(step: Step, batch: Batch) -> BatchReport:
+    """Units against cash, for all trades of a batch that can be settled; title follows in the same moment.
 
-    desk.balances["reserved"] -= moves.delivered
-    desk.balances["unsettled"] -= moves.received
+    What the mode nets changes hands in one sum, but the holdings of everybody are the same in every mode: what was
+    reserved for the trades goes, and what was a claim becomes theirs.
+    """
+    exchange, desk = step.exchange, step.exchange.path.desk
+    accounts, assets = desk.balances.shape
+    house = int(desk.progress[0].house)
+    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house, batch.mode)
+    assert (desk.balances["reserved"] >= made.positions.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= made.positions.into).all(), "a claim was not booked when it arose"
 
-    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
-        exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
-
-    settlement_batch.move_title(owed, trades["trade_id"], title)
-    _count_net_sales(exchange, batch, owed)
-    batch.report = settlement_batch.report(str(batch.day), owed)
+    desk.balances["reserved"] -= made.positions.out
+    desk.balances["unsettled"] -= made.positions.into
+    _move_title(step, batch, made)
+    _count_net_sales(exchange, batch, made.positions)
+    batch.report = made.report
     batch.reached[Stage.DELIVERED] = step.now_ns
     return batch.report
 
 
-def _count_net_sales(exchange: Exchange, batch: Batch, owed: Obligations) -> None:
+def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
+    serials = step.exchange.serials
+    if batch.mode.nets_units:
+        for unit, rows in made.deliveries.items():
+            for giver, taker, quantity in rows.tolist():
+                serials.transfer(
+                    unit, giver, taker, quantity, step.sequence, step.now_ns, Cause.NETTED, reference=batch.number
+                )
+        return
+
+    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
+        serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
+
+    move_title(made.obligations, title)
+
+
+def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
     """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
-    is_allowance = np.array([False, *(unit.species == Species.ALLOWANCE for unit in exchange.units)])[owed.unit]
-    net = np.zeros(len(exchange.accounts) + 1, np.int64)
-    np.add.at(net, owed.seller[is_allowance], owed.quantity[is_allowance])
-    np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
+    allowances = [unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE]
+    net = -sums.net[:, allowances].sum(axis=1)
     sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
         sold = sales.pop((account, batch.day.year), 0) + int(net[account])
@@ -112,6 +142,8 @@ def state(step: Step, batch: Batch) -> int:
     earner = int(exchange.path.desk.progress[0].house)
     batch.line = Line(str(batch.day), batch.number, earner, batch.settled, house.entries, opening, closing)
     batch.line.check(exchange.terms)
+    assert batch.report is not None
+    check_report(batch.line, batch.report, exchange.terms)
     house.opening, house.entries = closing, []
     batch.reached[Stage.STATED] = step.now_ns
     return len(batch.line.concerned())

@@ -30,10 +30,12 @@ async def test_the_list_of_trades_flags_what_was_put_right(traded):
     assert await shown(traded) == [(1, "40.00", 100, "busted"), (2, "40.50", 60, "corrected")]
     assert answer.closes == {}
     (one,) = answer.corrections
-    assert one.model_dump(include={"number", "trade_id", "symbol", "buyer", "seller", "batch", "by", "reason"}) == {
-        "number": 1, "trade_id": 1, "symbol": "HBEA-2025", "buyer": "B", "seller": "S", "batch": None, "by": HOUSE,
-        "reason": "wrong book",
+    said = one.model_dump()
+    assert {name: said[name] for name in ("trade_id", "symbol", "currency", "buyer", "seller", "batch", "by")} == {
+        "trade_id": 1, "symbol": "HBEA-2025", "currency": "CNY", "buyer": "B", "seller": "S", "batch": None,
+        "by": HOUSE,
     }  # fmt: skip
+    assert (one.number, one.reason, one.sequence) == (1, "wrong book", answer.sequence)
     assert one.before.model_dump() == {
         "price": "40.00", "quantity": 100, "turnover": "4000.00", "buyer_fee": "20.00", "seller_fee": "20.00",
     }  # fmt: skip

@@ -9,7 +9,15 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import CorrectTrades, IssueReduction, NewTerms, OpenPeriod, RegisterGreenPower
+from exchange.commands import (
+    CorrectTrades,
+    IssueReduction,
+    NewTerms,
+    ObjectToStatement,
+    OpenPeriod,
+    RegisterCurrency,
+    RegisterGreenPower,
+)
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from exchange.transition.market import HOUSE
@@ -20,7 +28,9 @@ from registry.compliance import Obligor
 from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
-from tests.exchange.market import HBEA, Market, Stake, cash, units
+from settlement.answers import Answer
+from settlement.cycle import Stage
+from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
 
 @pytest.fixture
@@ -61,7 +71,12 @@ def a_fen_appears(market):
 
 
 def a_fen_is_paid_out_twice(market):
-    market.exchange.cash_withdrawn += 1
+    market.exchange.cash_withdrawn[CASH] += 1
+
+
+def a_cent_appears(market):
+    market.must(RegisterCurrency("USD"))
+    balance(market, "alice", market.exchange.currencies["USD"]).available += 1
 
 
 def a_tonne_appears(market):
@@ -227,6 +242,32 @@ def a_trade_settled_with_other_terms(market):
     batch.trades["price_ticks"] += 1
 
 
+def an_objection_loses_its_words(market):
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    market.must(ObjectToStatement("bob", batch.number, "not mine"))
+    answer = batch.answers[market.number("bob")]
+    batch.answers[market.number("bob")] = msgspec.structs.replace(answer, objection="")
+
+
+def somebody_answers_what_it_never_got(market):
+    market.join("carol", nothing)
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    batch.answers[market.number("carol")] = Answer.confirmed(market.now_ns)
+
+
+def an_answer_comes_after_the_window(market):
+    batch = market.exchange.clearing.batches[0]
+    assert batch.has_reached(Stage.FINAL)
+    batch.answers[market.number("bob")] = Answer.confirmed(market.now_ns + 1)
+
+
+def a_report_tells_of_more_than_was_stated(market):
+    batch = market.exchange.clearing.batches[0]
+    batch.report = msgspec.structs.replace(batch.report, trades=batch.report.trades + 1)
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -275,6 +316,10 @@ def a_position_limit_is_another(market):
     participant(market, "alice").position_limit += 1
 
 
+def a_maker_pays_another_fee(market):
+    participant(market, "bob").sell_maker_ppm -= 1
+
+
 def an_allocation_is_parked_nowhere(market):
     market.join("office", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
     market.must(OpenPeriod("office", 2025, 0))
@@ -296,8 +341,13 @@ BREAKS = [
     (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
     (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
     (a_trade_settled_with_other_terms, invariants.corrections_stand),
+    (an_objection_loses_its_words, invariants.batches_never_change),
+    (somebody_answers_what_it_never_got, invariants.batches_never_change),
+    (an_answer_comes_after_the_window, invariants.batches_never_change),
+    (a_report_tells_of_more_than_was_stated, invariants.statements_are_the_report),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
+    (a_cent_appears, MONEY),
     (a_tonne_appears, TONNES),
     (a_tonne_is_issued_to_nobody, TONNES),
     (an_account_is_overdrawn, invariants.balances_are_not_negative),
@@ -330,6 +380,7 @@ BREAKS = [
     (a_lock_is_forgotten, invariants.locks_are_backed),
     (a_position_is_miscounted, invariants.positions_are_counted),
     (a_position_limit_is_another, invariants.positions_are_counted),
+    (a_maker_pays_another_fee, invariants.fees_follow_the_rules),
     (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
     (a_tonne_is_surrendered, invariants.compliance_is_sound),
     (a_surrender_is_forgotten, invariants.compliance_is_sound),

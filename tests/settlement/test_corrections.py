@@ -15,8 +15,8 @@ from settlement.corrections import (
     Corrections,
     Version,
     applied,
-    charge,
     charged_anew,
+    fee_of,
     version_of,
 )
 from settlement.fees import TURNOVER_MAX
@@ -45,16 +45,16 @@ def correction(number=1, trade_id=7, before=FIRST, after=LESS, batch=0):
     ("turnover", "rate_ppm", "fee"),
     [(100, 5000, 1), (99, 5000, 0), (420_000, 5000, 2100), (420_000, 0, 0), (1, 1_000_000, 1)],
 )
-def test_the_charge_is_rounded_half_up(turnover, rate_ppm, fee):
-    assert charge(turnover, rate_ppm) == fee
+def test_the_fee_of_a_turnover_is_rounded_half_up(turnover, rate_ppm, fee):
+    assert fee_of(turnover, rate_ppm) == fee
 
 
 @given(first=turnovers, other=turnovers, rate_ppm=rates, off=st.sampled_from([-1, 0, 1]))
 def test_a_fee_keeps_its_fen_and_comes_back(first, other, rate_ppm, off):
     """A fill's fee may be a fen off its own charge."""
-    first_fee = max(0, charge(first, rate_ppm) + off)
+    first_fee = max(0, fee_of(first, rate_ppm) + off)
     fee = charged_anew(first_fee, first, other, rate_ppm)
-    assert abs(fee - charge(other, rate_ppm)) <= 1
+    assert abs(fee - fee_of(other, rate_ppm)) <= 1
     assert fee >= 0
     assert charged_anew(first_fee, first, first, rate_ppm) == first_fee
 
@@ -66,10 +66,10 @@ def test_a_fee_is_never_negative():
 def test_what_goes_back_is_what_was_less_what_is():
     one = correction()
     assert (one.quantity, one.turnover, one.buyer_fee, one.seller_fee) == (40, 168_000, 840, 840)
-    assert (one.is_bust, one.cause) == (False, "correction")
+    assert (one.is_bust, one.cause) == (False, "trade_correction")
     gone = correction(after=NOTHING)
     assert (gone.quantity, gone.turnover, gone.buyer_fee, gone.seller_fee) == (100, 420_000, 2100, 2099)
-    assert (gone.is_bust, gone.cause) == (True, "bust")
+    assert (gone.is_bust, gone.cause) == (True, "trade_bust")
 
 
 def rows(*quantities):
