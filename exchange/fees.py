@@ -3,6 +3,9 @@
 They are set when an account opens and when a day does, and stand all day.
 """
 
+from datetime import date
+from typing import Any
+
 from exchange.rules import Liquidity
 from exchange.state import Exchange
 from matching.orders import Side
@@ -33,3 +36,16 @@ def set_fees(exchange: Exchange, *accounts: Account) -> None:
         row = exchange.path.desk.participants[account.number]
         for name, rate_ppm in of_class[account.participant_class].items():
             row[name] = rate_ppm
+
+
+def rates_of_trade(exchange: Exchange, trade: Any, day: date) -> tuple[int, int]:
+    """What buyer and seller of a TRADE row paid on the day of the trade, by what their orders did in it.
+
+    In an auction neither took, and both pay as makers.
+    """
+
+    def paid(account: int, side: Side) -> int:
+        liquidity: Liquidity = "taker" if trade.aggressor == side else "maker"
+        return exchange.market.fee_ppm(day, side, liquidity, exchange.accounts[account].participant_class)
+
+    return paid(int(trade.buyer), Side.BUY), paid(int(trade.seller), Side.SELL)

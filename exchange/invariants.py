@@ -19,6 +19,7 @@ from registry import holdings
 from registry.accounts import ParticipantClass
 from registry.serials import BlockState, Origin
 from registry.units import Species
+from settlement.corrections import version_of
 from settlement.totals import check_report
 
 
@@ -150,9 +151,10 @@ def books_are_sound(exchange: Exchange) -> None:
 
 
 def prices_are_within_the_band(exchange: Exchange) -> None:
-    """Every resting order and every trade of the day lies inside its instrument's price band."""
+    """Every resting order and every trade of the day that was not corrected lies inside its instrument's price band."""
     desk = exchange.path.desk
     trades = exchange.trades_today()
+    trades = trades[~np.isin(trades["trade_id"], list(exchange.clearing.corrections.standing))]
     for listed in exchange.instruments:
         row = desk.instruments[listed.number]
         prices = trades["price_ticks"][trades["instrument"] == listed.number].tolist()
@@ -211,6 +213,24 @@ def statements_are_the_report(exchange: Exchange) -> None:
             check_report(batch.line, batch.report, exchange.terms)
 
 
+def corrections_stand(exchange: Exchange) -> None:
+    """A trade that waits says what its last correction says, no busted one waits, and a settled one is in its batch."""
+    house = exchange.clearing
+    for rows in (exchange.trades_today(), *house.returned):
+        for index in np.flatnonzero(np.isin(rows["trade_id"], list(house.corrections.standing))):
+            said = house.corrections.standing[int(rows[index]["trade_id"])]
+            assert version_of(rows[index], exchange.terms) == said, f"trade {rows[index]['trade_id']} is not corrected"
+    for trade_id in house.corrections.standing:
+        made = house.corrections.of(trade_id)
+        for one in made:
+            row = house.batches[one.batch - 1].trade(trade_id) if one.batch else None
+            assert not one.batch or row is not None, f"trade {trade_id} is not in batch {one.batch}"
+        settled = next((one for one in made if one.batch), None)
+        if settled is not None:
+            row = house.batches[settled.batch - 1].trade(trade_id)
+            assert version_of(row, exchange.terms) == settled.before, f"trade {trade_id} settled with other terms"
+
+
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -230,6 +250,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     batches_never_change,
     statements_are_the_report,
     payments_are_as_instructed,
+    corrections_stand,
 )
 
 

@@ -30,6 +30,7 @@ class Reason(IntEnum):
     UNKNOWN_CURRENCY = 14
     UNKNOWN_BATCH = 15
     UNKNOWN_STATEMENT = 16  # the batch has none for the account
+    UNKNOWN_TRADE = 18
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -58,6 +59,7 @@ class Reason(IntEnum):
     WITHDRAWAL_BLOCKED = 52
     ALREADY_BLOCKED = 53
     NOT_BLOCKED = 54
+    TRADE_BUSTED = 57  # and so can't be put right any more
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -82,6 +84,8 @@ class Reason(IntEnum):
     LINE_ALTERED = 82
     LINE_ANSWERED = 83
     LINE_MISSING = 84
+    DUPLICATE_TRADE = 85  # in one list
+    NOTHING_TO_CORRECT = 86
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

@@ -13,13 +13,15 @@ Without a settlement bank a batch goes from fixed to delivered. If answers are m
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
 (art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
 one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
-(corrections), never by changing it.
+(:mod:`settlement.corrections`), never by changing it.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,6 +30,7 @@ from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.corrections import Corrections
 from settlement.netting import Mode
 from settlement.statements import Entry, Line, Statement, as_one
 
@@ -87,11 +90,16 @@ class Batch(msgspec.Struct, eq=False):
         kept: type_of_rows = self.trades[~np.isin(self.trades["trade_id"], sorted(self.failed))]
         return kept
 
+    def trade(self, trade_id: int) -> Any | None:
+        """The row of a trade by its id, as it was fixed; None if it is not among them."""
+        return row_of(self.trades, trade_id)
+
     def check(self) -> None:
         """Assert that nothing in it has changed since it was fixed, and that its steps lie in order."""
         assert self.seal == seal_of(self.trades), f"the trades of batch {self.number} have changed"
         times = [self.reached[stage] for stage in STAGES if stage in self.reached]
         assert times == sorted(times), f"batch {self.number} went back in time"
+        assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
         assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
         is_instructed = self.has_reached(Stage.INSTRUCTED)
         assert is_instructed == (self.payments is not None), f"batch {self.number} and its payments differ"
@@ -119,6 +127,7 @@ class ClearingHouse:
         self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
         self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
         self.reconciled: date | None = None  # the last day whose balances the bank has sent
+        self.corrections = Corrections()
 
     @property
     def under_way(self) -> Batch | None:
@@ -130,6 +139,10 @@ class ClearingHouse:
     def batch(self, number: int) -> Batch | None:
         """A batch by its number."""
         return self.batches[number - 1] if 1 <= number <= len(self.batches) else None
+
+    def batches_with(self, trade_id: int) -> Iterator[Batch]:
+        """The batches that a trade was in, the last one first."""
+        return (batch for batch in reversed(self.batches) if batch.trade(trade_id) is not None)
 
     def of_day(self, day: date) -> list[Batch]:
         """The batches of a day, oldest first."""
@@ -169,6 +182,7 @@ class ClearingHouse:
         yield "returned", [seal_of(rows) for rows in self.returned]
         yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
+        yield "corrections", [*self.corrections]
 
     def check(self) -> None:
         """Assert that every batch is as it was fixed, and that they follow one another."""
@@ -177,6 +191,14 @@ class ClearingHouse:
             batch.check()
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
+        self.corrections.check()
+
+
+def row_of(trades: type_of_rows, trade_id: int) -> Any | None:
+    """The row of a trade among rows in the order of their ids; None if it is not there."""
+    ids = trades["trade_id"]
+    place = bisect_left(ids, trade_id)
+    return trades[place] if place < ids.size and ids[place] == trade_id else None
 
 
 _STAMPS = ("sequence", "now_ns")

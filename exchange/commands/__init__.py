@@ -9,6 +9,7 @@ import msgspec
 from exchange.commands.allocation import *
 from exchange.commands.base import *
 from exchange.commands.compliance import *
+from exchange.commands.corrections import *
 from exchange.commands.credits import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
@@ -27,6 +28,7 @@ Control = (
     | CreditsCommand
     | SettlementCommand
     | MoneyCommand
+    | CorrectionCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -7,6 +7,7 @@ structs, a room of them for each part of the exchange.
 from exchange.events.allocation import *
 from exchange.events.base import *
 from exchange.events.compliance import *
+from exchange.events.corrections import *
 from exchange.events.credits import *
 from exchange.events.emissions import *
 from exchange.events.market import *
@@ -24,4 +25,5 @@ Event = (
     | CreditsEvent
     | SettlementEvent
     | MoneyEvent
+    | CorrectionEvent
 )

@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from exchange.commands import (
     AllocationCommand,
     ComplianceCommand,
     Control,
+    CorrectionCommand,
     CreditsCommand,
     EmissionsCommand,
     FoundExchange,
@@ -27,7 +28,17 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, credits, emissions, market, money, registry, settlement
+from exchange.transition import (
+    allocation,
+    compliance,
+    corrections,
+    credits,
+    emissions,
+    market,
+    money,
+    registry,
+    settlement,
+)
 from exchange.transition.step import Step, noted
 
 
@@ -122,6 +133,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return settlement.handle(step, command)
     if isinstance(command, MoneyCommand):
         return money.handle(step, command)
+    if isinstance(command, CorrectionCommand):
+        return corrections.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

@@ -270,9 +270,12 @@ def close_session(step: Step) -> happened.SessionClosed:
     trades = exchange.trades_today()
     for instrument in exchange.instruments:
         own = trades[trades["instrument"] == instrument.number]
-        instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], instrument.close_ticks)
+        previous = instrument.close_ticks
+        instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], previous)
         turnover = int((own["price_ticks"] * own["quantity"]).sum()) * exchange.market.fen_per_tick
         volume = int(own["quantity"].sum())
-        exchange.days.append(DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks))
+        exchange.days.append(
+            DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks, previous)
+        )
     closes = {instrument.number: instrument.close_ticks for instrument in exchange.instruments}
     return happened.SessionClosed(exchange.date, closes, auctions)

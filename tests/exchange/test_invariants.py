@@ -10,9 +10,11 @@ import pytest
 
 from exchange import invariants
 from exchange.commands import (
+    CorrectTrades,
     FixObligations,
     InstructBank,
     IssueReduction,
+    NewTerms,
     ObjectToStatement,
     OpenPeriod,
     RegisterCurrency,
@@ -20,6 +22,7 @@ from exchange.commands import (
 )
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
+from exchange.transition.market import HOUSE
 from matching import ladder as book_of
 from matching.orders import Side
 from registry.accounts import ParticipantClass
@@ -252,6 +255,35 @@ def nobody_may_not_withdraw(market):
     market.exchange.clearing.blocked[99] = "under inquiry"
 
 
+def correct(market, trade_id, quantity):
+    market.must(CorrectTrades(HOUSE, [NewTerms(trade_id, quantity=quantity)], "mistyped"))
+
+
+def a_correction_is_forgotten(market):
+    correct(market, 2, 40)
+    correct(market, 2, 30)
+    del market.exchange.clearing.corrections.standing[2]
+
+
+def a_corrected_trade_waits_as_it_was(market):
+    before = market.exchange.trades_today().copy()
+    correct(market, 2, 40)
+    market.exchange.unsettled_trades = [before]
+
+
+def a_settled_trade_was_never_in_its_batch(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades[:0]
+
+
+def a_trade_settled_with_other_terms(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades.copy()
+    batch.trades["price_ticks"] += 1
+
+
 def an_objection_loses_its_words(market):
     market.play("close\nsettle")
     batch = market.exchange.clearing.batches[-1]
@@ -350,6 +382,10 @@ BREAKS = [
     (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
     (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
     (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
+    (a_correction_is_forgotten, invariants.batches_never_change),
+    (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
+    (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
+    (a_trade_settled_with_other_terms, invariants.corrections_stand),
     (an_objection_loses_its_words, invariants.batches_never_change),
     (somebody_answers_what_it_never_got, invariants.batches_never_change),
     (an_answer_comes_after_the_window, invariants.batches_never_change),
