@@ -5,6 +5,7 @@ import io
 import re
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from api.app import make_app
@@ -13,6 +14,8 @@ from api.routers.settlement import preferred
 from api.settlement_views import names
 from api.tables import table_of
 from exchange.commands import DeliverBatch, FixObligations, IssueStatements
+from exchange.rules import load_rule_set
+from settlement.rules import SettlementRules
 from settlement.statement_files import read_csv
 from tests.api.conftest import running_desk
 from tests.api.test_registry import Walked
@@ -196,11 +199,20 @@ async def test_what_is_not_there_or_comes_too_late(stated):
     assert await code_of(objection("S", DAY, "no")) == (409, "too_late")
 
 
-async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(open_desk):
-    client, gateway = open_desk.client, open_desk.gateway
+@pytest.fixture
+async def desk_without_a_bank(anyio_backend):
+    rules = msgspec.structs.replace(load_rule_set("hubei"), settlement=SettlementRules())
+    async with running_desk(rules) as made:
+        await made.enrol()
+        await made.open()
+        yield made
+
+
+async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_without_a_bank):
+    client, gateway = desk_without_a_bank.client, desk_without_a_bank.gateway
     for quantity in (30, 70):
-        await open_desk.sell("40.00", quantity)
-        await open_desk.buy("40.00", quantity)
+        await desk_without_a_bank.sell("40.00", quantity)
+        await desk_without_a_bank.buy("40.00", quantity)
     await client.set_phase("closed")
     await gateway.inbox.ask(FixObligations())
     assert await code_of(client.confirm_statement("B", DAY)) == (409, "too_early")
