@@ -240,15 +240,15 @@ class AsyncClient(RegistryCalls, SettlementCalls):
     async def account(self, account_id: str) -> schemas.AccountView:
         return await self._one("GET", f"/v1/accounts/{account_id}", schemas.AccountView)
 
-    async def deposit(self, account_id: str, amount: str) -> schemas.AccountView:
-        return await self._one(
-            "POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json={"amount": amount}
-        )
+    async def deposit(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
+        """Pay cash in; without a currency of the market's own."""
+        body = _named(amount=amount, currency=currency)
+        return await self._one("POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json=body)
 
-    async def withdraw(self, account_id: str, amount: str) -> schemas.AccountView:
-        return await self._one(
-            "POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json={"amount": amount}
-        )
+    async def withdraw(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
+        """Pay cash out, likewise."""
+        body = _named(amount=amount, currency=currency)
+        return await self._one("POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json=body)
 
     async def issue(self, account_id: str, unit: str, quantity: int, origin: str = "free") -> schemas.AccountView:
         body = {"account_id": account_id, "unit": unit, "quantity": quantity, "origin": origin}
@@ -263,10 +263,23 @@ class AsyncClient(RegistryCalls, SettlementCalls):
 
     # -- the operator
 
+    async def currencies(self) -> list[schemas.CurrencyView]:
+        return await self._many("GET", "/v1/currencies", schemas.CurrencyView)
+
+    async def register_currency(self, code: str) -> schemas.CurrencyView:
+        return await self._one("POST", "/v1/currencies", schemas.CurrencyView, json={"code": code})
+
     async def list_instrument(
-        self, symbol: str, species: str, vintage: int, opening_price: str | None = None
+        self,
+        symbol: str,
+        species: str,
+        vintage: int,
+        opening_price: str | None = None,
+        currency: str | None = None,
     ) -> schemas.InstrumentView:
-        body = {"symbol": symbol, "species": species, "vintage": vintage, "opening_price": opening_price}
+        """Without a currency it is quoted in the market's own."""
+        terms = _named(opening_price=opening_price, currency=currency)
+        body = {"symbol": symbol, "species": species, "vintage": vintage, **terms}
         return await self._one("POST", "/v1/instruments", schemas.InstrumentView, json=body)
 
     async def open_day(self, day: str) -> schemas.MarketView:

@@ -9,11 +9,10 @@ from api.gateway import Gateway
 from api.problems import Problem
 from api.registry_views import account_id
 from api.timers import iso
-from api.views import asset_name, settlement_view
+from api.views import settlement_view
 from exchange.reasons import Reason, Refused
 from exchange.sessions import CalendarError, next_trading_day
 from registry.accounts import Account
-from registry.holdings import CASH
 from settlement import statement_files
 from settlement.cycle import Batch, Stage
 from settlement.statement_files import Asset, Names, Sheet
@@ -26,10 +25,13 @@ _MONEY_DECIMALS = 2
 def names(gateway: Gateway) -> Names:
     """What accounts and assets are called."""
     exchange = gateway.exchange
-    assets = range(len(exchange.units) + 1)
+    money = set(exchange.currencies.values())
     return Names(
         {account.number: account.account_id for account in exchange.accounts},
-        {asset: Asset(asset_name(gateway, asset), _MONEY_DECIMALS if asset == CASH else 0) for asset in assets},
+        {
+            asset: Asset(name, _MONEY_DECIMALS if asset in money else 0)
+            for asset, name in enumerate(exchange.asset_names)
+        },
     )
 
 

@@ -8,24 +8,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exchange import positions
+from exchange import fees, positions
 from exchange.desk import backing_of_order
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
+from registry.accounts import ParticipantClass
 from registry.serials import BlockState, Origin
 from registry.units import Species
-from settlement.statements import CASH
 from settlement.totals import check_report
 
 
 def cash_is_conserved(exchange: Exchange) -> None:
-    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out."""
-    held = int(holdings.settled(exchange.path.desk.balances)[:, CASH].sum())
-    paid_in, paid_out = exchange.cash_deposited, exchange.cash_withdrawn
-    assert paid_in == held + paid_out, f"{paid_in} fen paid in, {held} held, {paid_out} paid out"
+    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out, per currency."""
+    all_held = holdings.settled(exchange.path.desk.balances).sum(axis=0)
+    for code, asset in exchange.currencies.items():
+        held, paid_in, paid_out = int(all_held[asset]), exchange.cash_deposited[asset], exchange.cash_withdrawn[asset]
+        assert paid_in == held + paid_out, f"{code}: {paid_in} fen paid in, {held} held, {paid_out} paid out"
 
 
 def units_are_conserved(exchange: Exchange) -> None:
@@ -44,8 +45,9 @@ def title_equals_holdings(exchange: Exchange) -> None:
     for block in exchange.serials:
         if block.state == BlockState.HELD:
             titles[block.holder, block.unit] += block.quantity
-    wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
-    assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
+    for unit in exchange.units:
+        wrong = np.flatnonzero(titles[:, unit.number] != settled[:, unit.number]).tolist()
+        assert not wrong, f"title and holding of {unit.code} differ for accounts {wrong}"
 
 
 def locks_are_backed(exchange: Exchange) -> None:
@@ -72,6 +74,15 @@ def positions_are_counted(exchange: Exchange) -> None:
         assert kept.position_limit == limit, (
             f"{account.account_id}: limit {kept.position_limit} t kept, {limit} t by rule"
         )
+
+
+def fees_follow_the_rules(exchange: Exchange) -> None:
+    """Every participant pays the fees of its class on the present day."""
+    by_rule = {one: fees.rates(exchange, one) for one in ParticipantClass}
+    for account in exchange.accounts:
+        row = exchange.path.desk.participants[account.number]
+        for name, rate_ppm in by_rule[account.participant_class].items():
+            assert row[name] == rate_ppm, f"{account.account_id}: {name} is {row[name]}, {rate_ppm} by rule"
 
 
 def compliance_is_sound(exchange: Exchange) -> None:
@@ -114,8 +125,8 @@ def reservations_are_backed(exchange: Exchange) -> None:
     for listed in exchange.instruments:
         instrument = desk.instruments[listed.number]
         for order in book_of.orders_of(desk.ladder, listed.number):
-            asset = CASH if order.side == Side.BUY else int(instrument.asset)
-            needed[order.owner, asset] += backing_of_order(instrument, order)
+            asset = int(instrument.cash if order.side == Side.BUY else instrument.asset)
+            needed[order.owner, asset] += backing_of_order(instrument, desk.participants[order.owner], order)
     needed += exchange.positions(exchange.owing()).out
     assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
 
@@ -199,6 +210,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     locks_are_backed,
     compliance_is_sound,
     positions_are_counted,
+    fees_follow_the_rules,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,

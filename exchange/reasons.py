@@ -27,8 +27,9 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
-    UNKNOWN_BATCH = 14
-    UNKNOWN_STATEMENT = 15  # the batch has none for the account
+    UNKNOWN_CURRENCY = 14
+    UNKNOWN_BATCH = 15
+    UNKNOWN_STATEMENT = 16  # the batch has none for the account
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -37,6 +38,7 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
+    CURRENCY_EXISTS = 28
     MAY_NOT_TRADE = 30
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when

@@ -48,7 +48,8 @@ AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.")
 Year = Annotated[int, typer.Argument(help="Compliance year.")]
 UnitCode = Annotated[str, typer.Argument(metavar="UNIT", help="Code of the unit, e.g. HBEA-2024.")]
 Quantity = Annotated[int, typer.Argument(help="tCO2e.")]
-Amount = Annotated[str, typer.Argument(help="CNY, e.g. 50000.00.")]
+Amount = Annotated[str, typer.Argument(help="Of the currency, e.g. 50000.00.")]
+Currency = Annotated[str | None, typer.Option(help="ISO 4217 code; left out: the market's own.")]
 LockId = Annotated[int, typer.Argument(metavar="LOCK", help="Number of the lock.")]
 RequestId = Annotated[int, typer.Argument(metavar="REQUEST", help="Number of the request to surrender.")]
 Because = Annotated[str, typer.Option("--reason", help="Why.")]
@@ -304,15 +305,15 @@ async def status(
 
 
 @asks(registry, panel=ACCOUNTS)
-async def deposit(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+async def deposit(client: "AsyncClient", account: AccountId, amount: Amount, currency: Currency = None) -> "BaseModel":
     """Pay cash into an account."""
-    return await client.deposit(account, amount)
+    return await client.deposit(account, amount, currency)
 
 
 @asks(registry, panel=ACCOUNTS)
-async def withdraw(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+async def withdraw(client: "AsyncClient", account: AccountId, amount: Amount, currency: Currency = None) -> "BaseModel":
     """Pay cash out of an account: only what is available and settled."""
-    return await client.withdraw(account, amount)
+    return await client.withdraw(account, amount, currency)
 
 
 @asks(registry, panel=UNITS)

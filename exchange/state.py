@@ -6,6 +6,7 @@ refused command came by. Two exchanges with the same digest answer every future 
 """
 
 import hashlib
+from collections import Counter
 from datetime import date
 
 import msgspec
@@ -29,7 +30,7 @@ from settlement.clearing import Terms
 from settlement.cycle import ClearingHouse, Stage, seal_of
 from settlement.netting import Positions, positions
 
-CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
+CASH_MAX = 1 << 60  # fen; all cash of a currency deposited, so that no sum of balances can wrap
 UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
 
 
@@ -56,6 +57,7 @@ class Exchange:
 
         self.accounts = Accounts()
         self.units = Units()
+        self.currencies: dict[str, int] = {}  # asset number by code: CASH of the rule set's, the others among the units
         self.serials = Serials()
         self.locks = Locks()
         self.compliance = Compliance()
@@ -75,14 +77,21 @@ class Exchange:
 
         self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
         self.unsettled_trades: list[type_of_rows] = []  # today's, until their batch is fixed
-        self.cash_deposited = 0
-        self.cash_withdrawn = 0
+        self.cash_deposited: Counter[int] = Counter()  # fen by asset number of the currency
+        self.cash_withdrawn: Counter[int] = Counter()
 
     @property
     def market(self) -> RuleSet:
         """The rule set of a founded exchange."""
         assert self.rules is not None, "the exchange has not been founded"
         return self.rules
+
+    @property
+    def asset_names(self) -> list[str]:
+        """What a column of the balances stands for, by asset number: code of a currency or of a unit."""
+        coded = {number: code for code, number in self.currencies.items()}
+        coded |= {unit.number: unit.code for unit in self.units}
+        return [coded[number] for number in range(self.units.last_number + 1)]
 
     @property
     def is_settled(self) -> bool:
@@ -122,14 +131,15 @@ class Exchange:
 
         add("rules", self.rules)
         add("day", self.date, self.phase, self.session)
-        add("cash", self.cash_deposited, self.cash_withdrawn)
+        for code, asset in self.currencies.items():
+            add("cash", code, asset, self.cash_deposited[asset], self.cash_withdrawn[asset])
         add("interrupted", self.is_interrupted)
         add("halts", sorted(self.halts.items()))
         add("counters", int(desk.progress[0].next_trade_id), int(desk.progress[0].house))
         add("orders", int(desk.ladder.pool[0].next_order_id))
         for account in self.accounts:
             add("account", account)
-            for asset in range(len(self.units) + 1):
+            for asset in range(self.units.last_number + 1):
                 balance = desk.balances[account.number, asset]
                 if any(balance):
                     add("balance", asset, *(int(balance[bucket]) for bucket in (*BUCKETS, "unsettled")))
@@ -162,6 +172,6 @@ class Exchange:
 
 
 _ORDER_FIELDS = (
-    "order_id", "price_ticks", "shown", "hidden", "display", "turnover", "owner", "last_day", "side",
+    "order_id", "price_ticks", "shown", "hidden", "display", "fee_rest", "owner", "last_day", "side",
     "time_in_force", "self_trade", "terms",
 )  # fmt: skip

@@ -45,14 +45,14 @@ async def show_account(account_id: Identifier, gateway: TheGateway) -> AccountVi
 @router.post("/accounts/{account_id}/deposits", status_code=201)
 async def deposit(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
     """Pay cash in."""
-    await gateway.inbox.ask(DepositCash(account_id, fen(movement.amount)))
+    await gateway.inbox.ask(DepositCash(account_id, fen(movement.amount), movement.currency or ""))
     return views.account_view(gateway, gateway.account(account_id))
 
 
 @router.post("/accounts/{account_id}/withdrawals", status_code=201)
 async def withdraw(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
     """Pay cash out: only what is available and settled."""
-    await gateway.inbox.ask(WithdrawCash(account_id, fen(movement.amount)))
+    await gateway.inbox.ask(WithdrawCash(account_id, fen(movement.amount), movement.currency or ""))
     return views.account_view(gateway, gateway.account(account_id))
 
 

@@ -9,7 +9,13 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import IssueReduction, ObjectToStatement, OpenPeriod, RegisterGreenPower
+from exchange.commands import (
+    IssueReduction,
+    ObjectToStatement,
+    OpenPeriod,
+    RegisterCurrency,
+    RegisterGreenPower,
+)
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
@@ -62,7 +68,12 @@ def a_fen_appears(market):
 
 
 def a_fen_is_paid_out_twice(market):
-    market.exchange.cash_withdrawn += 1
+    market.exchange.cash_withdrawn[CASH] += 1
+
+
+def a_cent_appears(market):
+    market.must(RegisterCurrency("USD"))
+    balance(market, "alice", market.exchange.currencies["USD"]).available += 1
 
 
 def a_tonne_appears(market):
@@ -273,6 +284,10 @@ def a_position_limit_is_another(market):
     participant(market, "alice").position_limit += 1
 
 
+def a_maker_pays_another_fee(market):
+    participant(market, "bob").sell_maker_ppm -= 1
+
+
 def an_allocation_is_parked_nowhere(market):
     market.join("office", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
     market.must(OpenPeriod("office", 2025, 0))
@@ -296,6 +311,7 @@ BREAKS = [
     (a_report_tells_of_more_than_was_stated, invariants.statements_are_the_report),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
+    (a_cent_appears, MONEY),
     (a_tonne_appears, TONNES),
     (a_tonne_is_issued_to_nobody, TONNES),
     (an_account_is_overdrawn, invariants.balances_are_not_negative),
@@ -328,6 +344,7 @@ BREAKS = [
     (a_lock_is_forgotten, invariants.locks_are_backed),
     (a_position_is_miscounted, invariants.positions_are_counted),
     (a_position_limit_is_another, invariants.positions_are_counted),
+    (a_maker_pays_another_fee, invariants.fees_follow_the_rules),
     (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
     (a_tonne_is_surrendered, invariants.compliance_is_sound),
     (a_surrender_is_forgotten, invariants.compliance_is_sound),
