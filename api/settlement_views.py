@@ -25,11 +25,11 @@ _MONEY_DECIMALS = 2
 def names(gateway: Gateway) -> Names:
     """What accounts and assets are called."""
     exchange = gateway.exchange
-    money = set(exchange.currencies.values())
+    currencies = {*exchange.currencies.values()}
     return Names(
         {account.number: account.account_id for account in exchange.accounts},
         {
-            asset: Asset(name, _MONEY_DECIMALS if asset in money else 0)
+            asset: Asset(name, _MONEY_DECIMALS if asset in currencies else 0)
             for asset, name in enumerate(exchange.asset_names)
         },
     )

@@ -9,13 +9,7 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import (
-    IssueReduction,
-    ObjectToStatement,
-    OpenPeriod,
-    RegisterCurrency,
-    RegisterGreenPower,
-)
+from exchange.commands import IssueReduction, ObjectToStatement, OpenPeriod, RegisterCurrency, RegisterGreenPower
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from matching import ladder as book_of
