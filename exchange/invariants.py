@@ -42,9 +42,9 @@ def title_equals_holdings(exchange: Exchange) -> None:
     """The serial blocks that each account holds add up to its settled holding."""
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
-    for block in exchange.serials:
-        if block.state == BlockState.HELD:
-            titles[block.holder, block.unit] += block.quantity
+    for number, blocks in exchange.serials.content():
+        held = blocks[blocks["state"] == 0]
+        np.add.at(titles[:, number], held["holder"], held["last"] - held["first"] + 1)
     for unit in exchange.units:
         wrong = np.flatnonzero(titles[:, unit.number] != settled[:, unit.number]).tolist()
         assert not wrong, f"title and holding of {unit.code} differ for accounts {wrong}"

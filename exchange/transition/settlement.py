@@ -24,7 +24,7 @@ from exchange.transition.step import Step, require
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
-from settlement.batch import BatchReport, Discharge, discharge, move_title
+from settlement.batch import BatchReport, Discharge, discharge
 from settlement.cycle import Batch, Stage, seal_of
 from settlement.netting import Positions
 from settlement.statements import Line
@@ -107,19 +107,16 @@ def deliver(step: Step, batch: Batch) -> BatchReport:
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    serials = step.exchange.serials
+    """Trade by trade in the order of trading, or from net deliverers to net receivers."""
+    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
     if batch.mode.nets_units:
         for unit, rows in made.deliveries.items():
-            for giver, taker, quantity in rows.tolist():
-                serials.transfer(
-                    unit, giver, taker, quantity, step.sequence, step.now_ns, Cause.NETTED, reference=batch.number
-                )
+            of_batch = np.full(rows.size, batch.number)
+            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
         return
-
-    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
-        serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
-
-    move_title(made.obligations, title)
+    for unit in np.unique(made.obligations["unit"]).tolist():
+        rows = made.obligations[made.obligations["unit"] == unit]
+        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
