@@ -167,6 +167,29 @@ async def test_the_totals_of_a_batch_are_its_settlement(stated):
     assert sums == {(one.asset, one.cause): Decimal(one.credited) - Decimal(one.debited) for one in found.totals}
 
 
+async def test_another_currency_has_statements_and_totals_of_its_own(desk):
+    client = desk.client
+    await client.register_currency("USD")
+    await client.list_instrument("HBEA-2026", "allowance", 2026, "6.00", currency="USD")
+    await client.issue("S", "HBEA-2026", 10)
+    await client.transfer("S", "HBEA-2026", 10)
+    await client.deposit("B", "100.00", "USD")
+    await desk.open()
+    await client.place_order("S", "HBEA-2026", "sell", "6.00", 10)
+    await client.place_order("B", "HBEA-2026", "buy", "6.00", 10)
+    await client.set_phase("closed")
+    await client.settle()
+
+    assert (await client.statement("B", DAY)).closing == {"CNY": "100000.00", "USD": "39.70", "HBEA-2026": 10}
+    assert "B,USD,movement,-60.00,purchase,1" in await client.statement_file("B", DAY, "csv")
+    assert "39.70" in await client.statement_file("B", DAY, "html")
+    found = {(one.asset, one.cause): one for one in (await client.batch_statements(1)).totals}
+    assert found["USD", "purchase"].debited == found["USD", "sale"].credited == "60.00"
+    assert found["USD", "fee_income"].credited == "0.60"
+    assert ("CNY", "purchase") not in found
+    assert all(check.ok for check in await client.checks())
+
+
 async def test_what_is_not_there_or_comes_too_late(stated):
     client = stated.client
     before = await stated.digest()
