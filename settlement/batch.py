@@ -1,8 +1,8 @@
-"""The settlement batch: gross delivery versus payment of a day's obligations (BIS model 1).
+"""The settlement batch: delivery versus payment of a day's obligations, as far as everybody can meet them.
 
-Every trade settles by itself, units against cash (national settlement rules, art. 8 and 9). The book is
-fully pre-funded, so a batch cannot fail for want of units or cash: the caller's account of what is
-reserved is checked before anything moves, and a shortage is a broken invariant, not a case.
+Every trade settles by itself, units against cash (national settlement rules, art. 8 and 9; BIS model 1), or with all
+others netted. What is handed in here can be settled: who cannot pay or deliver has been found before
+(:mod:`settlement.default`), so a shortage is a broken invariant, not a case.
 """
 
 from collections.abc import Callable
@@ -50,6 +50,26 @@ def move_title(owed: Obligations, trade_ids: type_of_column, title: Title) -> No
     columns = (owed.unit, owed.seller, owed.buyer, owed.quantity, trade_ids)
     for unit, seller, buyer, quantity, trade_id in zip(*(column.tolist() for column in columns), strict=True):
         title(unit, seller, buyer, quantity, trade_id)
+
+
+def move_net_title(owed: Obligations, batch: int, title: Title) -> None:
+    """Move title by net positions: net givers to net takers of each unit, both by account number."""
+    for unit in np.unique(owed.unit).tolist():
+        rows = owed.unit == unit
+        net = np.zeros(int(max(owed.seller.max(), owed.buyer.max())) + 1, np.int64)
+        np.add.at(net, owed.buyer[rows], owed.quantity[rows])
+        np.subtract.at(net, owed.seller[rows], owed.quantity[rows])
+        givers = [(account, -int(net[account])) for account in np.flatnonzero(net < 0).tolist()]
+        for taker in np.flatnonzero(net > 0).tolist():
+            missing = int(net[taker])
+            while missing:
+                giver, has = givers[0]
+                part = min(has, missing)
+                title(unit, giver, taker, part, batch)
+                missing -= part
+                givers[0] = giver, has - part
+                if part == has:
+                    givers.pop(0)
 
 
 def report(date: str, owed: Obligations) -> SettlementReport:

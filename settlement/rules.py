@@ -1,8 +1,26 @@
 """What differs between markets in how they settle, as data."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
+Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+
+
+class ReserveRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The risk reserve (art. 15): an account of its own, filled from fees until it holds its target (B.1)."""
+
+    share: Share  # of each batch's fees, floored to the fen
+    target: Money
+    house_funds_max: Money = "0"  # what the house lends to all defaulters together once the reserve is empty
+
+
+class DefaultRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What follows when an account fails (art. 20). No figure is published."""
+
+    cure_working_days: Annotated[int, msgspec.Meta(ge=0, le=250)] = 1  # after the day of the notice
+    cure_by: str = "15:00"  # local time, on the last of them
 
 
 class SettlementRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -11,3 +29,5 @@ class SettlementRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["gross_gross", "gross_net", "net_net"] = "gross_gross"  # see settlement.clearing.Mode
     bank: bool = False  # payments go by instruction file to a settlement bank, which confirms them
     confirm_by: str | None = None  # local time at which an answer that is missing is late
+    reserve: ReserveRules | None = None
+    defaults: DefaultRules = DefaultRules()
