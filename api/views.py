@@ -8,6 +8,7 @@ import numpy as np
 
 from api import schemas
 from api.gateway import Gateway
+from api.history import on_the_book
 from api.timers import iso
 from exchange.events import Auction
 from exchange.instruments import UNLIMITED_TICKS, Instrument, money
@@ -222,9 +223,9 @@ def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> s
 
 
 def trades_of_the_day(gateway: Gateway) -> type_of_rows:
-    """Trade rows since the last day was opened."""
+    """Trade rows of the book since the last day was opened."""
     trades = gateway.history.trades
-    return trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :]
+    return on_the_book(trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :])
 
 
 def settlement_view(gateway: Gateway, report: SettlementReport) -> schemas.SettlementView:

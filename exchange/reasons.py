@@ -27,6 +27,8 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
+    UNKNOWN_DEAL = 17
+    UNKNOWN_CASE = 18
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -35,7 +37,9 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
+    DEAL_EXISTS = 29
     MAY_NOT_TRADE = 30
+    IN_DEFAULT = 31  # the account failed in settlement, and that is not over
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when
     MARKET_CLOSED = 40

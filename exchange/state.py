@@ -98,7 +98,7 @@ class Exchange:
         return Terms(rows["asset"], np.zeros(rows.size, np.int64), rows["fen_per_tick"])
 
     def owing(self) -> type_of_rows:
-        """All trades that are not yet settled."""
+        """All trades that are backed, reserved and claimed, and not yet settled; others: `clearing.unbacked`."""
         return joined([self.trades_today(), *self.clearing.owing()])
 
     def trades_today(self) -> type_of_rows:

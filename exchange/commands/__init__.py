@@ -10,6 +10,7 @@ from exchange.commands.allocation import *
 from exchange.commands.base import *
 from exchange.commands.compliance import *
 from exchange.commands.credits import *
+from exchange.commands.defaults import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
 from exchange.commands.orders import *
@@ -25,6 +26,7 @@ Control = (
     | EmissionsCommand
     | CreditsCommand
     | SettlementCommand
+    | DefaultsCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -8,6 +8,7 @@ from exchange.events.allocation import *
 from exchange.events.base import *
 from exchange.events.compliance import *
 from exchange.events.credits import *
+from exchange.events.defaults import *
 from exchange.events.emissions import *
 from exchange.events.market import *
 from exchange.events.registry import *
@@ -22,4 +23,5 @@ Event = (
     | EmissionsEvent
     | CreditsEvent
     | SettlementEvent
+    | DefaultsEvent
 )

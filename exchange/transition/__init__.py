@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `defaults`.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from exchange.commands import (
     ComplianceCommand,
     Control,
     CreditsCommand,
+    DefaultsCommand,
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
@@ -26,7 +27,7 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, credits, emissions, market, registry, settlement
+from exchange.transition import allocation, compliance, credits, defaults, emissions, market, registry, settlement
 from exchange.transition.step import Step, noted
 
 
@@ -119,6 +120,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return market.handle(step, command)
     if isinstance(command, SettlementCommand):
         return settlement.handle(step, command)
+    if isinstance(command, DefaultsCommand):
+        return defaults.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

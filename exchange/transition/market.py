@@ -27,7 +27,16 @@ from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import CASH_MAX, DayFigures, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import Step, account_named, fit_balances, require, require_right
+from exchange.transition.step import (
+    HOUSE,
+    RESERVE,
+    Step,
+    account_named,
+    fit_balances,
+    require,
+    require_right,
+    require_unrestricted,
+)
 from matching import ladder as book_of
 from matching.auction import uncrossing
 from matching.orders import Side
@@ -36,8 +45,6 @@ from registry import holdings
 from registry.accounts import AccountStatus, ParticipantClass, Right
 from registry.units import Species
 from settlement.statements import CASH, Entry
-
-HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 
 
 def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
@@ -79,7 +86,15 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
         )
     house = open_account(step, OpenAccount(HOUSE, command.rules.title, ParticipantClass.MARKET_OPERATOR)).account
     exchange.path.desk.progress[0].house = house.number
+    if command.rules.settlement.reserve is not None:
+        _open_reserve(step)
     return happened.ExchangeFounded(command.rules.name)
+
+
+def _open_reserve(step: Step) -> None:
+    """The risk reserve: an operator's account that nobody acts for; only the clearing house moves what it holds."""
+    reserve = open_account(step, OpenAccount(RESERVE, "Settlement risk reserve", ParticipantClass.MARKET_OPERATOR))
+    step.exchange.accounts.change_status(reserve.account, AccountStatus.RESTRICTED, "moved by the clearing house alone")
 
 
 def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentListed:
@@ -142,6 +157,7 @@ def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
     require_right(account, Right.MOVE)
+    require_unrestricted(exchange, account)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
     balance = exchange.path.desk.balances[account.number, CASH]
     free = holdings.withdrawable(balance)

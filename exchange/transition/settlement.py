@@ -10,31 +10,33 @@ from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
-from exchange.transition.step import Step, require
+from exchange.transition import failing
+from exchange.transition.defaults import come_due
+from exchange.transition.step import Step, house_of, require
 from registry import holdings
 from registry.units import Species
 from settlement import batch as settlement_batch
 from settlement.batch import SettlementReport
-from settlement.clearing import Obligations, obligations
-from settlement.cycle import Batch, Stage, seal_of
+from settlement.clearing import Mode, Obligations, obligations
+from settlement.cycle import Batch, Stage, only, seal_of, without
 from settlement.statements import Line
 
 
 def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
     match command:
         case FixObligations():
-            batch = fix_obligations(step)
-            return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades))
+            batch, due = fix_obligations(step)
+            return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades), due)
         case DeliverBatch():
             batch = _under_way(step.exchange, Stage.FIXED)
-            return happened.BatchDelivered(batch.number, deliver(step, batch))
+            return happened.BatchDelivered(batch.number, *deliver(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
-            batch = fix_obligations(step)
-            report = deliver(step, batch)
-            return happened.DaySettled(batch.number, report, state(step, batch))
+            batch, due = fix_obligations(step)
+            report, failures, provision = deliver(step, batch)
+            return happened.DaySettled(batch.number, report, state(step, batch), due, failures, provision)
         case _:
             assert_never(command)
 
@@ -48,46 +50,76 @@ def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
     return batch
 
 
-def fix_obligations(step: Step) -> Batch:
+def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
+    """The next batch, and the deals that became trades in it."""
     exchange, house = step.exchange, step.exchange.clearing
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
     if exchange.date is None:
         raise Refused(Reason.TOO_EARLY, "no trading day has been opened yet")
     under_way = house.under_way
     require(under_way is None, Reason.WRONG_STATE, f"batch {under_way and under_way.number} is under way")
-    trades = copied(joined([np.zeros(0, TRADE), *house.returned, exchange.trades_today()]))
+    returned, due = joined([np.zeros(0, TRADE), *house.returned]), house.deals_due(exchange.date)
+    waiting = returned.size + exchange.trades_today().size + len(due)
     is_first = not house.of_day(exchange.date)
-    require(is_first or trades.size > 0, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
+    require(is_first or waiting > 0, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
 
+    later = come_due(step)
+    step.trades.append(later)
+    rows = joined([returned, exchange.trades_today(), later])
+    trades = copied(rows[np.argsort(rows["trade_id"], kind="stable")] if returned.size else rows)
+    unbacked = frozenset([*returned["trade_id"].tolist(), *later["trade_id"].tolist()])
     mode = exchange.market.settlement.mode
     number = len(house.batches) + 1
-    batch = Batch(number, exchange.date, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns})
+    batch = Batch(number, exchange.date, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns}, unbacked)
     house.batches.append(batch)
     house.returned, exchange.unsettled_trades = [], []
-    return batch
+    return batch, {deal.deal_id: house.deals[deal.deal_id].trade_id for deal in due}
 
 
-def deliver(step: Step, batch: Batch) -> SettlementReport:
-    """Units against cash, for all trades of a batch that can be settled; title follows in the same moment."""
+def deliver(step: Step, batch: Batch) -> tuple[SettlementReport, list[happened.FailureNotified], int]:
+    """Units against cash, for all trades of a batch that can be settled; title follows in the same moment.
+
+    Returns the report, who failed, and what of the fees went to the risk reserve.
+    """
     exchange = step.exchange
+    house, earner = exchange.clearing, house_of(exchange).number
+    due, verdict = failing.judge(exchange, batch)
+    failing.take_out(step, batch, due, verdict)
     desk = exchange.path.desk
-    trades = batch.settled
-    owed = obligations(trades, exchange.terms)
-    moves = settlement_batch.movements(owed, desk.balances.shape, int(desk.progress[0].house))
+    backed = obligations(without(batch.settled, batch.unbacked), exchange.terms)
+    moves = settlement_batch.movements(backed, desk.balances.shape, earner)
     assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
     assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
 
     desk.balances["reserved"] -= moves.delivered
     desk.balances["unsettled"] -= moves.received
+    failing.hand_over(step, batch, due, verdict)
+    _move_title(step, batch)
+    owed = obligations(batch.settled, exchange.terms)
+    _count_net_sales(exchange, batch, owed)
+    batch.report = settlement_batch.report(str(batch.day), owed)
+    batch.reached[Stage.DELIVERED] = step.now_ns
+    failures = failing.notify(step, batch, due, verdict)
+    failing.secure(step, batch)
+    provision = failing.provide(step, owed.fees)
+    if house.defaults.cases:
+        failing.lift_restrictions(step)
+    return batch.report, failures, provision
+
+
+def _move_title(step: Step, batch: Batch) -> None:
+    """Trade by trade, those first that are backed; or by the net of all trades of a unit."""
+    exchange = step.exchange
 
     def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
         exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
 
-    settlement_batch.move_title(owed, trades["trade_id"], title)
-    _count_net_sales(exchange, batch, owed)
-    batch.report = settlement_batch.report(str(batch.day), owed)
-    batch.reached[Stage.DELIVERED] = step.now_ns
-    return batch.report
+    settled = batch.settled
+    if batch.mode == Mode.NET_NET:
+        settlement_batch.move_net_title(obligations(settled, exchange.terms), 0, title)
+        return
+    for rows in (without(settled, batch.unbacked), only(settled, batch.unbacked)):
+        settlement_batch.move_title(obligations(rows, exchange.terms), rows["trade_id"], title)
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, owed: Obligations) -> None:

@@ -1,0 +1,133 @@
+"""A market in which somebody can fail: deals with a later leg, evenings step by step, the reserve.
+
+market = Failing(alice=cash("5000.00"), bob=units(100))
+market.agree("F-1", "bob", "alice", 100, "42.00", due="2026-01-06")
+market.next_evening("2026-01-06")
+"""
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from exchange import events as happened
+from exchange.commands import (
+    AgreeDelivery,
+    CoverFailure,
+    CureFailure,
+    DeliverBatch,
+    FixObligations,
+    FundReserve,
+    IssueStatements,
+)
+from exchange.instruments import fen, ticks_of
+from exchange.rules import load_rule_set
+from exchange.transition.step import HOUSE
+from settlement.cycle import Batch
+from settlement.default import Case
+from settlement.rules import DefaultRules, ReserveRules, SettlementRules
+from tests.exchange.market import CNY, HBEA, Market, Stake
+
+MODES = ("gross_gross", "gross_net", "net_net")
+DUE = "2026-01-06"
+IN_TIME, DEADLINE, TOO_LATE = "2026-01-07 14:00:00", "2026-01-07 15:00:00", "2026-01-07 15:00:01"
+
+
+class Failing(Market):
+    """Rules of Hubei, fees of 0.5 % a side, orders that may outlive their day, and a reserve."""
+
+    def __init__(
+        self,
+        mode: str = "gross_gross",
+        /,
+        reserve: str = "0.00",
+        house: str = "0.00",
+        house_funds_max: str = "100000.00",
+        share: str = "0",
+        target: str = "1000000.00",
+        **people: Stake,
+    ) -> None:
+        settlement = SettlementRules(
+            mode=mode,  # type: ignore[arg-type]
+            reserve=ReserveRules(share, target, house_funds_max),
+            defaults=DefaultRules(cure_working_days=1, cure_by="15:00"),
+        )
+        rules = msgspec.structs.replace(load_rule_set("hubei"), settlement=settlement, carry_over=[])
+        super().__init__(rules, **people)
+        brought = fen(house) + fen(reserve)
+        if brought:
+            self.deposit(HOUSE, str(brought / 100))
+        if fen(reserve):
+            self.must(FundReserve(HOUSE, fen(reserve)))
+
+    # -- doing
+
+    def agree(self, deal: str, seller: str, buyer: str, tonnes: int, price: str, due: str = DUE) -> None:
+        ticks = ticks_of(price, self.rules.tick_size)
+        self.must(AgreeDelivery(HOUSE, deal, seller, buyer, HBEA, tonnes, ticks, date.fromisoformat(due)))
+
+    def evening(self) -> "happened.BatchDelivered":
+        """Close, and take the three steps of the day's settlement; what the delivery said."""
+        if self.exchange.phase:
+            self.play("close")
+        return self.batch()
+
+    def batch(self) -> "happened.BatchDelivered":
+        """The three steps of a batch."""
+        self.must(FixObligations())
+        self.must(DeliverBatch())
+        said = self.event
+        assert isinstance(said, happened.BatchDelivered)
+        self.must(IssueStatements())
+        return said
+
+    def next_evening(self, day: str = DUE) -> "happened.BatchDelivered":
+        """End this day, and settle the next one."""
+        if not self.exchange.is_settled:
+            self.evening()
+        self.play(f"open {day}\nstart")
+        return self.evening()
+
+    def at(self, moment: str) -> None:
+        """It is this local time when the next command comes."""
+        local = datetime.fromisoformat(moment).replace(tzinfo=ZoneInfo(self.rules.timezone))
+        self.now_ns = int(local.astimezone(UTC).timestamp() - 1) * 1_000_000_000
+
+    def cure(self, number: int = 1, by: str = HOUSE, at: str = IN_TIME) -> str:
+        self.at(at)
+        return self.do(CureFailure(by, number))
+
+    def cover(self, number: int = 1, at: str = TOO_LATE) -> str:
+        self.at(at)
+        return self.do(CoverFailure(HOUSE, number))
+
+    # -- asking
+
+    def case(self, number: int = 1) -> Case:
+        found = self.exchange.clearing.defaults.case(number)
+        assert found is not None
+        return found
+
+    def lacked(self, number: int = 1) -> dict[str, int]:
+        """What an account lacked, by name of the asset."""
+        names = {0: CNY, self.asset(HBEA): HBEA}
+        return {names[asset]: amount for asset, amount in self.case(number).lacked.items()}
+
+    @property
+    def last(self) -> Batch:
+        return self.exchange.clearing.batches[-1]
+
+    def settled(self, name: str) -> tuple[int, int]:
+        """Settled fen and tonnes."""
+        return self.holding(name, CNY).settled, self.holding(name, HBEA).settled
+
+    def owed(self, name: str) -> dict[str, int]:
+        """What somebody owes, by creditor."""
+        owed: dict[str, int] = {}
+        for claim in self.exchange.clearing.defaults.owed_by(self.number(name)):
+            creditor = self.exchange.accounts[claim.creditor].account_id
+            owed[creditor] = owed.get(creditor, 0) + claim.left
+        return owed
+
+    def why_restricted(self, name: str) -> str | None:
+        return self.exchange.clearing.restriction(self.number(name))
