@@ -12,11 +12,11 @@ from fastapi_offline import FastAPIOffline
 from api import problems
 from api.feed import Feed
 from api.gateway import Gateway
-from api.routers import accounts, compliance, credits, emissions, market, orders, registry, stream
+from api.routers import accounts, compliance, credits, emissions, market, orders, registry, settlement, stream
 
 DESCRIPTION = """
-A simulated regional carbon-allowance exchange. Prices are decimal strings in CNY per tonne, quantities
-whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a stable `code`.
+A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
+instrument, quantities whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a stable `code`.
 The stream is a WebSocket at `/v1/stream`: send
 `{"op": "subscribe", "channel": "trades", "symbol": "HBEA-2025"}` (or channel `book.l3`, or `orders` with an
 `account_id` in place of the symbol) as a text frame, and get arrays of messages; the first says from which
@@ -51,6 +51,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         compliance.router,
         emissions.router,
         credits.router,
+        settlement.router,
         stream.router,
     ):
         app.include_router(router)

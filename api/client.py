@@ -20,6 +20,7 @@ from pydantic import BaseModel, TypeAdapter
 from api import schemas
 from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
+from api.settlement_calls import SettlementCalls
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
@@ -60,7 +61,7 @@ class DryRun(httpx.AsyncBaseTransport):
         raise NotSent(request.method, request.url.raw_path.decode(), (await request.aread()).decode())
 
 
-class AsyncClient(RegistryCalls):
+class AsyncClient(RegistryCalls, SettlementCalls):
     """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
 
     def __init__(
@@ -239,15 +240,15 @@ class AsyncClient(RegistryCalls):
     async def account(self, account_id: str) -> schemas.AccountView:
         return await self._one("GET", f"/v1/accounts/{account_id}", schemas.AccountView)
 
-    async def deposit(self, account_id: str, amount: str) -> schemas.AccountView:
-        return await self._one(
-            "POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json={"amount": amount}
-        )
+    async def deposit(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
+        """Pay cash in; without a currency of the market's own."""
+        body = _named(amount=amount, currency=currency)
+        return await self._one("POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json=body)
 
-    async def withdraw(self, account_id: str, amount: str) -> schemas.AccountView:
-        return await self._one(
-            "POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json={"amount": amount}
-        )
+    async def withdraw(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
+        """Pay cash out, likewise."""
+        body = _named(amount=amount, currency=currency)
+        return await self._one("POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json=body)
 
     async def issue(self, account_id: str, unit: str, quantity: int, origin: str = "free") -> schemas.AccountView:
         body = {"account_id": account_id, "unit": unit, "quantity": quantity, "origin": origin}
@@ -260,15 +261,25 @@ class AsyncClient(RegistryCalls):
     async def serials(self, account_id: str) -> list[schemas.SerialBlock]:
         return await self._many("GET", f"/v1/accounts/{account_id}/serials", schemas.SerialBlock)
 
-    async def statement(self, account_id: str, day: str) -> schemas.StatementView:
-        return await self._one("GET", f"/v1/accounts/{account_id}/statements/{day}", schemas.StatementView)
-
     # -- the operator
 
+    async def currencies(self) -> list[schemas.CurrencyView]:
+        return await self._many("GET", "/v1/currencies", schemas.CurrencyView)
+
+    async def register_currency(self, code: str) -> schemas.CurrencyView:
+        return await self._one("POST", "/v1/currencies", schemas.CurrencyView, json={"code": code})
+
     async def list_instrument(
-        self, symbol: str, species: str, vintage: int, opening_price: str | None = None
+        self,
+        symbol: str,
+        species: str,
+        vintage: int,
+        opening_price: str | None = None,
+        currency: str | None = None,
     ) -> schemas.InstrumentView:
-        body = {"symbol": symbol, "species": species, "vintage": vintage, "opening_price": opening_price}
+        """Without a currency it is quoted in the market's own."""
+        terms = _named(opening_price=opening_price, currency=currency)
+        body = {"symbol": symbol, "species": species, "vintage": vintage, **terms}
         return await self._one("POST", "/v1/instruments", schemas.InstrumentView, json=body)
 
     async def open_day(self, day: str) -> schemas.MarketView:

@@ -149,7 +149,7 @@ class BookChannel(Channel):
         ]
 
     def _order(self, order_id: int, shown: Shown) -> dict[str, Any]:
-        """An order as the book shows it. Price in CNY per t, quantity in tCO2e."""
+        """An order as the book shows it. Price per t in the instrument's currency, quantity in tCO2e."""
         return {
             "order_id": order_id,
             "side": side_name(shown.side),
@@ -179,7 +179,7 @@ class PrivateChannel(Channel):
         return told
 
     def _told(self, event: Any, order_id: int, side: int, leaves: int) -> dict[str, Any]:
-        """An event from the side of one order. Prices in CNY per t, quantities in tCO2e."""
+        """An event from the side of one order. Prices per t in the instrument's currency, quantities in tCO2e."""
         kind = EventKind(int(event.kind))
         message: dict[str, Any] = {
             "type": kind.label,

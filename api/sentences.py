@@ -69,7 +69,22 @@ def said(answer: schemas.Happened) -> str:
 
 
 def _said(answer: schemas.Happened) -> str:
-    return _of_units(answer) or _of_a_year(answer) or _of_reports(answer) or _of_credits(answer)
+    return (
+        _of_statements(answer) or _of_units(answer) or _of_a_year(answer) or _of_reports(answer) or _of_credits(answer)
+    )
+
+
+def _of_statements(answer: schemas.Happened) -> str:
+    match answer:
+        case schemas.StatementConfirmed(account_id=who, batch=batch):
+            return f"{who} confirmed its statement of batch {batch}"
+        case schemas.StatementObjected(account_id=who, batch=batch, text=text):
+            return f"{who} objects to its statement of batch {batch}: {text}"
+        case schemas.ObjectionAnswered(account_id=who, batch=batch, by=by, upheld=upheld, answer=told):
+            ruled = "upheld" if upheld else "dismissed"
+            return f"{who}'s objection to its statement of batch {batch} is {ruled} by {by}: {told}"
+        case _:
+            return ""
 
 
 def _of_units(answer: schemas.Happened) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union
 
 import msgspec
 from fastapi import APIRouter, Path
@@ -32,6 +32,7 @@ from exchange.events import ControlEvent
 
 Number = Annotated[int, Path(ge=-INT64, le=INT64)]  # in a path
 TEXT_MAX = 2000  # characters
+_Answer = TypeVar("_Answer", bound=Happened)
 MANY = 10_000  # entries of a list
 
 # What fields are, where their name and type do not say it: description, example. A name may be that of one structure.
@@ -124,7 +125,7 @@ def _endpoint(verb: Verb) -> Callable[..., Any]:
     return endpoint
 
 
-async def perform(gateway: Gateway, command: Any, answer: type[Happened]) -> Happened:
+async def perform(gateway: Gateway, command: Any, answer: type[_Answer]) -> _Answer:
     """Hand in a command and tell what happened. Problem if it is refused."""
     sequence, event = await gateway.inbox.ask_numbered(command)
     assert isinstance(event, ControlEvent)

@@ -1,6 +1,5 @@
 """From state and history to what goes over the wire. Reads only."""
 
-from datetime import date
 from itertools import islice
 from typing import Any
 
@@ -14,25 +13,19 @@ from exchange.events import Auction
 from exchange.instruments import UNLIMITED_TICKS, Instrument, money
 from exchange.rows import type_of_rows
 from exchange.sessions import Phase
+from exchange.state import Exchange
 from matching import ladder as book_of
 from matching.auction import Uncrossing, uncrossing
 from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
 from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
-from settlement.batch import SettlementReport
-from settlement.statements import Statement
+from settlement.cycle import Batch
 
 
-def asset_name(gateway: Gateway, asset: int) -> str:
-    """CNY, or the code of a unit."""
-    exchange = gateway.exchange
-    return exchange.market.currency if asset == CASH else exchange.units[asset].code
-
-
-def amount(asset: int, value: int) -> str | int:
+def amount(exchange: Exchange, asset: int, value: int) -> str | int:
     """Money as a decimal string, units as whole tonnes."""
-    return money(value) if asset == CASH else value
+    return money(value) if asset in exchange.currencies.values() else value
 
 
 def side_name(side: int) -> schemas.SideName:
@@ -53,15 +46,16 @@ def liquidity_of(trade: Any, order_id: int) -> schemas.Liquidity | None:
 
 
 def account_view(gateway: Gateway, account: Account) -> schemas.AccountView:
-    balances = gateway.exchange.path.desk.balances[account.number]
+    exchange = gateway.exchange
+    balances = exchange.path.desk.balances[account.number]
     owned = settled(balances)
     holdings = [
         schemas.Holding(
-            asset=asset_name(gateway, asset),
-            settled=amount(asset, int(owned[asset])),
-            **{name: amount(asset, int(balances[asset][name])) for name in _BUCKETS_SHOWN},
+            asset=name,
+            settled=amount(exchange, asset, int(owned[asset])),
+            **{bucket: amount(exchange, asset, int(balances[asset][bucket])) for bucket in _BUCKETS_SHOWN},
         )
-        for asset in range(len(gateway.exchange.units) + 1)
+        for asset, name in enumerate(exchange.asset_names)
     ]
     return schemas.AccountView(
         account_id=account.account_id,
@@ -133,6 +127,7 @@ def instrument_view(gateway: Gateway, listed: Instrument) -> schemas.InstrumentV
     low, high = band(gateway, listed)
     return schemas.InstrumentView(
         symbol=listed.symbol,
+        currency=gateway.exchange.asset_names[listed.cash],
         phase=_phase_name(Phase(int(row.phase))),
         halt_reason=gateway.exchange.halts.get(listed.number),
         unit=unit.code,
@@ -199,7 +194,7 @@ def market_view(gateway: Gateway) -> schemas.MarketView:
 
 
 def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> schemas.DaySummary:
-    """An instrument's trades of one day in figures; prices in CNY per t."""
+    """An instrument's trades of one day in figures; prices and money in its currency."""
     own = trades[trades["instrument"] == listed.number]
     prices, quantities = own["price_ticks"], own["quantity"]
     turnover_ticks, volume = int((prices * quantities).sum()), int(quantities.sum())
@@ -208,6 +203,7 @@ def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> s
 
     return schemas.DaySummary(
         symbol=listed.symbol,
+        currency=gateway.exchange.asset_names[listed.cash],
         trades=int(own.size),
         volume=volume,
         turnover=money(turnover_ticks * fen_per_tick),
@@ -228,53 +224,41 @@ def trades_of_the_day(gateway: Gateway) -> type_of_rows:
     return on_the_book(trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :])
 
 
-def settlement_view(gateway: Gateway, report: SettlementReport) -> schemas.SettlementView:
+def settlement_view(gateway: Gateway, batch: Batch) -> schemas.SettlementView:
+    assert batch.report is not None, "a batch that has not been delivered has no report"
+    names = gateway.exchange.asset_names
+    paid = {
+        cash: schemas.CashMoved(cash_moved=money(amounts.moved), fees=money(batch.report.fees[cash]))
+        for cash, amounts in batch.report.cash.items()
+    }
+    usual = paid.pop(CASH, schemas.CashMoved(cash_moved=money(0), fees=money(0)))
     return schemas.SettlementView(
-        date=date.fromisoformat(report.date),
-        mode=report.mode,
-        trades=report.trades,
-        cash_moved=money(report.cash_moved),
-        fees=money(report.fees),
-        units_moved={asset_name(gateway, unit): quantity for unit, quantity in report.units_moved.items()},
-    )
-
-
-def statement_view(gateway: Gateway, statement: Statement) -> schemas.StatementView:
-    def named(amounts: dict[int, int]) -> dict[str, str | int]:
-        return {asset_name(gateway, asset): amount(asset, value) for asset, value in amounts.items()}
-
-    return schemas.StatementView(
-        date=date.fromisoformat(statement.date),
-        account_id=gateway.exchange.accounts[statement.account].account_id,
-        opening=named(statement.opening),
-        entries=[
-            schemas.StatementEntry(
-                asset=asset_name(gateway, entry.asset),
-                amount=amount(entry.asset, entry.amount),
-                cause=entry.cause,
-                reference=entry.reference,
-            )
-            for entry in statement.entries
-        ],
-        closing=named(statement.closing),
+        date=batch.day,
+        mode=batch.mode,
+        trades=batch.report.trades,
+        cash_moved=usual.cash_moved,
+        fees=usual.fees,
+        units_moved={names[unit]: amounts.moved for unit, amounts in batch.report.units.items()},
+        other_currencies={names[cash]: amounts for cash, amounts in paid.items()},
     )
 
 
 def reconciliation(gateway: Gateway) -> list[schemas.Reconciliation]:
     exchange = gateway.exchange
     held = settled(exchange.path.desk.balances).sum(axis=0)
-    flows = [
-        (exchange.cash_deposited, exchange.cash_withdrawn),
-        *((unit.issued, exchange.serials.ended(unit.number)) for unit in exchange.units),
-    ]
+    flows = {
+        asset: (exchange.cash_deposited[asset], exchange.cash_withdrawn[asset])
+        for asset in exchange.currencies.values()
+    }
+    flows |= {unit.number: (unit.issued, exchange.serials.ended(unit.number)) for unit in exchange.units}
     return [
         schemas.Reconciliation(
-            asset=asset_name(gateway, asset),
-            paid_in=amount(asset, paid_in),
-            paid_out=amount(asset, paid_out),
-            held=amount(asset, int(held[asset])),
+            asset=name,
+            paid_in=amount(exchange, asset, flows[asset][0]),
+            paid_out=amount(exchange, asset, flows[asset][1]),
+            held=amount(exchange, asset, int(held[asset])),
         )
-        for asset, (paid_in, paid_out) in enumerate(flows)
+        for asset, name in enumerate(exchange.asset_names)
     ]
 
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, registry_cli
+from exchange import credits_cli, emissions_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
-from settlement.clearing import Mode as SettlementMode
+from settlement.netting import Mode as SettlementMode
 
 if TYPE_CHECKING:
     from exchange.rows import type_of_rows
@@ -39,6 +39,7 @@ app.add_typer(bench, name="bench")
 drills = typer.Typer(help="Rehearse: what must not happen, made to happen in memory.", no_args_is_help=True)
 app.add_typer(drills, name="drill")
 app.add_typer(registry_cli.registry, name="registry")
+app.add_typer(settlement_cli.settlement, name="settlement")
 registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
 registry_cli.registry.add_typer(credits_cli.credits, name="credits", rich_help_panel=registry_cli.CREDITS)
 
@@ -366,11 +367,27 @@ def title(
     blocks: Annotated[int, typer.Option(min=1000, help="Serial blocks to trade until there are.")] = 1_000_000,
     issued: Annotated[int, typer.Option(min=1000, help="Tonnes of each of the hundred blocks at first.")] = 20_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+    day: Annotated[int, typer.Option(min=100, help="Transfers of a day, moved in one batch.")] = 1_000_000,
+    sample: Annotated[int, typer.Option(min=100, help="How many of them to move one by one too.")] = 50_000,
 ) -> None:
-    """Microseconds of a transfer of title and of a number's history, with a thousand to a million serial blocks."""
+    """Microseconds of a transfer of title, in a batch and one by one, and of a number's history."""
     from benchmarks import title as benchmark
 
-    benchmark.run(blocks, issued, runs)
+    load_compiled("title")
+    benchmark.run(blocks, issued, runs, day, sample)
+
+
+@bench.command()
+def settlement(
+    trades: Annotated[
+        int, typer.Option(min=1000, help="Trades of the largest batch; also a quarter and half of it.")
+    ] = 10_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and of who fails."""
+    from benchmarks import settlement as benchmark
+
+    benchmark.run(trades, runs)
 
 
 def _date(text: str) -> date:

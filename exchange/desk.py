@@ -2,11 +2,14 @@
 
 A buy order reserves what it can cost at most,
 
-    cost(turnover + limit x leaves) - cost(turnover),   cost(t) = t + fee(t)
+    limit x leaves + (rate x limit x leaves + rest) div 1,000,000
 
-where turnover is what it has traded already; each fill takes price x quantity + fee from that, a better
-price than the limit gives the rest back, and so does a cancel. A sell order reserves its units. What a
-fill leaves owing stays reserved until settlement consumes it, and is a claim of the other side.
+where rate is the higher of its owner's two, as maker and as taker, and rest what its earlier fills left of rounding
+(:mod:`settlement.fees`). A fill takes price x quantity + fee from that, and what it takes and what must then be
+reserved is never more than what was: fee and later reservation come to (rate of the fill x turnover + rate x what is
+left + rest) div 1,000,000, whose terms are no greater than before. A better price than the limit gives the rest
+back, and so does a cancel. A sell order reserves its units. What a fill leaves owing stays reserved until settlement
+consumes it, and is a claim of the other side.
 
 Zero is nobody and nothing in every number.
 """
@@ -21,12 +24,12 @@ from exchange.rows import type_of_rows
 from matching import ladder as book_of
 from matching.ladder import QUEUES, Ladder, at
 from matching.orders import Side
-from registry.holdings import CASH, new_balances
-from settlement.fees import fee
+from registry.holdings import new_balances
+from settlement.fees import charge
 
 inlined = njit(_nrt=False, forceinline=True)
 
-BUY = int(Side.BUY)
+BUY, SELL = int(Side.BUY), int(Side.SELL)
 
 # What an order's terms say besides.
 POST_ONLY = 1
@@ -42,6 +45,11 @@ PARTICIPANT = np.dtype(
             ("position", "i8"),  # allowances held or wanted: see exchange.positions, tCO2e
             ("position_limit", "i8"),  # that no buy order may pass
             ("group", "u4"),  # beneficial owner: the number of its first account
+            # Fees of the day in parts per million of turnover: exchange.fees.
+            ("buy_taker_ppm", "u4"),
+            ("buy_maker_ppm", "u4"),
+            ("sell_taker_ppm", "u4"),
+            ("sell_maker_ppm", "u4"),
             ("may_trade", "u1"),
         ],
     )
@@ -123,8 +131,14 @@ def balance_of(desk, account, asset):
 @inlined
 def backing_of(desk, instrument, account, side):
     """The balance that backs an order of an account."""
-    asset = instrument.asset
-    return balance_of(desk, account, CASH if side == BUY else asset)
+    cash, asset = instrument.cash, instrument.asset
+    return balance_of(desk, account, cash if side == BUY else asset)
+
+
+@inlined
+def owner_of(desk, order):
+    """The participant whose order it is."""
+    return at(desk.participants, order.owner)
 
 
 @inlined
@@ -141,23 +155,29 @@ def want(desk, instrument, account, side, tonnes):
 
 
 @inlined
-def cost(turnover, rate_ppm):
-    """Fen that a buyer of this turnover pays, the fee included."""
-    return turnover + fee(turnover, rate_ppm)
+def buyer_rate(owner, aggressor):
+    """What a participant pays for a fill of its buy order, ppm; in an auction nobody takes, and all pay as makers."""
+    return owner.buy_taker_ppm if aggressor == BUY else owner.buy_maker_ppm
 
 
 @inlined
-def backing(instrument, side, price_ticks, leaves, turnover):
-    """What an order must have reserved for its leaves: fen of a buyer, tonnes of a seller.
+def seller_rate(owner, aggressor):
+    """What a participant pays for a fill of its sell order, ppm."""
+    return owner.sell_taker_ppm if aggressor == SELL else owner.sell_maker_ppm
+
+
+@inlined
+def backing(instrument, owner, side, price_ticks, leaves, fee_rest):
+    """What an order of a participant must have reserved for its leaves: fen of a buyer, tonnes of a seller.
 
     Both are worked out, then one is taken: that costs less than a guess at the next order's side.
     """
-    at_most = turnover + price_ticks * leaves * instrument.fen_per_tick
-    money = cost(at_most, instrument.buyer_fee_ppm) - cost(turnover, instrument.buyer_fee_ppm)
-    return money if side == BUY else leaves
+    at_most = price_ticks * leaves * instrument.fen_per_tick
+    fee, _ = charge(at_most, max(owner.buy_taker_ppm, owner.buy_maker_ppm), fee_rest)
+    return at_most + fee if side == BUY else leaves
 
 
 @inlined
-def backing_of_order(instrument, order):
-    """What a resting or arriving order must have reserved."""
-    return backing(instrument, order.side, order.price_ticks, order.shown + order.hidden, order.turnover)
+def backing_of_order(instrument, owner, order):
+    """What a resting or arriving order must have reserved; `owner`: the row of whoever placed it."""
+    return backing(instrument, owner, order.side, order.price_ticks, order.shown + order.hidden, order.fee_rest)

@@ -68,8 +68,9 @@ from registry.accounts import ParticipantClass
 from registry.holdings import CASH
 from registry.serials import Origin
 from registry.units import Species
-from settlement.clearing import Mode, obligations
+from settlement.clearing import buyer_pays, obligations, seller_receives
 from settlement.default import Case
+from settlement.netting import Mode
 from settlement.rules import ReserveRules
 
 BEFORE = date(2026, 1, 4)  # the first trading day after it opens the drill
@@ -217,7 +218,7 @@ def run_drill(rules: RuleSet, mode: Mode | None = None) -> Drill:
     """Play the drill in a mode (default: the rule set's). DrillError or AssertionError if something is amiss."""
     reserve = rules.settlement.reserve
     settlement = msgspec.structs.replace(
-        rules.settlement, mode=str(mode or rules.settlement.mode), bank=False, reserve=reserve or OWN_RESERVE
+        rules.settlement, mode=mode or rules.settlement.mode, bank=False, reserve=reserve or OWN_RESERVE
     )
     rules = msgspec.structs.replace(rules, settlement=settlement)
     first = next_trading_day(rules, BEFORE)
@@ -371,9 +372,9 @@ def dues_of_everybody(drill: Drill) -> dict[str, tuple[int, int]]:
         fresh = ~np.isin(batch.trades["trade_id"], sorted(seen | closed_out))
         owed = obligations(batch.trades[fresh], exchange.terms)
         seen |= set(batch.trades["trade_id"].tolist())
-        columns = (owed.seller, owed.buyer, owed.quantity, owed.seller_receives, owed.buyer_pays)
-        for seller, buyer, tonnes, receives, pays in zip(*(column.tolist() for column in columns), strict=True):
-            for number, fen, units in ((seller, receives, -tonnes), (buyer, -pays, tonnes)):
+        for row, receives, pays in zip(owed, seller_receives(owed).tolist(), buyer_pays(owed).tolist(), strict=True):
+            tonnes = int(row["quantity"])
+            for number, fen, units in ((int(row["seller"]), receives, -tonnes), (int(row["buyer"]), -pays, tonnes)):
                 cash, held = sums[drill.name(number)]
                 sums[drill.name(number)] = cash + fen, held + units
     return sums

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from exchange.reasons import Reason, Refused
+from registry.holdings import CASH
+from settlement.clearing import Terms, terms_of
 
 INSTRUMENT = np.dtype(
     (
@@ -16,10 +19,9 @@ INSTRUMENT = np.dtype(
             ("band_low_ticks", "i8"),
             ("band_high_ticks", "i8"),
             ("fen_per_tick", "i8"),
-            ("buyer_fee_ppm", "i8"),
-            ("seller_fee_ppm", "i8"),
             ("lot", "i8"),  # t
             ("asset", "i8"),  # unit number
+            ("cash", "i8"),  # asset number of the currency in which it is quoted
             ("today", "u2"),  # days since 1970
             ("phase", "u1"),  # exchange.sessions.Phase
             ("execution_price", "u1"),  # matching.pricing.ExecutionPrice
@@ -35,13 +37,14 @@ UNLIMITED_TICKS = (1 << 63) - 1
 
 
 class Instrument(msgspec.Struct):
-    """A listing: `number` is its row in the market's arrays; prices in ticks of `tick` CNY per t."""
+    """A listing: `number` is its row in the market's arrays; prices in ticks of `tick` per t, of its currency."""
 
     number: int
     symbol: str
     unit: int
     tick: Decimal
     close_ticks: int  # of the last closed day; 0: none yet
+    cash: int = CASH  # asset number of the currency
 
     def ticks(self, price: str) -> int:
         """A decimal price in ticks. Refused if it lies off the tick."""
@@ -59,11 +62,11 @@ class Instruments:
         self.by_number: list[Instrument | None] = [None]
         self.by_symbol: dict[str, Instrument] = {}
 
-    def list(self, symbol: str, unit: int, tick: Decimal) -> Instrument:
+    def list(self, symbol: str, unit: int, tick: Decimal, cash: int = CASH) -> Instrument:
         """List an instrument. KeyError if the symbol is taken."""
         if symbol in self.by_symbol:
             raise KeyError(symbol)
-        instrument = Instrument(len(self.by_number), symbol, unit, tick, 0)
+        instrument = Instrument(len(self.by_number), symbol, unit, tick, 0, cash)
         self.by_number.append(instrument)
         self.by_symbol[symbol] = instrument
         return instrument
@@ -79,6 +82,11 @@ class Instruments:
 
     def __iter__(self) -> Iterator[Instrument]:
         return iter(self.by_symbol.values())
+
+
+def terms_of_instruments(rows: np.ndarray[Any, np.dtype[Any]]) -> Terms:
+    """What INSTRUMENT rows deliver and are paid in."""
+    return terms_of(rows["asset"], rows["cash"], rows["fen_per_tick"])
 
 
 def ticks_of(price: str, tick: Decimal) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exchange import positions
+from exchange import fees, positions
 from exchange.desk import backing_of_order
 from exchange.sessions import Phase
 from exchange.state import Exchange
@@ -17,18 +17,18 @@ from exchange.transition.step import reserve_of
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
-from registry.accounts import Right
+from registry.accounts import ParticipantClass, Right
 from registry.serials import BlockState, Origin
 from registry.units import Species
-from settlement.clearing import Obligations, obligations
-from settlement.statements import CASH
+from settlement.totals import check_report
 
 
 def cash_is_conserved(exchange: Exchange) -> None:
-    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out."""
-    held = int(holdings.settled(exchange.path.desk.balances)[:, CASH].sum())
-    paid_in, paid_out = exchange.cash_deposited, exchange.cash_withdrawn
-    assert paid_in == held + paid_out, f"{paid_in} fen paid in, {held} held, {paid_out} paid out"
+    """Cash paid in = cash held by all accounts (the fee account among them) + cash paid out, per currency."""
+    all_held = holdings.settled(exchange.path.desk.balances).sum(axis=0)
+    for code, asset in exchange.currencies.items():
+        held, paid_in, paid_out = int(all_held[asset]), exchange.cash_deposited[asset], exchange.cash_withdrawn[asset]
+        assert paid_in == held + paid_out, f"{code}: {paid_in} fen paid in, {held} held, {paid_out} paid out"
 
 
 def units_are_conserved(exchange: Exchange) -> None:
@@ -44,11 +44,12 @@ def title_equals_holdings(exchange: Exchange) -> None:
     """The serial blocks that each account holds add up to its settled holding."""
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
-    for block in exchange.serials:
-        if block.state == BlockState.HELD:
-            titles[block.holder, block.unit] += block.quantity
-    wrong = np.argwhere(titles[:, 1:] != settled[:, 1:])
-    assert not wrong.size, f"title and holding differ for (account, unit) {[(int(a), int(u) + 1) for a, u in wrong]}"
+    for number, blocks in exchange.serials.content():
+        held = blocks[blocks["state"] == 0]
+        np.add.at(titles[:, number], held["holder"], held["last"] - held["first"] + 1)
+    for unit in exchange.units:
+        wrong = np.flatnonzero(titles[:, unit.number] != settled[:, unit.number]).tolist()
+        assert not wrong, f"title and holding of {unit.code} differ for accounts {wrong}"
 
 
 def locks_are_backed(exchange: Exchange) -> None:
@@ -75,6 +76,15 @@ def positions_are_counted(exchange: Exchange) -> None:
         assert kept.position_limit == limit, (
             f"{account.account_id}: limit {kept.position_limit} t kept, {limit} t by rule"
         )
+
+
+def fees_follow_the_rules(exchange: Exchange) -> None:
+    """Every participant pays the fees of its class on the present day."""
+    by_rule = {one: fees.rates(exchange, one) for one in ParticipantClass}
+    for account in exchange.accounts:
+        row = exchange.path.desk.participants[account.number]
+        for name, rate_ppm in by_rule[account.participant_class].items():
+            assert row[name] == rate_ppm, f"{account.account_id}: {name} is {row[name]}, {rate_ppm} by rule"
 
 
 def compliance_is_sound(exchange: Exchange) -> None:
@@ -121,22 +131,16 @@ def reservations_are_backed(exchange: Exchange) -> None:
     for listed in exchange.instruments:
         instrument = desk.instruments[listed.number]
         for order in book_of.orders_of(desk.ladder, listed.number):
-            asset = CASH if order.side == Side.BUY else int(instrument.asset)
-            needed[order.owner, asset] += backing_of_order(instrument, order)
-    owed = _owed(exchange)
-    np.add.at(needed, (owed.seller, owed.unit), owed.quantity)
-    np.add.at(needed[:, CASH], owed.buyer, owed.buyer_pays)
+            asset = int(instrument.cash if order.side == Side.BUY else instrument.asset)
+            needed[order.owner, asset] += backing_of_order(instrument, desk.participants[order.owner], order)
+    needed += exchange.positions(exchange.owing()).out
     assert (desk.balances["reserved"] == needed).all(), "reserved holdings and their reasons differ"
 
 
 def claims_are_owed(exchange: Exchange) -> None:
     """What counts as unsettled = what unsettled trades will bring."""
     desk = exchange.path.desk
-    claims = np.zeros(desk.balances.shape, np.int64)
-    owed = _owed(exchange)
-    np.add.at(claims, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(claims[:, CASH], owed.seller, owed.seller_receives)
-    claims[int(desk.progress[0].house), CASH] += owed.fees
+    claims = exchange.positions(exchange.owing()).into
     assert (desk.balances["unsettled"] == claims).all(), "claims and the trades behind them differ"
 
 
@@ -194,6 +198,14 @@ def batches_never_change(exchange: Exchange) -> None:
             batch.line.check(exchange.terms)
 
 
+def statements_are_the_report(exchange: Exchange) -> None:
+    """All statements of a batch together = its report = the change of all holdings, by asset."""
+    for batch in exchange.clearing.batches:
+        if batch.line is not None:
+            assert batch.report is not None, f"batch {batch.number} is stated and was not delivered"
+            check_report(batch.line, batch.report, exchange.terms)
+
+
 def defaulters_are_restricted(exchange: Exchange) -> None:
     """Who failed may not trade until that is over, and the reserve holds what is booked as security."""
     for account in exchange.accounts:
@@ -208,10 +220,6 @@ def defaulters_are_restricted(exchange: Exchange) -> None:
         assert held >= booked, f"{booked} t of {exchange.units[unit].code} are security, the reserve has {held}"
 
 
-def _owed(exchange: Exchange) -> Obligations:
-    return obligations(exchange.owing(), exchange.terms)
-
-
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -222,12 +230,14 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     locks_are_backed,
     compliance_is_sound,
     positions_are_counted,
+    fees_follow_the_rules,
     serial_numbers_are_disjoint,
     books_are_sound,
     prices_are_within_the_band,
     emissions_trace_to_their_inputs,
     credits_are_issued_once,
     batches_never_change,
+    statements_are_the_report,
     defaulters_are_restricted,
 )
 

@@ -27,6 +27,9 @@ class Reason(IntEnum):
     UNKNOWN_METHODOLOGY = 11
     UNKNOWN_PROJECT = 12
     UNKNOWN_REDUCTION = 13
+    UNKNOWN_CURRENCY = 14
+    UNKNOWN_BATCH = 15
+    UNKNOWN_STATEMENT = 16  # the batch has none for the account
     UNKNOWN_DEAL = 17
     UNKNOWN_CASE = 18
     ACCOUNT_EXISTS = 20
@@ -37,6 +40,7 @@ class Reason(IntEnum):
     PROJECT_EXISTS = 25
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
+    CURRENCY_EXISTS = 28
     DEAL_EXISTS = 29
     MAY_NOT_TRADE = 30
     IN_DEFAULT = 31  # the account failed in settlement, and that is not over
@@ -69,6 +73,7 @@ class Reason(IntEnum):
     NO_BASIS = 73  # nothing says how much to allocate
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
+    EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

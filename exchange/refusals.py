@@ -15,7 +15,7 @@ Terms that contradict one another, in a new order:
 import numpy as np
 from numba import njit
 
-from exchange.desk import NO_LIMIT, POST_ONLY, WAITING, backing, backing_of, backing_of_order, instrument_of
+from exchange.desk import NO_LIMIT, POST_ONLY, WAITING, backing, backing_of, backing_of_order, instrument_of, owner_of
 from exchange.instruments import UNLIMITED_TICKS
 from exchange.reasons import Reason
 from exchange.sessions import Phase
@@ -32,7 +32,7 @@ from matching.ladder import (
     worst_price_for,
 )
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
-from settlement.fees import TURNOVER_MAX
+from settlement.fees import HALF_FEN, TURNOVER_MAX
 
 inlined = njit(_nrt=False, forceinline=True)
 
@@ -104,14 +104,12 @@ def in_band(instrument, price_ticks):
 
 
 @inlined
-def too_large(instrument, price_ticks, quantity, turnover):
-    """Whether an order can turn over more than can be booked.
+def too_large(instrument, price_ticks, quantity):
+    """Whether what is left of an order can turn over more than can be booked.
 
     A float counts exactly up to 2**53, far beyond TURNOVER_MAX; what is larger is too large, exact or not.
     """
-    at_most = np.float64(turnover) + np.float64(price_ticks) * np.float64(quantity) * np.float64(
-        instrument.fen_per_tick
-    )
+    at_most = np.float64(price_ticks) * np.float64(quantity) * np.float64(instrument.fen_per_tick)
     return quantity > QUANTITY_MAX or at_most > np.float64(TURNOVER_MAX)
 
 
@@ -284,7 +282,7 @@ def refuse_order(desk, command):
     if reason != NONE:
         return reason, NOTHING
     limit_ticks = command.price_ticks if plain else limit_of(desk, command)
-    if too_large(instrument, limit_ticks, command.quantity, 0):
+    if too_large(instrument, limit_ticks, command.quantity):
         return AMOUNT_TOO_LARGE, NOTHING
     if not plain:
         if command.stop_ticks != 0 and is_reached(instrument, command.side, command.stop_ticks):
@@ -294,7 +292,8 @@ def refuse_order(desk, command):
     reason = refuse_position(desk, instrument, command.account, command.side, command.quantity)
     if reason != NONE:
         return reason, NOTHING
-    needed = backing(instrument, command.side, limit_ticks, command.quantity, np.int64(0))
+    owner = at(desk.participants, command.account)
+    needed = backing(instrument, owner, command.side, limit_ticks, command.quantity, HALF_FEN)
     available = backing_of(desk, instrument, command.account, command.side).available
     return refuse_funds(command.side, needed, available), needed
 
@@ -344,7 +343,7 @@ def refuse_amend(desk, command):
     reason = earlier(limit, stop)
     if reason != NONE:
         return reason, NOTHING
-    if too_large(instrument, limit_ticks, command.quantity, order.turnover):
+    if too_large(instrument, limit_ticks, command.quantity):
         return AMOUNT_TOO_LARGE, NOTHING
     if command.stop_ticks != 0 and is_reached(instrument, side, command.stop_ticks):
         return STOP_ALREADY_REACHED, NOTHING
@@ -353,8 +352,9 @@ def refuse_amend(desk, command):
     reason = refuse_position(desk, instrument, order.owner, side, command.quantity - order.shown - order.hidden)
     if reason != NONE:
         return reason, NOTHING
-    needed = backing(instrument, side, limit_ticks, command.quantity, order.turnover)
-    more = needed - backing_of_order(instrument, order)
+    owner = owner_of(desk, order)
+    needed = backing(instrument, owner, side, limit_ticks, command.quantity, order.fee_rest)
+    more = needed - backing_of_order(instrument, owner, order)
     return refuse_funds(side, more, backing_of(desk, instrument, order.owner, side).available), more
 
 

@@ -48,7 +48,8 @@ AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.")
 Year = Annotated[int, typer.Argument(help="Compliance year.")]
 UnitCode = Annotated[str, typer.Argument(metavar="UNIT", help="Code of the unit, e.g. HBEA-2024.")]
 Quantity = Annotated[int, typer.Argument(help="tCO2e.")]
-Amount = Annotated[str, typer.Argument(help="CNY, e.g. 50000.00.")]
+Amount = Annotated[str, typer.Argument(help="Of the currency, e.g. 50000.00.")]
+Currency = Annotated[str | None, typer.Option(help="ISO 4217 code; left out: the market's own.")]
 LockId = Annotated[int, typer.Argument(metavar="LOCK", help="Number of the lock.")]
 RequestId = Annotated[int, typer.Argument(metavar="REQUEST", help="Number of the request to surrender.")]
 Because = Annotated[str, typer.Option("--reason", help="Why.")]
@@ -62,45 +63,54 @@ Cause = Literal["inheritance", "merger", "enforcement", "correction"]
 
 
 class Options(NamedTuple):
-    """What all commands take."""
+    """What all commands take; `html` only those whose answer can be a page, `dry_run` only those that change."""
 
     url: Annotated[str, typer.Option(envvar="CARBONEX_URL", help="The running exchange.")] = DEFAULT_URL
     json: Annotated[bool, typer.Option("--json", help="Answer as JSON.")] = False
     csv: Annotated[bool, typer.Option("--csv", help="Answer as CSV.")] = False
+    html: Annotated[bool, typer.Option("--html", help="Answer as a page to be printed.")] = False
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write to this file; .json or .csv says in which format.")
+        Path | None, typer.Option("--out", "-o", help="Write to this file; its suffix says in which format.")
     ] = None
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the request, send nothing.")] = False
 
-    @property
-    def format(self) -> str:
-        """json, csv or table."""
-        if self.json and self.csv:
-            fail("invalid_option", "--json or --csv, not both")
-        asked = "json" if self.json else "csv" if self.csv else ""
+    def format(self, known: Sequence[str]) -> str:
+        """One of the known formats, or table."""
+        options = [f"--{name}" for name in known]
+        asked, *further = [name for name in known if getattr(self, name)] or [""]
+        if further:
+            fail("invalid_option", f"{' or '.join(options)}, not more than one")
         if self.out is None:
             return asked or "table"
         suffix = self.out.suffix.removeprefix(".").lower()
-        if not asked and suffix not in ("json", "csv"):
-            fail("invalid_option", f"{self.out}: name a file .json or .csv, or say --json or --csv")
+        if not asked and suffix not in known:
+            named = " or ".join(f".{name}" for name in known)
+            fail("invalid_option", f"{self.out}: name a file {named}, or say {' or '.join(options)}")
         if self.out.exists() and not self.force:
             fail("file_exists", f"{self.out} is there already; --force overwrites it")
         return asked or suffix
 
 
-Ask = Callable[..., Coroutine[Any, Any, "BaseModel | Sequence[BaseModel]"]]
+Ask = Callable[..., Coroutine[Any, Any, "BaseModel | Sequence[BaseModel] | str"]]
 
 
 def asks(
     app: typer.Typer, name: str | None = None, *, changes: bool = True, panel: str | None = None
 ) -> Callable[[Ask], Ask]:
-    """Make a question to the client a command, with the options that all have; `panel`: where help lists it."""
-    taken = [option for option in Options._fields if changes or option != "dry_run"]
+    """Make a question to the client a command, with the options that all have; `panel`: where help lists it.
+
+    A question with a parameter `format` is told which is wanted: json, csv, html or table. It may answer with text.
+    """
     defaults, hints = Options._field_defaults, Options.__annotations__
 
     def made(ask: Ask) -> Ask:
         own = list(inspect.signature(ask).parameters.values())[1:]  # the first is the client
+        is_told = any(one.name == "format" for one in own)
+        own = [one for one in own if one.name != "format"]
+        known = ("json", "csv", "html") if is_told else ("json", "csv")
+        left_out = {"dry_run" if not changes else "", "html" if not is_told else ""}
+        taken = [option for option in Options._fields if option not in left_out]
         keyword = inspect.Parameter.KEYWORD_ONLY
         common = [
             inspect.Parameter(option, keyword, default=defaults[option], annotation=hints[option]) for option in taken
@@ -108,8 +118,9 @@ def asks(
 
         def command(**given: Any) -> None:
             options = Options(**{option: given.pop(option) for option in taken})
-            format = options.format  # before anything is asked: the file must be there to be written
-            _print(asyncio.run(_asked(partial(ask, **given), options)), options, format)
+            format = options.format(known)  # before anything is asked: the file must be there to be written
+            told = {"format": format} if is_told else {}
+            _print(asyncio.run(_asked(partial(ask, **given, **told), options)), options, format)
 
         parameters = [one.replace(kind=keyword) for one in own] + common
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -127,7 +138,7 @@ async def _asked(ask: Callable[..., Any], options: Options) -> "BaseModel | Sequ
 
     try:
         async with AsyncClient(options.url, transport=DryRun() if options.dry_run else None) as client:
-            answer: BaseModel | Sequence[BaseModel] = await ask(client)
+            answer: BaseModel | Sequence[BaseModel] | str = await ask(client)
             return answer
     except NotSent as request:
         return f"{request.method} {options.url}{request.path}\n{request.body}".rstrip() + "\n"
@@ -294,15 +305,15 @@ async def status(
 
 
 @asks(registry, panel=ACCOUNTS)
-async def deposit(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+async def deposit(client: "AsyncClient", account: AccountId, amount: Amount, currency: Currency = None) -> "BaseModel":
     """Pay cash into an account."""
-    return await client.deposit(account, amount)
+    return await client.deposit(account, amount, currency)
 
 
 @asks(registry, panel=ACCOUNTS)
-async def withdraw(client: "AsyncClient", account: AccountId, amount: Amount) -> "BaseModel":
+async def withdraw(client: "AsyncClient", account: AccountId, amount: Amount, currency: Currency = None) -> "BaseModel":
     """Pay cash out of an account: only what is available and settled."""
-    return await client.withdraw(account, amount)
+    return await client.withdraw(account, amount, currency)
 
 
 @asks(registry, panel=UNITS)
@@ -608,7 +619,7 @@ async def carry_over(
 
 def _print(answer: "BaseModel | Sequence[BaseModel] | str", options: Options, format: str) -> None:
     text = answer if isinstance(answer, str) else _written(answer, format)
-    if options.out is None or isinstance(answer, str):
+    if options.out is None or options.dry_run:
         sys.stdout.write(text)
         return
     try:

@@ -1,6 +1,6 @@
 """The three row formats: command, event, trade. Wire batch, kernel input and output, journal and file alike.
 
-Quantities are tCO2e, prices ticks of the instrument, money fen (0.01 CNY), times UTC nanoseconds since
+Quantities are tCO2e, prices ticks of the instrument, money fen (0.01 of its currency), times UTC nanoseconds since
 1970. A number of 0 in an account, instrument, order or trade field means nobody, none.
 """
 

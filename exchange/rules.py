@@ -6,17 +6,20 @@ whole), so a journal replays the same whatever becomes of the files.
 """
 
 import tomllib
+from collections.abc import Sequence
 from datetime import date, time
 from decimal import Decimal
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from matching.orders import SelfTradePrevention
+from matching.orders import SelfTradePrevention, Side
 from matching.pricing import ExecutionPrice
+from registry.accounts import ParticipantClass
 from registry.rules import (
     AllocationRules,
     ComplianceRules,
@@ -27,9 +30,18 @@ from registry.rules import (
     ReportingRules,
     Share,
 )
+from registry.units import Species
+from settlement.rebates import Tier
 from settlement.rules import SettlementRules
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
+Liquidity = Literal["maker", "taker"]
+# How a trade comes about: in the book, from a fixed-price listing, as a bilateral block, by sealed bids.
+Method = Literal["negotiated", "fixed_price", "block", "auction"]
+ClassLabel = Literal[
+    "covered_enterprise", "institution", "individual", "market_operator", "registry_authority", "verifier",
+    "clearing_bank",
+]  # fmt: skip
 
 
 class RuleSetError(ValueError):
@@ -67,11 +79,35 @@ class PriceBand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Fees(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Trading fees in force from a date, as shares of turnover."""
+    """Trading fees of a method in force from a date, as shares of turnover.
+
+    For the participant classes and species that it names; for all where it names none. In the book makers may pay
+    another share than takers. A maker in a call auction is everybody: nobody takes there.
+    """
 
     effective_from: date
     buyer: Share
     seller: Share
+    method: Method = "negotiated"
+    classes: list[ClassLabel] = []
+    species: list[Species] = []  # none in the book, where a participant has one rate for all it trades
+    maker_buyer: Share | None = None  # None: as `buyer`
+    maker_seller: Share | None = None  # None: as `seller`
+
+    def share(self, side: Side, liquidity: Liquidity) -> Decimal:
+        """What one side pays for what it does."""
+        taker, maker = (self.buyer, self.maker_buyer) if side == Side.BUY else (self.seller, self.maker_seller)
+        return Decimal(taker if liquidity == "taker" or maker is None else maker)
+
+
+class FeeRebate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of the fees for a method is paid back, from a date, by tiers of a volume (see `settlement.rebates`)."""
+
+    effective_from: date
+    tiers: Annotated[list[Tier], msgspec.Meta(min_length=1)]
+    method: Method = "negotiated"
+    classes: list[ClassLabel] = []
+    basis: Literal["year_volume"] = "year_volume"
 
 
 class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -100,6 +136,7 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     closing_call: str | None = None  # when the one opens that ends with the last session
     price_bands: list[PriceBand] = []
     fees: list[Fees] = []
+    fee_rebates: list[FeeRebate] = []
     coverage: CoverageRules = CoverageRules()
     allocation: AllocationRules = AllocationRules()
     compliance: ComplianceRules = ComplianceRules()
@@ -147,21 +184,74 @@ class RuleSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         low = max(1, half_up(previous_close_ticks * (1 - Decimal(band.down))))
         return low, half_up(previous_close_ticks * (1 + Decimal(band.up)))
 
-    def fee_ppm(self, day: date) -> tuple[int, int]:
-        """Fee of buyer and seller in parts per million of turnover."""
-        fees = in_force(self.fees, day)
-        if fees is None:
-            return 0, 0
-        return int(Decimal(fees.buyer) * 1_000_000), int(Decimal(fees.seller) * 1_000_000)
+    def fee_ppm(
+        self,
+        day: date,
+        side: Side,
+        liquidity: Liquidity,
+        participant_class: ParticipantClass,
+        method: Method = "negotiated",
+        species: Species | None = None,
+    ) -> int:
+        """Fee in parts per million of turnover; 0 where no entry speaks.
+
+        Of the entries of the method in force on the day that name the class and the species, or none, the latest
+        speaks; of those of one date the one that names more. `species` may be left out in the book, where none is
+        named.
+        """
+        named = [
+            entry
+            for entry in self.fees
+            if entry.method == method
+            and (not entry.classes or participant_class.label in entry.classes)
+            and (not entry.species or species in entry.species)
+        ]
+        entry = in_force(sorted(named, key=_names, reverse=True), day)
+        return 0 if entry is None else int(entry.share(side, liquidity) * 1_000_000)
+
+    def fee_rebate(
+        self, day: date, participant_class: ParticipantClass, method: Method = "negotiated"
+    ) -> FeeRebate | None:
+        """What is paid back of a class's fees; of several entries the one that speaks as in `fee_ppm`."""
+        named = [
+            entry
+            for entry in self.fee_rebates
+            if entry.method == method and (not entry.classes or participant_class.label in entry.classes)
+        ]
+        return in_force(sorted(named, key=_names, reverse=True), day)
 
 
-_Dated = TypeVar("_Dated", ClosingPrice, ExecutionPriceRule, CarryOver, PriceBand, Fees)
+_Dated = TypeVar("_Dated", ClosingPrice, ExecutionPriceRule, CarryOver, PriceBand, Fees, FeeRebate)
 
 
 def in_force(rules: list[_Dated], day: date) -> _Dated | None:
-    """The latest rule that took effect on or before a day."""
+    """The latest rule that took effect on or before a day; of several the first in the list."""
     started = [rule for rule in rules if rule.effective_from <= day]
     return max(started, key=lambda rule: rule.effective_from, default=None)
+
+
+def _species(entry: Fees | FeeRebate) -> list[Species]:
+    return entry.species if isinstance(entry, Fees) else []
+
+
+def _names(entry: Fees | FeeRebate) -> int:
+    """How much an entry names: classes, species, both or neither."""
+    return bool(entry.classes) + bool(_species(entry))
+
+
+def _clash(entries: list[Fees | FeeRebate]) -> bool:
+    """Whether two of the entries can speak of the same, and neither before the other."""
+    return any(
+        (one.method, one.effective_from, _names(one)) == (other.method, other.effective_from, _names(other))
+        and _meet(one.classes, other.classes)
+        and _meet(_species(one), _species(other))
+        for one, other in combinations(entries, 2)
+    )
+
+
+def _meet(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether two lists name one thing; an empty one names all."""
+    return not ours or not theirs or bool(set(ours) & set(theirs))
 
 
 def half_up(value: Decimal) -> int:
@@ -205,6 +295,10 @@ def _check(rules: RuleSet) -> None:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
     if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:
         raise RuleSetError(f"rule set {rules.name!r}: the opening price must be a multiple of the tick")
+    if any(entry.method == "negotiated" and entry.species for entry in rules.fees):
+        raise RuleSetError(f"rule set {rules.name!r}: negotiated fees are the same for all species")
+    if _clash([*rules.fees]) or _clash([*rules.fee_rebates]):
+        raise RuleSetError(f"rule set {rules.name!r}: two fees or rebates of one date speak of the same")
     units = {factor.name: factor.unit for factor in rules.emission_factors}
     for factor in rules.emission_factors:
         if factor.unit != units[factor.name]:

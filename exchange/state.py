@@ -6,12 +6,13 @@ refused command came by. Two exchanges with the same digest answer every future 
 """
 
 import hashlib
+from collections import Counter
 from datetime import date
 
 import msgspec
 import numpy as np
 
-from exchange.instruments import Instruments
+from exchange.instruments import Instruments, terms_of_instruments
 from exchange.rows import TRADE, joined, type_of_rows
 from exchange.rules import RuleSet
 from exchange.sessions import Phase
@@ -27,8 +28,9 @@ from registry.serials import Serials
 from registry.units import Units
 from settlement.clearing import Terms
 from settlement.cycle import ClearingHouse, Stage, seal_of
+from settlement.netting import Positions, positions
 
-CASH_MAX = 1 << 60  # fen; all cash deposited, so that no sum of balances can wrap
+CASH_MAX = 1 << 60  # fen; all cash of a currency deposited, so that no sum of balances can wrap
 UNITS_MAX = 1 << 53  # tonnes of a unit issued, exact as a JSON number everywhere
 
 
@@ -55,6 +57,7 @@ class Exchange:
 
         self.accounts = Accounts()
         self.units = Units()
+        self.currencies: dict[str, int] = {}  # asset number by code: CASH of the rule set's, the others among the units
         self.serials = Serials()
         self.locks = Locks()
         self.compliance = Compliance()
@@ -74,14 +77,21 @@ class Exchange:
 
         self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
         self.unsettled_trades: list[type_of_rows] = []  # today's, until their batch is fixed
-        self.cash_deposited = 0
-        self.cash_withdrawn = 0
+        self.cash_deposited: Counter[int] = Counter()  # fen by asset number of the currency
+        self.cash_withdrawn: Counter[int] = Counter()
 
     @property
     def market(self) -> RuleSet:
         """The rule set of a founded exchange."""
         assert self.rules is not None, "the exchange has not been founded"
         return self.rules
+
+    @property
+    def asset_names(self) -> list[str]:
+        """What a column of the balances stands for, by asset number: code of a currency or of a unit."""
+        coded = {number: code for code, number in self.currencies.items()}
+        coded |= {unit.number: unit.code for unit in self.units}
+        return [coded[number] for number in range(self.units.last_number + 1)]
 
     @property
     def is_settled(self) -> bool:
@@ -94,8 +104,12 @@ class Exchange:
     @property
     def terms(self) -> Terms:
         """What a trade of each instrument moves."""
-        rows = self.path.desk.instruments
-        return Terms(rows["asset"], np.zeros(rows.size, np.int64), rows["fen_per_tick"])
+        return terms_of_instruments(self.path.desk.instruments)
+
+    def positions(self, trades: type_of_rows) -> Positions:
+        """What trades come to for each account and asset."""
+        accounts, assets = self.path.desk.balances.shape
+        return positions(trades, self.terms, accounts - 1, assets - 1, int(self.path.desk.progress[0].house))
 
     def owing(self) -> type_of_rows:
         """All trades that are backed, reserved and claimed, and not yet settled; others: `clearing.unbacked`."""
@@ -117,25 +131,23 @@ class Exchange:
 
         add("rules", self.rules)
         add("day", self.date, self.phase, self.session)
-        add("cash", self.cash_deposited, self.cash_withdrawn)
+        for code, asset in self.currencies.items():
+            add("cash", code, asset, self.cash_deposited[asset], self.cash_withdrawn[asset])
         add("interrupted", self.is_interrupted)
         add("halts", sorted(self.halts.items()))
         add("counters", int(desk.progress[0].next_trade_id), int(desk.progress[0].house))
         add("orders", int(desk.ladder.pool[0].next_order_id))
         for account in self.accounts:
             add("account", account)
-            for asset in range(len(self.units) + 1):
+            for asset in range(self.units.last_number + 1):
                 balance = desk.balances[account.number, asset]
                 if any(balance):
                     add("balance", asset, *(int(balance[bucket]) for bucket in (*BUCKETS, "unsettled")))
         for unit in self.units:
             add("unit", unit)
-        for block in self.serials:
-            last = block.title.movement
-            add(
-                "block", block.unit, block.first, block.last, block.holder, block.origin, block.ever_traded, block.state
-            )
-            add("title", block.title.depth, last.cause, last.giver, last.taker, last.reference)
+        for number, blocks in self.serials.content():
+            add("blocks", number, len(blocks))
+            content.update(blocks.tobytes())
         add("days", self.days)
         for values in self.compliance.content():
             add(*values)
@@ -157,6 +169,6 @@ class Exchange:
 
 
 _ORDER_FIELDS = (
-    "order_id", "price_ticks", "shown", "hidden", "display", "turnover", "owner", "last_day", "side",
+    "order_id", "price_ticks", "shown", "hidden", "display", "fee_rest", "owner", "last_day", "side",
     "time_in_force", "self_trade", "terms",
 )  # fmt: skip

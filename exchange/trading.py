@@ -27,14 +27,17 @@ from exchange.desk import (
     TRIGGERED,
     WAITING,
     Desk,
+    backing,
     backing_of,
     backing_of_order,
     balance_of,
-    cost,
+    buyer_rate,
     group_of,
     instrument_of,
     laid_out,
     new_desk,
+    owner_of,
+    seller_rate,
     want,
 )
 from exchange.reasons import Reason
@@ -73,7 +76,8 @@ from matching.orders import EITHER_SIDE, OrderType, Priority, SelfTradePreventio
 from matching.prefetch import prefetch, prefetch_cell
 from matching.pricing import execution_price
 from registry.holdings import CASH, claim, release, reserve
-from settlement.fees import fee
+from settlement import clearing
+from settlement.fees import HALF_FEN, charge
 
 inlined = njit(_nrt=False, forceinline=True)
 
@@ -162,7 +166,8 @@ def leave(desk, slot):
 def give_back(desk, order):
     """What an order had reserved for its leaves is available again."""
     instrument = at(desk.instruments, instrument_of(order))
-    release(backing_of(desk, instrument, order.owner, order.side), backing_of_order(instrument, order))
+    needed = backing_of_order(instrument, owner_of(desk, order), order)
+    release(backing_of(desk, instrument, order.owner, order.side), needed)
     want(desk, instrument, order.owner, order.side, -(order.shown + order.hidden))
 
 
@@ -186,24 +191,20 @@ def cancel(desk, command, slot, event, reason):
 
 
 @inlined
-def next_fee(rate_ppm, turnover, added):
-    """Fee in fen that a further turnover adds to an order's fee."""
-    return fee(turnover + added, rate_ppm) - fee(turnover, rate_ppm)
-
-
-@inlined
 def oblige(desk, instrument, trade, turnover):
     """Book what a trade brings: units to the buyer, money to the seller, fees to the house."""
     claim(balance_of(desk, trade.buyer, instrument.asset), trade.quantity, instrument.resale_at_once)
-    claim(balance_of(desk, trade.seller, CASH), turnover - trade.seller_fee, instrument.proceeds_at_once)
+    claim(balance_of(desk, trade.seller, instrument.cash), turnover - trade.seller_fee, instrument.proceeds_at_once)
     fees = trade.buyer_fee + trade.seller_fee
-    claim(balance_of(desk, desk.progress[0].house, CASH), fees, instrument.proceeds_at_once)
+    claim(balance_of(desk, desk.progress[0].house, instrument.cash), fees, instrument.proceeds_at_once)
 
 
 @inlined
 def write_trade(desk, command, instrument, buy, sell, price_ticks, quantity, aggressor, trade):
     """Book a trade of two orders, whose leaves are reduced by the caller."""
-    added = price_ticks * quantity * instrument.fen_per_tick
+    turnover = price_ticks * quantity * instrument.fen_per_tick
+    buyer, seller = owner_of(desk, buy), owner_of(desk, sell)
+    reserved = backing_of_order(instrument, buyer, buy)
     trade.trade_id = desk.progress[0].next_trade_id
     trade.sequence = command.sequence
     trade.now_ns = command.now_ns
@@ -211,25 +212,21 @@ def write_trade(desk, command, instrument, buy, sell, price_ticks, quantity, agg
     trade.quantity = quantity
     trade.buy_order_id = buy.order_id
     trade.sell_order_id = sell.order_id
-    trade.buyer_fee = next_fee(instrument.buyer_fee_ppm, buy.turnover, added)
-    trade.seller_fee = next_fee(instrument.seller_fee_ppm, sell.turnover, added)
+    trade.buyer_fee, buy.fee_rest = charge(turnover, buyer_rate(buyer, aggressor), buy.fee_rest)
+    trade.seller_fee, sell.fee_rest = charge(turnover, seller_rate(seller, aggressor), sell.fee_rest)
     trade.buyer = buy.owner
     trade.seller = sell.owner
     trade.instrument = instrument_of(buy)
     trade.aggressor = aggressor
     desk.progress[0].next_trade_id += 1
-    # The buyer may pay less than it had reserved for this fill: what it can cost at most has fallen.
-    leaves = buy.shown + buy.hidden
-    before = buy.turnover + buy.price_ticks * leaves * instrument.fen_per_tick
-    after = before - (buy.price_ticks - price_ticks) * quantity * instrument.fen_per_tick
-    rate_ppm = instrument.buyer_fee_ppm
-    release(balance_of(desk, buy.owner, CASH), cost(before, rate_ppm) - cost(after, rate_ppm))
-    buy.turnover += added
-    sell.turnover += added
+    # The buyer may pay less than it had reserved for this fill.
+    leaves = buy.shown + buy.hidden - quantity
+    needed = backing(instrument, buyer, BUY, buy.price_ticks, leaves, buy.fee_rest)
+    release(balance_of(desk, buy.owner, instrument.cash), reserved - (turnover + trade.buyer_fee) - needed)
     instrument.last_ticks = price_ticks
     if instrument.counts:
-        at(desk.participants, sell.owner).position -= quantity  # the buyer wanted before what it has now
-    oblige(desk, instrument, trade, added)
+        seller.position -= quantity  # the buyer wanted before what it has now
+    oblige(desk, instrument, trade, turnover)
 
 
 @inlined
@@ -302,7 +299,8 @@ def prevent(desk, command, slot, maker_slot, event):
 def set_aside(desk, order):
     """Reserve what an order needs for its leaves."""
     instrument = at(desk.instruments, instrument_of(order))
-    reserve(backing_of(desk, instrument, order.owner, order.side), backing_of_order(instrument, order))
+    needed = backing_of_order(instrument, owner_of(desk, order), order)
+    reserve(backing_of(desk, instrument, order.owner, order.side), needed)
     want(desk, instrument, order.owner, order.side, order.shown + order.hidden)
 
 
@@ -518,7 +516,7 @@ def place(desk, command, needed, event):
     order.order_id = order_id
     order.price_ticks = limit_ticks
     order.shown = command.quantity
-    order.turnover = 0
+    order.fee_rest = HALF_FEN
     order.hidden = 0
     order.display = command.display_quantity
     order.owner = command.account
@@ -632,7 +630,7 @@ def look_ahead(desk, commands, index):
     prefetch(ladder.slot_of, later.order_id - ladder.pool[0].first_order_id)
 
     prefetch(ladder.orders, likely_slot(ladder, sooner.order_id))
-    prefetch_cell(desk.balances, sooner.account, CASH)
+    prefetch_cell(desk.balances, sooner.account, CASH)  # most pay in the usual currency
 
     next_up = at(commands, index + AHEAD // 2)
     slot = likely_slot(ladder, next_up.order_id)
@@ -787,7 +785,7 @@ def still_valid(desk, order, instrument):
     for price_ticks in (order.price_ticks, stop_ticks):
         if not instrument.band_low_ticks <= price_ticks <= instrument.band_high_ticks:
             return PRICE_OUTSIDE_BAND
-    needed = backing_of_order(instrument, order)
+    needed = backing_of_order(instrument, owner_of(desk, order), order)
     if backing_of(desk, instrument, order.owner, order.side).available < needed:
         return INSUFFICIENT_CASH
     return NONE
@@ -795,9 +793,9 @@ def still_valid(desk, order, instrument):
 
 @entry
 def carry_over(arrays, before, command, start, events):
-    """Take the orders of earlier days into a new one, the oldest first; `before`: the instruments as they were.
+    """Take the orders of earlier days into a new one, the oldest first; `before`: the participants as they were.
 
-    What was reserved at yesterday's fee is reserved at today's. Returns like `expire`.
+    What was reserved at its owner's fee of yesterday is reserved at today's. Returns like `expire`.
     """
     desk = laid_out(arrays)
     ladder = desk.ladder
@@ -808,9 +806,9 @@ def carry_over(arrays, before, command, start, events):
         slot = ladder.slot_of[np.uint64(index)]
         if slot:
             order = at(ladder.orders, slot)
-            number = instrument_of(order)
-            instrument, was = at(desk.instruments, number), at(before, number)
-            release(backing_of(desk, instrument, order.owner, order.side), backing_of_order(was, order))
+            instrument = at(desk.instruments, instrument_of(order))
+            reserved = backing_of_order(instrument, at(before, order.owner), order)
+            release(backing_of(desk, instrument, order.owner, order.side), reserved)
             want(desk, instrument, order.owner, order.side, -(order.shown + order.hidden))
             reason = still_valid(desk, order, instrument)
             if reason == NONE:
@@ -893,7 +891,10 @@ class TradingPath:
         return self._until_done(lambda index: suspend(self._arrays, account, command, index, self._events))[0]
 
     def carry_over(self, command: type_of_rows, before: type_of_rows) -> type_of_rows:
-        """Take orders of earlier days into a new one, whose rules are set; returns the event rows."""
+        """Take orders of earlier days into a new one, whose rules are set; returns the event rows.
+
+        `before`: the participants as they were.
+        """
         return self._until_done(lambda index: carry_over(self._arrays, before, command, index, self._events))[0]
 
     def _until_done(self, go_on: Callable[[int], Stop], start: int = 0) -> Written:
@@ -938,4 +939,5 @@ def warm_up() -> None:
     path.trigger(command, 0, 0)
     path.expire(command)
     path.suspend(command, 0)
-    path.carry_over(command, path.desk.instruments)
+    path.carry_over(command, path.desk.participants)
+    clearing.warm_up(np.zeros(0, TRADE))

@@ -80,7 +80,7 @@ ORDER = np.dtype(  # 64 bytes: one line of the cache
             ("order_id", "i8"),
             ("price_ticks", "i8"),  # limit
             ("shown", "i8"),  # what of its leaves stands in the queue, tCO2e
-            ("turnover", "i8"),  # sum of price x quantity traded so far, fen: the caller's, for fees
+            ("fee_rest", "i8"),  # what its fees so far were rounded down by, millionths of a fen: the caller's
             ("hidden", "i4"),  # what an iceberg holds back
             ("display", "i4"),  # slice that an iceberg shows; 0: no iceberg
             ("older", "u4"),  # slot one place ahead in the queue

@@ -1,6 +1,7 @@
 """How much of what everybody has: a row of integers per (account, asset), all in buckets.
 
-Asset 0 is cash in fen (0.01 CNY); asset n is the unit numbered n, in tCO2e. A balance is spread over
+Asset 0 is cash in fen (0.01 CNY); asset n is the unit numbered n, in tCO2e, or cash of another currency in
+hundredths. A balance is spread over
 
 - ``available``  may be sold, spent or withdrawn now
 - ``reserved``   backs live orders, unsettled sales and unsettled purchases
@@ -26,7 +27,7 @@ inlined = njit(_nrt=False, forceinline=True)
 
 type_of_balances = np.ndarray[Any, np.dtype[Any]]
 
-CASH = 0  # the asset number of cash
+CASH = 0  # the asset number of cash in the usual currency
 LOCKED = ("pledged", "judicial", "pending_surrender")
 BUCKETS = ("available", "reserved", "incoming", "registry", *LOCKED)
 BALANCE = np.dtype((np.record, [(name, "i8") for name in (*BUCKETS, "unsettled")]))  # 64 bytes: one line of the cache
@@ -57,12 +58,12 @@ def claim(balance, amount, usable_now):
 
 
 def new_balances(accounts: int, assets: int) -> type_of_balances:
-    """Balances of nobody and `accounts` accounts in cash and `assets` kinds of unit: all zero."""
+    """Balances of nobody and `accounts` accounts in cash and `assets` other assets: all zero."""
     return np.zeros((accounts + 1, assets + 1), BALANCE)
 
 
 def with_room(balances: type_of_balances, accounts: int, assets: int) -> type_of_balances:
-    """The same balances with room for so many accounts and kinds of unit; grown by doubling."""
+    """The same balances with room for so many accounts and assets besides cash; grown by doubling."""
     rows, columns = balances.shape
     if accounts < rows and assets < columns:
         return balances

@@ -20,7 +20,10 @@ class Species(StrEnum):
 
 
 class Unit(msgspec.Struct):
-    """A kind of unit and how many were ever issued; `number` is its column in the balances (0 is cash)."""
+    """A kind of unit and how many were ever issued; `number` is its column in the balances (0 is cash).
+
+    Other numbers may be passed over, for what else has a column there.
+    """
 
     number: int
     code: str
@@ -64,13 +67,23 @@ class Units:
         self.by_code[code] = unit
         return unit
 
+    def pass_over(self) -> int:
+        """Give the next number to something that is no unit: a currency."""
+        self.by_number.append(None)
+        return self.last_number
+
+    @property
+    def last_number(self) -> int:
+        """The highest number given to a unit or passed over: so many columns has a balance besides cash."""
+        return len(self.by_number) - 1
+
     def __len__(self) -> int:
         return len(self.by_code)
 
     def __getitem__(self, number: int) -> Unit:
         unit = self.by_number[number]
         if unit is None:
-            raise IndexError("asset 0 is cash")
+            raise IndexError(f"asset {number} is cash")
         return unit
 
     def __iter__(self) -> Iterator[Unit]:

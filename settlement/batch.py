@@ -1,87 +1,117 @@
-"""The settlement batch: delivery versus payment of a day's obligations, as far as everybody can meet them.
+"""The settlement batch: a day's trades, worked out in one of the three modes of delivery versus payment.
 
-Every trade settles by itself, units against cash (national settlement rules, art. 8 and 9; BIS model 1), or with all
-others netted. What is handed in here can be settled: who cannot pay or deliver has been found before
-(:mod:`settlement.default`), so a shortage is a broken invariant, not a case.
+A batch is what is owed trade by trade, what that comes to, and the deliveries and payments that discharge it.
+By the national settlement rules (art. 8 and 9) every trade settles by itself, units against cash. What is handed
+in here can be settled: who cannot pay or deliver has been found before (:mod:`settlement.default`), and a shortage
+is a broken invariant, not a case.
 """
-
-from collections.abc import Callable
 
 import msgspec
 import numpy as np
 
-from settlement.clearing import Obligations, type_of_column
+from settlement.clearing import Terms, obligations, type_of_rows
+from settlement.netting import EVERYTHING, Mode, Positions, deliveries, payments, positions, require_marks
 
-Title = Callable[[int, int, int, int, int], object]  # moves title: unit, seller, buyer, quantity, trade id
+
+class Amounts(msgspec.Struct, frozen=True):
+    """One asset in a batch, fen or tonnes, each amount counted once, where it leaves an account.
+
+    The netting efficiency is 1 - net / gross: both sides of every amount would double either.
+    """
+
+    gross: int  # owed trade by trade; cash with the buyers' fees, of which the sellers' are a part
+    net: int  # left to deliver or pay in when each account's claims are offset
+    moved: int  # what leaves accounts in the mode of the batch: `net` where it nets this asset, else `gross`
 
 
-class SettlementReport(msgspec.Struct, frozen=True):
-    """What a batch did. Cash in fen, units in tCO2e by unit number."""
+class BatchReport(msgspec.Struct, frozen=True):
+    """A batch in integers; dicts are keyed by asset number, assets that were not traded left out.
 
-    date: str
-    mode: str
+    A payment is a transfer of cash between two accounts. Gross, each trade makes one from buyer to seller, and
+    one more from buyer to house if it bears a fee (the seller's is kept back from its proceeds); net, each
+    pay-in and each pay-out of the clearing house is one. A delivery is a transfer of units from one account to
+    another: gross, one a trade.
+    """
+
+    mode: Mode
     trades: int
-    cash_moved: int
-    fees: int
-    units_moved: dict[int, int]
+    obligations: int  # two a trade: units, cash
+    net_positions: int  # (account, asset) pairs for which something is left when all is offset
+    deliveries: int
+    payments: int
+    units: dict[int, Amounts]  # tonnes
+    cash: dict[int, Amounts]  # fen
+    fees: dict[int, int]  # fen to the house, by currency
 
 
-class Movements(msgspec.Struct, frozen=True):
-    """What settlement changes, per (account, asset): asset 0 is cash in fen, asset n the unit n in tonnes."""
+class Discharge(msgspec.Struct, frozen=True):
+    """What discharges a batch: deliveries by unit and payments by currency, of those that the mode nets."""
 
-    delivered: type_of_column  # leaves the giver's reserved holding
-    received: type_of_column  # is no longer a claim of the taker but settled
+    mode: Mode
+    obligations: type_of_rows  # OBLIGATION
+    positions: Positions
+    deliveries: dict[int, type_of_rows]  # DELIVERY
+    payments: dict[int, type_of_rows]  # PAYMENT
+    report: BatchReport
 
-
-def movements(owed: Obligations, shape: tuple[int, ...], house: int) -> Movements:
-    """Sum the obligations into arrays of `shape` (accounts, assets); the house receives the fees."""
-    delivered = np.zeros(shape, np.int64)
-    received = np.zeros(shape, np.int64)
-    np.add.at(delivered, (owed.seller, owed.unit), owed.quantity)
-    np.add.at(received, (owed.buyer, owed.unit), owed.quantity)
-    np.add.at(delivered[:, 0], owed.buyer, owed.buyer_pays)
-    np.add.at(received[:, 0], owed.seller, owed.seller_receives)
-    received[house, 0] += owed.fees
-    return Movements(delivered, received)
-
-
-def move_title(owed: Obligations, trade_ids: type_of_column, title: Title) -> None:
-    """Move title trade by trade, in the order of trading."""
-    columns = (owed.unit, owed.seller, owed.buyer, owed.quantity, trade_ids)
-    for unit, seller, buyer, quantity, trade_id in zip(*(column.tolist() for column in columns), strict=True):
-        title(unit, seller, buyer, quantity, trade_id)
+    def check(self) -> None:
+        """Assert that nothing is left over and that deliveries and payments are the net positions."""
+        self.positions.check()
+        for unit, rows in self.deliveries.items():
+            moved = np.zeros(self.positions.net.shape[0], np.int64)
+            np.subtract.at(moved, rows["giver"], rows["quantity"])
+            np.add.at(moved, rows["taker"], rows["quantity"])
+            assert (moved == self.positions.net[:, unit]).all(), f"deliveries of unit {unit} are not its net positions"
+        for cash, rows in self.payments.items():
+            paid = np.zeros(self.positions.net.shape[0], np.int64)
+            paid[rows["account"]] = rows["amount"]
+            assert (paid == self.positions.net[:, cash]).all(), f"payments of asset {cash} are not its net positions"
 
 
-def move_net_title(owed: Obligations, batch: int, title: Title) -> None:
-    """Move title by net positions: net givers to net takers of each unit, both by account number."""
-    for unit in np.unique(owed.unit).tolist():
-        rows = owed.unit == unit
-        net = np.zeros(int(max(owed.seller.max(), owed.buyer.max())) + 1, np.int64)
-        np.add.at(net, owed.buyer[rows], owed.quantity[rows])
-        np.subtract.at(net, owed.seller[rows], owed.quantity[rows])
-        givers = [(account, -int(net[account])) for account in np.flatnonzero(net < 0).tolist()]
-        for taker in np.flatnonzero(net > 0).tolist():
-            missing = int(net[taker])
-            while missing:
-                giver, has = givers[0]
-                part = min(has, missing)
-                title(unit, giver, taker, part, batch)
-                missing -= part
-                givers[0] = giver, has - part
-                if part == has:
-                    givers.pop(0)
-
-
-def report(date: str, owed: Obligations) -> SettlementReport:
-    """The batch in totals."""
-    units, where = np.unique(owed.unit, return_inverse=True)
-    totals = np.zeros(units.size, np.int64)
-    np.add.at(totals, where, owed.quantity)
-    return SettlementReport(
-        date=date,
-        mode="gross",
-        trades=len(owed),
-        cash_moved=int(owed.buyer_pays.sum()),
-        fees=owed.fees,
-        units_moved={int(unit): int(total) for unit, total in zip(units, totals, strict=True)},
+def discharge(
+    trades: type_of_rows,
+    terms: Terms,
+    accounts: int,
+    assets: int,
+    house: int,
+    mode: Mode,
+    settles: type_of_rows = EVERYTHING,
+) -> Discharge:
+    """Work out a batch of trades, or of those that `settles` marks; arguments as for `positions`."""
+    require_marks(trades, settles)
+    settled = trades[settles] if settles.size else trades
+    sums = positions(settled, terms, accounts, assets, house)
+    delivered = {unit: deliveries(sums.net, unit) for unit in terms.units} if mode.nets_units else {}
+    paid = {cash: payments(sums.net, cash) for cash in terms.currencies} if mode.nets_cash else {}
+    return Discharge(
+        mode, obligations(settled, terms), sums, delivered, paid, report(sums, terms, mode, delivered, paid)
     )
+
+
+def report(
+    sums: Positions,
+    terms: Terms,
+    mode: Mode,
+    delivered: dict[int, type_of_rows],
+    paid: dict[int, type_of_rows],
+) -> BatchReport:
+    """A batch in totals, from its positions and, where the mode nets, its deliveries and payments."""
+    cash = _amounts(sums, terms.currencies, mode.nets_cash)
+    gross_payments = sums.trades + sums.trades_with_fee
+    return BatchReport(
+        mode=mode,
+        trades=sums.trades,
+        obligations=2 * sums.trades,
+        net_positions=int(np.count_nonzero(sums.net)),
+        deliveries=sum(rows.size for rows in delivered.values()) if mode.nets_units else sums.trades,
+        payments=sum(rows.size for rows in paid.values()) if mode.nets_cash else gross_payments,
+        units=_amounts(sums, terms.units, mode.nets_units),
+        cash=cash,
+        fees={currency: int(sums.fees[currency]) for currency in cash},
+    )
+
+
+def _amounts(sums: Positions, assets: list[int], nets: bool) -> dict[int, Amounts]:
+    gross, net = sums.out.sum(axis=0).tolist(), np.maximum(-sums.net, 0).sum(axis=0).tolist()
+    traded = [asset for asset in assets if gross[asset]]
+    return {asset: Amounts(gross[asset], net[asset], net[asset] if nets else gross[asset]) for asset in traded}

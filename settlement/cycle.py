@@ -22,19 +22,17 @@ import hashlib
 from collections.abc import Collection, Iterator
 from datetime import date
 from enum import StrEnum
-from typing import Any
 
 import msgspec
 import numpy as np
 
-from settlement.batch import SettlementReport
-from settlement.clearing import Terms
+from settlement.answers import Answer, StatementState
+from settlement.batch import BatchReport
+from settlement.clearing import Terms, type_of_column, type_of_rows
 from settlement.deals import Deal, DealState
 from settlement.default import Case, Defaults, Holding, Leg
-from settlement.statements import Entry, Line, Statement
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
+from settlement.netting import Mode
+from settlement.statements import Entry, Line, Statement, as_one
 
 
 class Stage(StrEnum):
@@ -56,15 +54,16 @@ class Batch(msgspec.Struct, eq=False):
 
     number: int
     day: date
-    mode: str
+    mode: Mode
     trades: type_of_rows  # in the order of trading; read only
     seal: str  # SHA-256 of them
     reached: dict[Stage, int]  # when, UTC nanoseconds
     unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
     confirmed: dict[Holding, int] | None = None  # fen of pay-ins by (account, cash asset); None: all have been accepted
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
-    report: SettlementReport | None = None  # of the delivery
+    report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
     @property
     def stage(self) -> Stage:
@@ -72,6 +71,12 @@ class Batch(msgspec.Struct, eq=False):
 
     def has_reached(self, stage: Stage) -> bool:
         return stage in self.reached
+
+    def state_of(self, account: int) -> StatementState:
+        """How an account stands to its statement, which has been issued."""
+        if answer := self.answers.get(account):
+            return answer.state
+        return StatementState.ACCEPTED if self.has_reached(Stage.FINAL) else StatementState.ISSUED
 
     @property
     def settled(self) -> type_of_rows:
@@ -86,6 +91,13 @@ class Batch(msgspec.Struct, eq=False):
         ids = set(self.trades["trade_id"].tolist()) if self.failed or self.unbacked else set()
         assert self.failed <= ids, f"batch {self.number} lost what it never had"
         assert self.unbacked <= ids, f"batch {self.number} does not have what is said to lack backing"
+        for account, answer in self.answers.items():
+            asked = self.line is not None and self.line.concerns(account)
+            assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
+            final_ns = self.reached.get(Stage.FINAL, answer.at_ns)
+            in_time = self.reached[Stage.STATED] <= answer.at_ns <= final_ns
+            assert in_time, f"account {account} answered batch {self.number} outside of the window"
+            answer.check()
 
 
 class ClearingHouse:
@@ -98,7 +110,7 @@ class ClearingHouse:
         self.waiting: list[type_of_rows] = []  # trades that failed in a batch and wait for open cases
         self.returned: list[type_of_rows] = []  # those that waited and come again in the next batch
         self.kept: set[Leg] = set()  # legs of trades that failed which are reserved
-        self.opening: type_of_amounts = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
+        self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
 
     @property
@@ -117,13 +129,13 @@ class ClearingHouse:
         return [batch for batch in self.batches if batch.day == day]
 
     def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None before the first is stated."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None]
-        if not lines:
-            return None
-        drawn = [line.statement(account, terms) for line in lines]
-        entries = [entry for statement in drawn for entry in statement.entries]
-        return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
+        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
+        return as_one([line.statement(account, terms) for line in lines]) if lines else None
+
+    def stated(self, account: int) -> list[Batch]:
+        """The batches of which an account has got a statement, oldest first."""
+        return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
     @property
     def to_deliver(self) -> Batch | None:
@@ -204,6 +216,8 @@ class ClearingHouse:
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
             yield "unbacked", sorted(batch.unbacked), sorted((batch.confirmed or {}).items())
+            for account, answer in sorted(batch.answers.items()):
+                yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "deals", [*self.deals.values()]
         yield "waiting", [seal_of(rows) for rows in self.waiting]
         yield "returned", [seal_of(rows) for rows in self.returned]

@@ -13,6 +13,7 @@ due day takes it up as a trade; until then both parties may drop it by agreement
 
 from datetime import date
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -35,6 +36,6 @@ class Deal(msgspec.Struct, frozen=True):
     quantity: int
     price_ticks: int
     due: date
-    method: str  # of trading, which decides bands and fees
+    method: Literal["negotiated", "block"]  # of trading, which decides bands and fees
     state: DealState = DealState.AGREED
     trade_id: int = 0  # once due

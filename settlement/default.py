@@ -35,11 +35,9 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from settlement.clearing import Mode, Terms, obligations
+from settlement.clearing import Terms, buyer_pays, obligations, seller_receives, type_of_column, type_of_rows
+from settlement.netting import Mode, positions
 
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
-type_of_column = np.ndarray[Any, np.dtype[np.int64]]
 type_of_marks = np.ndarray[Any, np.dtype[np.bool_]]
 
 Holding = tuple[int, int]  # account, asset
@@ -54,6 +52,8 @@ Leg = tuple[int, int]  # trade id; BUYER or SELLER
 class Dues(NamedTuple):
     """What the trades of a batch move, a row each, in the order of trading."""
 
+    trades: type_of_rows
+    terms: Terms
     seller: type_of_column
     buyer: type_of_column
     unit: type_of_column
@@ -70,13 +70,17 @@ class Dues(NamedTuple):
     def size(self) -> int:
         return int(self.seller.size)
 
+    def net(self, rows: type_of_marks, shape: tuple[int, ...], house: int) -> type_of_column:
+        """What each account receives less what it gives in the trades that are marked, (accounts, assets)."""
+        return positions(self.trades[rows], self.terms, shape[0] - 1, shape[1] - 1, house).net
+
 
 class Means(NamedTuple):
     """What accounts have for a batch on the trading side, (accounts, assets) each."""
 
-    held: type_of_amounts  # settled
-    kept: type_of_amounts  # of it, reserved for trades that failed before
-    ordered: type_of_amounts  # reserved for resting orders: of it, or of what is only claimed yet
+    held: type_of_column  # settled
+    kept: type_of_column  # of it, reserved for trades that failed before
+    ordered: type_of_column  # reserved for resting orders: of it, or of what is only claimed yet
 
 
 class Verdict(NamedTuple):
@@ -94,19 +98,20 @@ class Verdict(NamedTuple):
 def dues(trades: type_of_rows, terms: Terms, unbacked: Collection[int], kept: Collection[Leg]) -> Dues:
     """The columns of trade rows, of which some are not backed and some legs of these are reserved."""
     owed = obligations(trades, terms)
-    ids = trades["trade_id"].tolist()
     return Dues(
-        seller=owed.seller,
-        buyer=owed.buyer,
-        unit=owed.unit,
-        cash=terms.cash[trades["instrument"]],
-        quantity=owed.quantity,
-        pays=owed.buyer_pays,
-        receives=owed.seller_receives,
-        fees=owed.buyer_fee + owed.seller_fee,
-        is_backed=~np.isin(trades["trade_id"], sorted(unbacked)),
-        seller_kept=np.array([(trade, SELLER) in kept for trade in ids] if kept else np.zeros(len(ids)), np.bool_),
-        buyer_kept=np.array([(trade, BUYER) in kept for trade in ids] if kept else np.zeros(len(ids)), np.bool_),
+        trades=trades,
+        terms=terms,
+        seller=owed["seller"].astype(np.int64),
+        buyer=owed["buyer"].astype(np.int64),
+        unit=owed["unit"].astype(np.int64),
+        cash=owed["cash"].astype(np.int64),
+        quantity=owed["quantity"],
+        pays=buyer_pays(owed),
+        receives=seller_receives(owed),
+        fees=owed["buyer_fee"] + owed["seller_fee"],
+        is_backed=~np.isin(owed["trade_id"], sorted(unbacked)),
+        seller_kept=np.isin(owed["trade_id"], [trade for trade, leg in kept if leg == SELLER]),
+        buyer_kept=np.isin(owed["trade_id"], [trade for trade, leg in kept if leg == BUYER]),
     )
 
 
@@ -141,7 +146,7 @@ class _Turns:
             for row in backed:
                 self.take(row)
         else:
-            self.left += net_of(due, due.is_backed, self.left.shape, self.house)
+            self.left += due.net(due.is_backed, self.left.shape, self.house)
         self.left -= self.ordered
         for row in backed:
             if self.seller_fails[row] or self.buyer_fails[row]:
@@ -181,18 +186,6 @@ class _Turns:
             self.left[account, asset] -= min(amount, max(0, int(self.left[account, asset])))
 
 
-def net_of(due: Dues, rows: type_of_marks, shape: tuple[int, ...], house: int) -> type_of_amounts:
-    """What each account receives less what it gives in some trades."""
-    net = np.zeros(shape, np.int64)
-    seller, buyer, unit, cash = due.seller[rows], due.buyer[rows], due.unit[rows], due.cash[rows]
-    np.subtract.at(net, (seller, unit), due.quantity[rows])
-    np.add.at(net, (buyer, unit), due.quantity[rows])
-    np.subtract.at(net, (buyer, cash), due.pays[rows])
-    np.add.at(net, (seller, cash), due.receives[rows])
-    np.add.at(net[house], cash, due.fees[rows])
-    return net
-
-
 def _netted(due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int]) -> Verdict:
     """All trades of who fails are taken out, and the rest is netted again."""
     failing: set[int] = set()
@@ -216,7 +209,7 @@ def _short(
 ) -> set[int]:
     """The accounts that cannot meet what the trades that are not out come to for them."""
     shape = means.held.shape
-    net = net_of(due, ~out, shape, house)
+    net = due.net(~out, shape, house)
     given = _given_freely(due, ~out, shape)
     mine = _kept_for(due, ~out, shape)  # reserved for just these trades
     aside = _innocent_sums(due, out & due.is_backed, shape, failing)
@@ -231,10 +224,10 @@ def _short(
 
 
 def _netted_assets(due: Dues, mode: Mode, assets: int) -> list[int]:
-    return [*range(assets)] if mode == Mode.NET_NET else sorted({0, *due.cash.tolist()})
+    return [*range(assets)] if mode.nets_units else due.terms.currencies
 
 
-def _given_freely(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_amounts:
+def _given_freely(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
     """What accounts give in trades for which nothing is reserved."""
     given = np.zeros(shape, np.int64)
     sells, buys = rows & ~due.is_backed & ~due.seller_kept, rows & ~due.is_backed & ~due.buyer_kept
@@ -243,7 +236,7 @@ def _given_freely(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> typ
     return given
 
 
-def _kept_for(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_amounts:
+def _kept_for(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
     kept = np.zeros(shape, np.int64)
     sells, buys = rows & due.seller_kept, rows & due.buyer_kept
     np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
@@ -251,7 +244,7 @@ def _kept_for(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of
     return kept
 
 
-def _innocent_sums(due: Dues, rows: type_of_marks, shape: tuple[int, ...], failing: set[int]) -> type_of_amounts:
+def _innocent_sums(due: Dues, rows: type_of_marks, shape: tuple[int, ...], failing: set[int]) -> type_of_column:
     """What stays reserved of backed trades that are out, by who did not fail."""
     members = np.array(sorted(failing), np.int64)
     aside = np.zeros(shape, np.int64)
@@ -261,7 +254,7 @@ def _innocent_sums(due: Dues, rows: type_of_marks, shape: tuple[int, ...], faili
     return aside
 
 
-def _cannot_deliver(due: Dues, left: type_of_amounts, set_aside: type_of_amounts, out: type_of_marks) -> set[int]:
+def _cannot_deliver(due: Dues, left: type_of_column, set_aside: type_of_column, out: type_of_marks) -> set[int]:
     """Who cannot deliver a sale at its turn."""
     short: set[int] = set()
     left = left.copy()
@@ -285,7 +278,7 @@ def pay_ins(due: Dues, mode: Mode, shape: tuple[int, ...], house: int) -> dict[H
         paid = np.zeros(shape, np.int64)
         np.add.at(paid, (due.buyer, due.cash), due.pays)
     else:
-        paid = -net_of(due, np.ones(due.size, np.bool_), shape, house)
+        paid = -due.net(np.ones(due.size, np.bool_), shape, house)
     return {
         (account, cash): int(paid[account, cash])
         for cash in sorted(set(due.cash.tolist()))

@@ -1,8 +1,10 @@
 """What differs between markets in how they settle, as data."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
+
+from settlement.netting import Mode
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
 Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
@@ -26,7 +28,7 @@ class DefaultRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class SettlementRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a market settles (national settlement rules, domain sheet B.3 and F.1)."""
 
-    mode: Literal["gross_gross", "gross_net", "net_net"] = "gross_gross"  # see settlement.clearing.Mode
+    mode: Mode = Mode.GROSS_GROSS
     bank: bool = False  # payments go by instruction file to a settlement bank, which confirms them
     confirm_by: str | None = None  # local time at which an answer that is missing is late
     reserve: ReserveRules | None = None

@@ -5,19 +5,16 @@ participant's side: fen of cash, tonnes of a unit. Opening and closing are settl
 somebody asks for it; that all of them add up is proved for all accounts at once when the line is drawn.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from settlement.batch import movements
-from settlement.clearing import Terms, obligations
+from settlement.clearing import Terms, obligations, type_of_column, type_of_rows
+from settlement.netting import Positions, positions
 
 CASH = 0
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
-type_of_amounts = np.ndarray[Any, np.dtype[np.int64]]  # by (account, asset): fen, tonnes
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -49,6 +46,12 @@ class Statement(msgspec.Struct, frozen=True):
             )
 
 
+def as_one(drawn: Sequence[Statement]) -> Statement:
+    """The statements of an account that follow one another as one, with the date and the batch of the last."""
+    entries = [entry for statement in drawn for entry in statement.entries]
+    return msgspec.structs.replace(drawn[-1], opening=drawn[0].opening, entries=entries)
+
+
 class Line(msgspec.Struct, frozen=True, eq=False):
     """All that was moved between two lines drawn under the books."""
 
@@ -57,15 +60,15 @@ class Line(msgspec.Struct, frozen=True, eq=False):
     house: int  # the account that earns the fees
     trades: type_of_rows  # those that were settled
     entries: list[tuple[int, Entry]]  # (account, movement), other than by these trades
-    opening: type_of_amounts
-    closing: type_of_amounts
+    opening: type_of_column
+    closing: type_of_column
 
     def statement(self, account: int, terms: Terms) -> Statement:
         """The statement of one account: movements other than trades first, then trades in their order."""
         own = [entry for owner, entry in self.entries if owner == account]
         own += _trade_entries(self.trades, account, terms)
-        if account == self.house and (fees := obligations(self.trades, terms).fees):
-            own.append(Entry(CASH, fees, "fee_income", self.batch))
+        if account == self.house:
+            own += [Entry(currency, fees, "fee_income", self.batch) for currency, fees in self.fees(terms).items()]
         return Statement(
             self.date, self.batch, account, _amounts(self.opening[account]), own, _amounts(self.closing[account])
         )
@@ -74,8 +77,21 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         """All statements, by account number."""
         return (self.statement(account, terms) for account in self.concerned())
 
+    def fees(self, terms: Terms) -> dict[int, int]:
+        """Fen that the house earns, by currency."""
+        return _amounts(self._positions(terms).fees)
+
+    def concerns(self, account: int) -> bool:
+        """Whether an account gets a statement: it holds or held or moved something."""
+        if account >= len(self.closing):
+            return False  # it was opened later
+        if self.opening[account].any() or self.closing[account].any():
+            return True
+        moved = any(owner == account for owner, _ in self.entries)
+        return moved or bool(((self.trades["seller"] == account) | (self.trades["buyer"] == account)).any())
+
     def concerned(self) -> list[int]:
-        """The accounts that get a statement: those that hold or held or moved something."""
+        """The accounts that get a statement, by number."""
         holding: np.ndarray[Any, np.dtype[np.bool_]] = ((self.opening != 0) | (self.closing != 0)).any(axis=1)
         holding[self.trades["buyer"]] = holding[self.trades["seller"]] = True
         holding[[account for account, _ in self.entries]] = True
@@ -84,14 +100,19 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def check(self, terms: Terms) -> None:
         """Assert that every statement adds up."""
-        moves = movements(obligations(self.trades, terms), self.opening.shape, self.house)
-        closing = self.opening + moves.received - moves.delivered
+        closing = self.opening + self._positions(terms).net
         add(closing, self.entries)
         wrong = np.argwhere(closing != self.closing).tolist()
         assert not wrong, f"statements do not add up for (account, asset) {wrong}"
 
+    def _positions(self, terms: Terms) -> Positions:
+        accounts, assets = self.opening.shape
+        traded = int(self.trades["instrument"].max(initial=0)) + 1
+        known = Terms(*(column[:traded] for column in terms))  # without assets that came after the line was drawn
+        return positions(self.trades, known, accounts - 1, assets - 1, self.house)
 
-def add(amounts: type_of_amounts, entries: Iterable[tuple[int, Entry]]) -> None:
+
+def add(amounts: type_of_column, entries: Iterable[tuple[int, Entry]]) -> None:
     """Add movements to amounts by (account, asset)."""
     for account, entry in entries:
         amounts[account, entry.asset] += entry.amount
@@ -100,21 +121,17 @@ def add(amounts: type_of_amounts, entries: Iterable[tuple[int, Entry]]) -> None:
 def _trade_entries(trades: type_of_rows, account: int, terms: Terms) -> list[Entry]:
     """Every leg and fee of an account's trades."""
     own = trades[(trades["seller"] == account) | (trades["buyer"] == account)]
-    owed = obligations(own, terms)
     entries = []
-    columns = (own["trade_id"], owed.seller, owed.buyer, owed.unit, owed.quantity, owed.turnover)
-    fees = owed.buyer_fee, owed.seller_fee
-    for trade, seller, buyer, unit, quantity, turnover, buyer_fee, seller_fee in zip(
-        *(column.tolist() for column in (*columns, *fees)), strict=True
-    ):
+    for row in obligations(own, terms).tolist():
+        trade, quantity, turnover, buyer_fee, seller_fee, seller, buyer, unit, cash = row
         if seller == account:
-            entries += [Entry(unit, -quantity, "sale", trade), Entry(CASH, turnover, "sale", trade)]
+            entries += [Entry(unit, -quantity, "sale", trade), Entry(cash, turnover, "sale", trade)]
         if buyer == account:
-            entries += [Entry(unit, quantity, "purchase", trade), Entry(CASH, -turnover, "purchase", trade)]
+            entries += [Entry(unit, quantity, "purchase", trade), Entry(cash, -turnover, "purchase", trade)]
         if seller == account and seller_fee:
-            entries.append(Entry(CASH, -seller_fee, "fee", trade))
+            entries.append(Entry(cash, -seller_fee, "fee", trade))
         if buyer == account and buyer_fee:
-            entries.append(Entry(CASH, -buyer_fee, "fee", trade))
+            entries.append(Entry(cash, -buyer_fee, "fee", trade))
     return entries
 
 

@@ -10,18 +10,19 @@ at which prices a day closed, it is told.
 
 from collections import defaultdict, namedtuple
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind
-from exchange.rules import RuleSet, in_force
+from exchange.rules import Liquidity, RuleSet
 from exchange.sessions import Phase
 from matching.book import Amended, Book, Cancelled, Fill, Happening, Order, Prevented, Refreshed, Triggered
 from matching.ladder import PRICE_MAX_TICKS, QUANTITY_MAX, REACH_TICKS
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
+from registry.accounts import ParticipantClass
 from settlement.fees import TURNOVER_MAX
 
 Command = namedtuple("Command", COMMAND.names)
@@ -29,7 +30,6 @@ Event = namedtuple("Event", EVENT.names, defaults=[0] * len(EVENT.names))
 Trade = namedtuple("Trade", TRADE.names)
 Faults = Iterator[tuple[Reason, bool]]  # reasons against a command in descending precedence; whether each holds
 
-CASH = 0
 ICEBERG_MAX = 2**31 - 1  # tonnes of an order that shows slices
 AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 OUTLIVES_THE_DAY = (TimeInForce.GTC, TimeInForce.GTD)
@@ -56,9 +56,9 @@ class Listing:
 
     number: int
     asset: int
+    cash: int  # asset number of its currency
     book: Book
     band: tuple[int, int] | None = None  # lowest and highest valid price
-    rates: dict[Side, Decimal] = field(default_factory=dict)  # fee as a share of turnover
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Placed(Order):
     account: int
     listing: Listing
     last_day: int = 0  # GTD: the last day of its life, in days since 1970
-    turnover: int = 0  # fen traded
+    fees: Decimal = Decimal(0)  # of all its fills, exact: fen
     backing: int = 0  # fen of a buyer, tonnes of a seller: reserved for its leaves
 
     @property
@@ -86,14 +86,24 @@ class Placed(Order):
 
 
 class PlainExchange:
-    """Accounts are numbers, `may_trade` says which of them may, `group` who is one beneficial owner.
+    """Accounts are numbers, `may_trade` says which of them may, `group` who is one beneficial owner, `classes` who
+    holds them; `assets` has the unit and the currency of each instrument.
 
     The house earns the fees. The market has a `phase`; an instrument in `halted` is HALTED while the market
     takes orders.
     """
 
-    def __init__(self, rules: RuleSet, may_trade: dict[int, bool], house: int, group: dict[int, int]) -> None:
-        self.rules, self.may_trade, self.house, self.group = rules, may_trade, house, group
+    def __init__(
+        self,
+        rules: RuleSet,
+        may_trade: dict[int, bool],
+        house: int,
+        group: dict[int, int],
+        classes: dict[int, ParticipantClass],
+        assets: dict[int, tuple[int, int]],
+    ) -> None:
+        self.rules, self.may_trade, self.house, self.group, self.classes = rules, may_trade, house, group, classes
+        self.assets = assets
         self.phase = Phase.CLOSED
         self.halted: set[int] = set()  # instruments
         self.day = date.min
@@ -101,7 +111,9 @@ class PlainExchange:
         self.listings: dict[int, Listing] = {}
         self.placed: dict[int, Placed] = {}  # all that ever were accepted, by order id
         self.order_ids, self.trade_ids = count(1), count(1)
-        self.owed: list[tuple[int, int, int, int, int, int]] = []  # buyer, pays, seller, receives, asset, quantity
+        self.owed: list[
+            tuple[int, int, int, int, Listing, int]
+        ] = []  # buyer, pays, seller, receives, of what, quantity
         self.begin(sequence=0)
 
     def phase_of(self, number: int) -> Phase:
@@ -198,7 +210,7 @@ class PlainExchange:
         yield Reason.PRICE_OUTSIDE_BAND, order.is_outside_band
         yield Reason.PRICE_OUT_OF_RANGE, any(price > PRICE_MAX_TICKS for price in order.chosen_ticks)
         yield Reason.PRICE_OUT_OF_RANGE, not book.in_reach(order)
-        at_most = order.turnover + self.turnover(order.price_ticks, order.leaves)
+        at_most = self.turnover(order.price_ticks, order.leaves)
         yield Reason.AMOUNT_TOO_LARGE, order.leaves > QUANTITY_MAX or at_most > TURNOVER_MAX
         yield Reason.STOP_ALREADY_REACHED, is_new_stop and book.is_reached(order)
         continuous = self.phase_of(order.listing.number) == Phase.CONTINUOUS
@@ -209,7 +221,9 @@ class PlainExchange:
 
     def passes_limit(self, order: Placed) -> bool:
         """Whether an order of allowances, new or amended, may bring its account above its position limit."""
-        limit = self.rules.positions.covered_beyond  # nobody here was allocated anything
+        positions, owner = self.rules.positions, self.classes[order.account]
+        covered = owner == ParticipantClass.COVERED_ENTERPRISE  # nobody here was allocated anything
+        limit = positions.covered_beyond if covered else positions.other
         more = order.leaves - (self.placed[order.order_id].leaves if order.order_id else 0)
         return limit is not None and more > 0 and self.position(order.account) + more > limit
 
@@ -310,23 +324,32 @@ class PlainExchange:
     def turnover(self, price_ticks: int, quantity: int) -> int:
         return price_ticks * quantity * self.rules.fen_per_tick
 
-    def fee(self, listing: Listing, side: Side, turnover: int) -> int:
-        return half_up(turnover * listing.rates[side])
+    def rate(self, order: Placed, liquidity: Liquidity) -> Decimal:
+        """What the owner of an order pays for its fills today, as a share of turnover."""
+        owner = self.classes[order.account]
+        return Decimal(self.rules.fee_ppm(self.day, order.side, liquidity, owner)) / 1_000_000
 
     def needed(self, order: Placed) -> int:
         """What backs an order's leaves: a seller's units, what they may cost a buyer at most."""
         if order.side == Side.SELL:
             return order.leaves
         more = self.turnover(order.price_ticks, order.leaves)
-        return more + self.next_fee(order, more)
+        return more + self.next_fee(order, more * max(self.rate(order, "maker"), self.rate(order, "taker")))
 
-    def next_fee(self, order: Placed, more: int) -> int:
-        """What an order's fee grows by when its turnover does."""
-        fee_after = self.fee(order.listing, order.side, order.turnover + more)
-        return fee_after - self.fee(order.listing, order.side, order.turnover)
+    @staticmethod
+    def next_fee(order: Placed, exact: Decimal) -> int:
+        """What an order's fee in whole fen grows by when its exact fee does by so much."""
+        return half_up(order.fees + exact) - half_up(order.fees)
+
+    def charge(self, order: Placed, turnover: int, liquidity: Liquidity) -> int:
+        """The fee of a fill."""
+        exact = turnover * self.rate(order, liquidity)
+        fee = self.next_fee(order, exact)
+        order.fees += exact
+        return fee
 
     def balance_behind(self, order: Placed) -> Balance:
-        return self.balances[order.account, CASH if order.side == Side.BUY else order.listing.asset]
+        return self.balances[order.account, order.listing.cash if order.side == Side.BUY else order.listing.asset]
 
     def can_back(self, order: Placed) -> bool:
         return self.needed(order) - order.backing <= self.balance_behind(order).available
@@ -395,14 +418,11 @@ class PlainExchange:
         self.day = day
         for balance in self.balances.values():
             balance.available, balance.incoming = balance.available + balance.incoming, 0
-        fees = in_force(self.rules.fees, day)
         for number, close in closes_ticks.items():
-            listing = self.listings.setdefault(number, Listing(number, number, Book(reach_ticks=REACH_TICKS)))
+            if number not in self.listings:
+                self.listings[number] = Listing(number, *self.assets[number], Book(reach_ticks=REACH_TICKS))
+            listing = self.listings[number]
             listing.band = self.rules.band_ticks(day, close)
-            listing.rates = {
-                Side.BUY: Decimal(fees.buyer if fees else 0),
-                Side.SELL: Decimal(fees.seller if fees else 0),
-            }
             listing.book.execution_price = self.rules.execution_price_on(day)
             listing.book.last_ticks = close
         for order in self.live():
@@ -445,12 +465,12 @@ class PlainExchange:
 
     def settle(self) -> None:
         """Delivery versus payment: what is owed leaves the reservations, claims are claims no more."""
-        for buyer, pays, seller, receives, asset, quantity in self.owed:
-            self.balances[buyer, CASH].reserved -= pays
-            self.balances[seller, asset].reserved -= quantity
-            self.balances[buyer, asset].unsettled -= quantity
-            self.balances[seller, CASH].unsettled -= receives
-            self.balances[self.house, CASH].unsettled -= pays - receives
+        for buyer, pays, seller, receives, listing, quantity in self.owed:
+            self.balances[buyer, listing.cash].reserved -= pays
+            self.balances[seller, listing.asset].reserved -= quantity
+            self.balances[buyer, listing.asset].unsettled -= quantity
+            self.balances[seller, listing.cash].unsettled -= receives
+            self.balances[self.house, listing.cash].unsettled -= pays - receives
         self.owed = []
 
     # -- tell what a book made happen, and book it
@@ -515,17 +535,17 @@ class PlainExchange:
         buy, sell = (taker, maker) if taker.side == Side.BUY else (maker, taker)
         listing, trade_id = taker.listing, next(self.trade_ids)
         turnover = self.turnover(fill.price_ticks, fill.quantity)
-        buyer_fee, seller_fee = (self.next_fee(order, turnover) for order in (buy, sell))
-        buy.turnover += turnover
-        sell.turnover += turnover
+        taker_fee = self.charge(taker, turnover, "maker" if auction else "taker")  # in an auction nobody takes
+        maker_fee = self.charge(maker, turnover, "maker")
+        buyer_fee, seller_fee = (taker_fee, maker_fee) if taker is buy else (maker_fee, taker_fee)
 
         buy.backing -= turnover + buyer_fee
         sell.backing -= fill.quantity
         self.claim(buy.account, listing.asset, fill.quantity, self.rules.resale_lag_days == 0)
-        self.claim(sell.account, CASH, turnover - seller_fee, self.rules.proceeds_usable_same_day)
-        self.claim(self.house, CASH, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
+        self.claim(sell.account, listing.cash, turnover - seller_fee, self.rules.proceeds_usable_same_day)
+        self.claim(self.house, listing.cash, buyer_fee + seller_fee, self.rules.proceeds_usable_same_day)
         pays, receives = turnover + buyer_fee, turnover - seller_fee
-        self.owed.append((buy.account, pays, sell.account, receives, listing.asset, fill.quantity))
+        self.owed.append((buy.account, pays, sell.account, receives, listing, fill.quantity))
         self.trades.append(
             Trade(
                 trade_id=trade_id,

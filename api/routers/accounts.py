@@ -1,12 +1,10 @@
-"""Accounts: open, fund, hold, move units, read statements."""
-
-from datetime import date
+"""Accounts: open, fund, hold, move units, serial numbers."""
 
 from fastapi import APIRouter
 
 from api import views
 from api.gateway import TheGateway
-from api.problems import RESPONSES, Problem
+from api.problems import RESPONSES
 from api.schemas import (
     AccountView,
     CashMovement,
@@ -15,7 +13,6 @@ from api.schemas import (
     NewIssuance,
     NewTransfer,
     SerialBlock,
-    StatementView,
 )
 from exchange.commands import DepositCash, IssueUnits, OpenAccount, TransferUnits, WithdrawCash
 from exchange.instruments import fen
@@ -48,14 +45,14 @@ async def show_account(account_id: Identifier, gateway: TheGateway) -> AccountVi
 @router.post("/accounts/{account_id}/deposits", status_code=201)
 async def deposit(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
     """Pay cash in."""
-    await gateway.inbox.ask(DepositCash(account_id, fen(movement.amount)))
+    await gateway.inbox.ask(DepositCash(account_id, fen(movement.amount), movement.currency or ""))
     return views.account_view(gateway, gateway.account(account_id))
 
 
 @router.post("/accounts/{account_id}/withdrawals", status_code=201)
 async def withdraw(account_id: Identifier, movement: CashMovement, gateway: TheGateway) -> AccountView:
     """Pay cash out: only what is available and settled."""
-    await gateway.inbox.ask(WithdrawCash(account_id, fen(movement.amount)))
+    await gateway.inbox.ask(WithdrawCash(account_id, fen(movement.amount), movement.currency or ""))
     return views.account_view(gateway, gateway.account(account_id))
 
 
@@ -77,14 +74,3 @@ async def issue(issuance: NewIssuance, gateway: TheGateway) -> AccountView:
 async def serials(account_id: Identifier, gateway: TheGateway) -> list[SerialBlock]:
     """The serial blocks to which an account has title, oldest first."""
     return views.serial_blocks(gateway, gateway.account(account_id))
-
-
-@router.get("/accounts/{account_id}/statements/{day}", summary="Statement of a day")
-async def statement(account_id: Identifier, day: date, gateway: TheGateway) -> StatementView:
-    """An account's statement of a settled day: opening, every movement with its cause, closing."""
-    account = gateway.account(account_id)
-    exchange = gateway.exchange
-    found = exchange.clearing.statement(day, account.number, exchange.terms)
-    if found is None:
-        raise Problem(404, "unknown_statement", f"There is no statement of {account_id} for {day}.")
-    return views.statement_view(gateway, found)

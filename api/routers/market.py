@@ -13,12 +13,14 @@ from api.schemas import (
     AuctionView,
     BookView,
     CheckView,
+    CurrencyView,
     DaySummary,
     HaltReason,
     Identifier,
     InstrumentView,
     MarketChange,
     MarketView,
+    NewCurrency,
     NewHalt,
     NewInstrument,
     NewPhase,
@@ -36,6 +38,7 @@ from exchange.commands import (
     ListInstrument,
     OpenCall,
     OpenDay,
+    RegisterCurrency,
     ResumeTrading,
     SettleDay,
     StartTrading,
@@ -73,6 +76,13 @@ async def rules(gateway: TheGateway) -> dict[str, Any]:
 async def calendar(first: date, last: date, gateway: TheGateway) -> list[date]:
     """The trading days between two dates."""
     return trading_days(gateway.exchange.market, first, last)
+
+
+@router.get("/currencies")
+async def currencies(gateway: TheGateway) -> list[CurrencyView]:
+    """The currencies in which accounts hold cash and instruments may be quoted, the market's own first."""
+    own = gateway.exchange.market.currency
+    return [CurrencyView(code=code, is_own=code == own) for code in gateway.exchange.currencies]
 
 
 @router.get("/instruments")
@@ -153,12 +163,19 @@ async def reconciliation(gateway: TheGateway) -> list[Reconciliation]:
 # ---------------------------------------------------------------- for the operator
 
 
+@operator.post("/currencies", status_code=201)
+async def register_currency(new: NewCurrency, gateway: TheGateway) -> CurrencyView:
+    """Take cash of a further currency, and let instruments be quoted in it."""
+    await gateway.inbox.ask(RegisterCurrency(new.code))
+    return CurrencyView(code=new.code, is_own=False)
+
+
 @operator.post("/instruments", status_code=201)
 async def list_instrument(new: NewInstrument, gateway: TheGateway) -> InstrumentView:
     """Register a unit and list it for trading, while the market is closed."""
     tick = gateway.exchange.market.tick_size
     opening = ticks_of(new.opening_price, tick) if new.opening_price is not None else None
-    await gateway.inbox.ask(ListInstrument(new.symbol, new.species, new.vintage, opening))
+    await gateway.inbox.ask(ListInstrument(new.symbol, new.species, new.vintage, opening, new.currency or ""))
     return views.instrument_view(gateway, gateway.instrument(new.symbol))
 
 
@@ -208,16 +225,18 @@ async def settle(gateway: TheGateway) -> SettlementView:
     """Settle the closed day, delivery versus payment; statements are ready with the answer."""
     event = await gateway.inbox.ask(SettleDay())
     assert isinstance(event, DaySettled)
-    return views.settlement_view(gateway, event.report)
+    batch = gateway.exchange.clearing.batch(event.batch)
+    assert batch is not None
+    return views.settlement_view(gateway, batch)
 
 
 @operator.get("/settlements/{day}")
 async def settlement(day: date, gateway: TheGateway) -> SettlementView:
     """The settlement report of a day."""
-    reports = [batch.report for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
-    if not reports:
+    batches = [batch for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
+    if not batches:
         raise Problem(404, "unknown_settlement", f"The day {day} has not been settled.")
-    return views.settlement_view(gateway, reports[-1])
+    return views.settlement_view(gateway, batches[-1])
 
 
 @operator.put("/timers")

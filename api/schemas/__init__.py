@@ -11,3 +11,4 @@ from api.schemas.credits import *
 from api.schemas.emissions import *
 from api.schemas.market import *
 from api.schemas.registry import *
+from api.schemas.settlement import *

@@ -10,6 +10,7 @@ from api.schemas.base import (
     INT32,
     LAST_DAY,
     ClassName,
+    CurrencyCode,
     DecimalText,
     HaltReason,
     Identifier,
@@ -44,15 +45,23 @@ class NewAccount(Model):
         return ParticipantClass[self.participant_class.upper()]
 
 
+class NewCurrency(Model):
+    code: CurrencyCode = Field(examples=["USD"])
+
+
 class NewInstrument(Model):
     symbol: Identifier = Field(examples=["HBEA-2025"])
     species: Species = Field(examples=["allowance"])
     vintage: int = Field(ge=2000, le=2100, strict=True, examples=[2025])
     opening_price: DecimalText | None = Field(default=None, description="Previous close before the first day")
+    currency: CurrencyCode | None = Field(
+        default=None, description="In which it is quoted; left out: the market's own", examples=[None]
+    )
 
 
 class CashMovement(Model):
-    amount: DecimalText = Field(description="CNY", examples=["1000000.00"])
+    amount: DecimalText = Field(description="Of the currency", examples=["1000000.00"])
+    currency: CurrencyCode | None = Field(default=None, description="Left out: the market's own", examples=[None])
 
 
 class NewIssuance(Model):
@@ -74,7 +83,9 @@ class NewOrder(Model):
     side: SideName
     type: OrderTypeName = "limit"
     price: DecimalText | None = Field(
-        default=None, description="Limit, CNY per t; a market or stop order has none", examples=["42.00"]
+        default=None,
+        description="Limit per t, in the currency of the instrument; a market or stop order has none",
+        examples=["42.00"],
     )
     stop_price: DecimalText | None = Field(
         default=None,
@@ -136,7 +147,7 @@ class TimerSettings(Model):
 class Holding(Model):
     """One asset of an account: what can be used, what is set aside, what is on its way."""
 
-    asset: str = Field(description="CNY or the code of a unit")
+    asset: str = Field(description="Code of a currency, the market's own first, or of a unit")
     available: str | int
     reserved: str | int = Field(description="Backs live orders and unsettled sales and purchases")
     incoming: str | int = Field(description="Bought, not yet resaleable")
@@ -238,8 +249,14 @@ class AuctionView(Model):
     imbalance: int = Field(description="Left over at the price: of buyers if positive, of sellers if negative")
 
 
+class CurrencyView(Model):
+    code: str
+    is_own: bool = Field(description="Whether it is the market's own: what is meant where none is named")
+
+
 class InstrumentView(Model):
     symbol: str
+    currency: str = Field(description="Of its prices")
     phase: PhaseName | Literal["halted"]
     halt_reason: str | None
     unit: str
@@ -284,6 +301,7 @@ class DaySummary(Model):
     """A day of one instrument in figures."""
 
     symbol: str
+    currency: str
     trades: int
     volume: int
     turnover: str
@@ -297,28 +315,19 @@ class DaySummary(Model):
     fees: str
 
 
+class CashMoved(Model):
+    cash_moved: str
+    fees: str
+
+
 class SettlementView(Model):
     date: date
     mode: str
     trades: int
-    cash_moved: str
+    cash_moved: str = Field(description="In the market's own currency")
     fees: str
     units_moved: dict[str, int]
-
-
-class StatementEntry(Model):
-    asset: str
-    amount: str | int
-    cause: str
-    reference: int = Field(description="Trade id, or sequence of the command")
-
-
-class StatementView(Model):
-    date: date
-    account_id: str
-    opening: dict[str, str | int]
-    entries: list[StatementEntry]
-    closing: dict[str, str | int]
+    other_currencies: dict[str, CashMoved]
 
 
 class StateView(Model):

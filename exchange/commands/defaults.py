@@ -23,7 +23,7 @@ class AgreeDelivery(ControlCommand, frozen=True):
     quantity: int
     price_ticks: int
     due: date
-    method: Literal["negotiated", "block", "forward"] = "block"
+    method: Literal["negotiated", "block"] = "block"
 
 
 class CancelDelivery(ControlCommand, frozen=True):

@@ -1,6 +1,9 @@
 """What may be asked of the market: its founding, listings, money, and the steps of its day."""
 
 from datetime import date
+from typing import Annotated
+
+import msgspec
 
 from exchange.commands.base import ControlCommand
 from exchange.rules import RuleSet
@@ -13,27 +16,39 @@ class FoundExchange(ControlCommand, frozen=True):
     rules: RuleSet
 
 
+class RegisterCurrency(ControlCommand, frozen=True):
+    """Take cash of a further currency, by its ISO 4217 code, and let instruments be quoted in it."""
+
+    code: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$", max_length=3)]
+
+
 class ListInstrument(ControlCommand, frozen=True):
-    """Register a unit and list it for trading under the same code; without opening_ticks: by rule set."""
+    """Register a unit and list it for trading under the same code; without opening_ticks: by rule set.
+
+    A currency left out is the rule set's, here and below. The rule set's opening price is an amount of it.
+    """
 
     symbol: str
     species: Species
     vintage: int
     opening_ticks: int | None = None
+    currency: str = ""
 
 
 class DepositCash(ControlCommand, frozen=True):
     account_id: str
     amount: int
+    currency: str = ""
 
 
 class WithdrawCash(ControlCommand, frozen=True):
     account_id: str
     amount: int
+    currency: str = ""
 
 
 class OpenDay(ControlCommand, frozen=True):
-    """Closed to pre-open: yesterday's purchases become resaleable, the bands are set."""
+    """Closed to pre-open: yesterday's purchases become resaleable, bands and fees are set."""
 
     date: date
 
@@ -70,6 +85,7 @@ class CloseSession(ControlCommand, frozen=True):
 
 MarketCommand = (
     FoundExchange
+    | RegisterCurrency
     | ListInstrument
     | DepositCash
     | WithdrawCash

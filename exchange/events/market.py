@@ -11,6 +11,11 @@ class ExchangeFounded(ControlEvent, frozen=True):
     rules: str
 
 
+class CurrencyRegistered(ControlEvent, frozen=True):
+    code: str
+    asset: int
+
+
 class InstrumentListed(ControlEvent, frozen=True):
     symbol: str
     unit: int
@@ -20,11 +25,13 @@ class InstrumentListed(ControlEvent, frozen=True):
 class CashDeposited(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class CashWithdrawn(ControlEvent, frozen=True):
     account: int
     amount: int
+    asset: int
 
 
 class DayOpened(ControlEvent, frozen=True):
@@ -72,6 +79,7 @@ class SessionClosed(ControlEvent, frozen=True):
 
 MarketEvent = (
     ExchangeFounded
+    | CurrencyRegistered
     | InstrumentListed
     | CashDeposited
     | CashWithdrawn

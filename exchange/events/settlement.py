@@ -4,20 +4,21 @@ from datetime import date
 
 from exchange.events.base import ControlEvent
 from exchange.events.defaults import FailureNotified
-from settlement.batch import SettlementReport
+from settlement.batch import BatchReport
+from settlement.netting import Mode
 
 
 class ObligationsFixed(ControlEvent, frozen=True):
     batch: int
     date: date
-    mode: str
+    mode: Mode
     trades: int
     due: dict[str, int]  # trade ids of the deals that became trades
 
 
 class BatchDelivered(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    report: BatchReport
     failures: list[FailureNotified]  # of accounts whose trades were taken out
     provision: int  # fen of the fees that went to the risk reserve
 
@@ -29,11 +30,39 @@ class StatementsIssued(ControlEvent, frozen=True):
 
 class DaySettled(ControlEvent, frozen=True):
     batch: int
-    report: SettlementReport
+    date: date
+    report: BatchReport
     accounts: int
     due: dict[str, int]
     failures: list[FailureNotified]
     provision: int
 
 
-SettlementEvent = ObligationsFixed | BatchDelivered | StatementsIssued | DaySettled
+class StatementConfirmed(ControlEvent, frozen=True):
+    batch: int
+    account: int
+
+
+class StatementObjected(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    text: str
+
+
+class ObjectionAnswered(ControlEvent, frozen=True):
+    batch: int
+    account: int
+    by: int
+    upheld: bool
+    answer: str
+
+
+SettlementEvent = (
+    ObligationsFixed
+    | BatchDelivered
+    | StatementsIssued
+    | DaySettled
+    | StatementConfirmed
+    | StatementObjected
+    | ObjectionAnswered
+)

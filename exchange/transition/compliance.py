@@ -375,11 +375,15 @@ def close_surrender(step: Step, command: CloseSurrender) -> happened.SurrenderCl
 
 
 def mean_price(exchange: Exchange, first: date, last: date) -> Fraction:
-    """Volume-weighted price of allowances in fen per tonne over the days from first to last.
+    """Volume-weighted price of allowances in fen per tonne over the days from first to last, in the market's currency.
 
     Without a trade: the last close of an allowance before the end of them; 0 if there never was a price.
     """
-    allowances = [one for one in exchange.instruments if exchange.units[one.unit].species == Species.ALLOWANCE]
+    allowances = [
+        one
+        for one in exchange.instruments
+        if exchange.units[one.unit].species == Species.ALLOWANCE and one.cash == CASH
+    ]
     numbers = {one.number for one in allowances}
     days = [one for one in exchange.days if one.instrument in numbers and one.date <= last and one.close_ticks]
     traded = [one for one in days if one.date >= first]

@@ -46,7 +46,7 @@ from exchange.transition.step import (
     reserve_of,
 )
 from matching.ladder import PRICE_MAX_TICKS
-from matching.orders import EITHER_SIDE
+from matching.orders import EITHER_SIDE, Side
 from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Cause
 from registry.units import Species
@@ -171,11 +171,19 @@ def come_due(step: Step) -> type_of_rows:
 
 
 def _fees(exchange: Exchange, deal: Deal) -> tuple[int, int]:
-    """What buyer and seller pay for a deal: at the rates of the day on which it is due, rounded half-up."""
+    """What buyer and seller pay for a deal: for its method on the day on which it is due, rounded half-up.
+
+    Nobody took: both pay as makers.
+    """
     turnover = deal.price_ticks * deal.quantity * exchange.market.fen_per_tick
-    buyer_ppm, seller_ppm = exchange.market.fee_ppm(date_of(exchange))
-    half = PER_MILLION // 2
-    return (turnover * buyer_ppm + half) // PER_MILLION, (turnover * seller_ppm + half) // PER_MILLION
+    species = exchange.units[exchange.instruments[deal.instrument].unit].species
+
+    def fee(side: Side, account: int) -> int:
+        who = exchange.accounts[account].participant_class
+        rate_ppm = exchange.market.fee_ppm(date_of(exchange), side, "maker", who, deal.method, species)
+        return (turnover * rate_ppm + PER_MILLION // 2) // PER_MILLION
+
+    return fee(Side.BUY, deal.buyer), fee(Side.SELL, deal.seller)
 
 
 # ---------------------------------------------------------------- cure
@@ -195,9 +203,10 @@ def _require_open(case: Case) -> None:
 def _require_nothing_lacks(exchange: Exchange, lacking: dict[int, int]) -> None:
     """Refused if an account lacks cash or units."""
     for asset, amount in lacking.items():
-        if asset in exchange.terms.cash:
-            raise Refused(Reason.INSUFFICIENT_CASH, f"{money(amount)} is still lacking")
-        raise Refused(Reason.INSUFFICIENT_UNITS, f"{amount} t of {exchange.units[asset].code} are still lacking")
+        name = exchange.asset_names[asset]
+        if asset in exchange.terms.currencies:
+            raise Refused(Reason.INSUFFICIENT_CASH, f"{money(amount)} {name} is still lacking")
+        raise Refused(Reason.INSUFFICIENT_UNITS, f"{amount} t of {name} are still lacking")
 
 
 def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
@@ -263,7 +272,7 @@ def _plan(exchange: Exchange, case: Case) -> _Cover:
     """Work out the cover of a case. Refused if it cannot be covered in full: then nothing is."""
     plan, given = _Cover(), dict[int, int]()
     for unit, tonnes in lacks(exchange, case).items():
-        if unit not in exchange.terms.cash:
+        if unit not in exchange.terms.currencies:
             bought = waterfall(tonnes, _who_has(exchange, unit))
             if bought is None:
                 _close_out(exchange, case, unit, plan)
@@ -273,7 +282,7 @@ def _plan(exchange: Exchange, case: Case) -> _Cover:
                 given[unit] = tonnes
     dropped = frozenset(one.trade for one in plan.closed_out)
     missing = lacks(exchange, case, dropped, given)
-    plan.lent = {asset: amount for asset, amount in missing.items() if asset in exchange.terms.cash}
+    plan.lent = {asset: amount for asset, amount in missing.items() if asset in exchange.terms.currencies}
     _require_nothing_lacks(exchange, {asset: missing[asset] for asset in missing.keys() - plan.lent.keys()})
     payees = [(asset, case.account, amount) for asset, amount in plan.lent.items()]
     instrument_of = {int(row["trade_id"]): int(row["instrument"]) for row in trade_rows(exchange, case)}

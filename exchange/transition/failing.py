@@ -18,9 +18,9 @@ from exchange.transition.step import Step, date_of, house_of, let_trade, move_ca
 from registry.serials import Cause
 from registry.workdays import after_working_days
 from settlement import default
-from settlement.clearing import Mode, obligations
+from settlement.clearing import obligations, type_of_column
 from settlement.cycle import Batch, only, without
-from settlement.default import BUYER, SELLER, Case, Dues, Means, Move, Verdict, type_of_amounts
+from settlement.default import BUYER, SELLER, Case, Dues, Means, Move, Verdict
 from settlement.statements import CASH
 
 _LEGS = ((SELLER, "seller_fails"), (BUYER, "buyer_fails"))
@@ -35,7 +35,7 @@ def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
     caps = _caps(exchange, batch, due)
     plain = not caps and not batch.unbacked
     means = _nothing() if plain else _means(exchange)
-    return due, default.settling(due, means, Mode(batch.mode), house_of(exchange).number, caps)
+    return due, default.settling(due, means, batch.mode, house_of(exchange).number, caps)
 
 
 def _nothing() -> Means:
@@ -47,16 +47,12 @@ def _means(exchange: Exchange) -> Means:
     balances = exchange.path.desk.balances
     held = balances["available"] + balances["reserved"] + balances["incoming"] - balances["unsettled"]
     kept = kept_legs(exchange)
-    backed = obligations(exchange.owing(), exchange.terms)
-    ordered = balances["reserved"] - kept
-    np.subtract.at(ordered, (backed.seller, backed.unit), backed.quantity)
-    np.subtract.at(ordered, (backed.buyer, exchange.terms.cash[exchange.owing()["instrument"]]), backed.buyer_pays)
-    return Means(held, kept, ordered)
+    return Means(held, kept, balances["reserved"] - kept - exchange.positions(exchange.owing()).out)
 
 
-def kept_legs(exchange: Exchange) -> type_of_amounts:
+def kept_legs(exchange: Exchange) -> type_of_column:
     """What is reserved for trades that failed, by (account, asset)."""
-    kept: type_of_amounts = np.zeros(exchange.path.desk.balances.shape, np.int64)
+    kept: type_of_column = np.zeros(exchange.path.desk.balances.shape, np.int64)
     for rows in exchange.clearing.unbacked() if exchange.clearing.kept else []:
         due = default.dues(rows, exchange.terms, (), exchange.clearing.kept)
         sells, buys = due.seller_kept, due.buyer_kept
@@ -85,7 +81,7 @@ def unconfirmed(exchange: Exchange, batch: Batch, due: Dues | None = None) -> di
         return {}
     due = default.dues(batch.trades, exchange.terms, batch.unbacked, ()) if due is None else due
     shape, house = exchange.path.desk.balances.shape, house_of(exchange).number
-    asked = default.pay_ins(due, Mode(batch.mode), shape, house)
+    asked = default.pay_ins(due, batch.mode, shape, house)
     return {
         holding: amount - batch.confirmed[holding]
         for holding, amount in asked.items()
@@ -263,9 +259,9 @@ def secure(step: Step, batch: Batch) -> None:
         bought = only(settled, case.trades)
         bought = bought[bought["buyer"] == case.account]
         owed = obligations(bought, exchange.terms)
-        for number in np.unique(owed.unit).tolist():
+        for number in np.unique(owed["unit"]).tolist():
             free = free_of(exchange, case.account, number)
-            quantity = min(free, int(owed.quantity[owed.unit == number].sum()))
+            quantity = min(free, int(owed["quantity"][owed["unit"] == number].sum()))
             if quantity:
                 unit = exchange.units[number]
                 move_units(step, case.account, reserve.number, unit, quantity, "security", Cause.TRANSFERRED)
@@ -346,10 +342,9 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
 
 
 def _netted(exchange: Exchange, assets: set[int]) -> set[int]:
-    mode = Mode(exchange.market.settlement.mode)
-    if mode == Mode.GROSS_GROSS:
-        return set()
-    return assets if mode == Mode.NET_NET else assets & set(exchange.terms.cash.tolist())
+    mode = exchange.market.settlement.mode
+    cash = assets & {*exchange.terms.currencies} if mode.nets_cash else set()
+    return assets if mode.nets_units else cash
 
 
 def _moves(exchange: Exchange, account: int, waiting: set[int]) -> list[tuple[int, list[Move]]]:

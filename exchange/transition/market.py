@@ -16,12 +16,14 @@ from exchange.commands import (
     OpenAccount,
     OpenCall,
     OpenDay,
+    RegisterCurrency,
     ResumeTrading,
     StartTrading,
     WithdrawCash,
     day_number,
 )
 from exchange.desk import ALWAYS
+from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
@@ -32,6 +34,7 @@ from exchange.transition.step import (
     RESERVE,
     Step,
     account_named,
+    currency_named,
     fit_balances,
     require,
     require_right,
@@ -51,6 +54,8 @@ def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
     match command:
         case FoundExchange():
             return found_exchange(step, command)
+        case RegisterCurrency():
+            return register_currency(step, command)
         case ListInstrument():
             return list_instrument(step, command)
         case DepositCash():
@@ -80,6 +85,7 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
     require(exchange.rules is None, Reason.ALREADY_FOUNDED, "the exchange has its rule set")
 
     exchange.rules = command.rules
+    exchange.currencies[command.rules.currency] = CASH
     for factor in command.rules.emission_factors:
         exchange.emissions.factors.publish(
             factor.name, factor.value, factor.unit, factor.valid_from_year, factor.source
@@ -97,19 +103,32 @@ def _open_reserve(step: Step) -> None:
     step.exchange.accounts.change_status(reserve.account, AccountStatus.RESTRICTED, "moved by the clearing house alone")
 
 
+def register_currency(step: Step, command: RegisterCurrency) -> happened.CurrencyRegistered:
+    exchange, code = step.exchange, command.code
+    require(code not in exchange.units.by_code, Reason.INSTRUMENT_EXISTS, f"{code} is a unit")
+    require(code not in exchange.currencies, Reason.CURRENCY_EXISTS, f"currency {code} is registered already")
+
+    asset = exchange.currencies[code] = exchange.units.pass_over()
+    fit_balances(exchange)
+    return happened.CurrencyRegistered(code, asset)
+
+
 def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentListed:
     exchange = step.exchange
     symbol = command.symbol
+    cash = currency_named(exchange, command.currency)
     require(
         symbol not in exchange.instruments.by_symbol,
         Reason.INSTRUMENT_EXISTS,
         f"instrument {symbol!r} is listed already",
     )
+    require(symbol not in exchange.currencies, Reason.CURRENCY_EXISTS, f"{symbol} is a currency")
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "instruments are listed while the market is closed")
     rules = exchange.market
     opening_ticks = command.opening_ticks
     if opening_ticks is None:
-        opening_ticks = ticks_of(rules.opening_price, rules.tick_size) if rules.opening_price else 0
+        by_rules = rules.opening_price if cash == CASH else None
+        opening_ticks = ticks_of(by_rules, rules.tick_size) if by_rules else 0
         require(opening_ticks > 0 or not rules.price_bands, Reason.PRICE_NOT_POSITIVE, "bands need an opening price")
     else:
         require(opening_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the opening price must be positive")
@@ -119,7 +138,7 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     require(opening_ticks < book_of.PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the opening price is too high")
 
     unit = known or exchange.units.register(symbol, command.species, command.vintage)
-    instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size)
+    instrument = exchange.instruments.list(symbol, unit.number, rules.tick_size, cash)
     instrument.close_ticks = opening_ticks
     fit_balances(exchange)
     desk = exchange.path.desk
@@ -127,6 +146,7 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     rows[:-1] = desk.instruments
     rows[instrument.number].last_ticks = opening_ticks
     rows[instrument.number].asset = unit.number
+    rows[instrument.number].cash = cash
     rows[instrument.number].fen_per_tick = rules.fen_per_tick
     rows[instrument.number].lot = rules.lot
     rows[instrument.number].self_trade = rules.self_trade_rule
@@ -142,31 +162,32 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     account = account_named(exchange, command.account_id)
     closed = account.status == AccountStatus.CLOSED
     require(not closed, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
+    cash = currency_named(exchange, command.currency)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a deposit must be positive")
-    require(
-        exchange.cash_deposited + command.amount <= CASH_MAX, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked"
-    )
+    fits = exchange.cash_deposited[cash] + command.amount <= CASH_MAX
+    require(fits, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked")
 
-    exchange.cash_deposited += command.amount
-    exchange.path.desk.balances[account.number, CASH].available += command.amount
-    exchange.clearing.entries.append((account.number, Entry(CASH, command.amount, "deposit", step.sequence)))
-    return happened.CashDeposited(account.number, command.amount)
+    exchange.cash_deposited[cash] += command.amount
+    exchange.path.desk.balances[account.number, cash].available += command.amount
+    exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
+    return happened.CashDeposited(account.number, command.amount, cash)
 
 
 def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     exchange = step.exchange
     account = account_named(exchange, command.account_id)
     require_right(account, Right.MOVE)
+    cash = currency_named(exchange, command.currency)
     require_unrestricted(exchange, account)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
-    balance = exchange.path.desk.balances[account.number, CASH]
+    balance = exchange.path.desk.balances[account.number, cash]
     free = holdings.withdrawable(balance)
     require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{money(free)} is settled and available")
 
-    exchange.cash_withdrawn += command.amount
+    exchange.cash_withdrawn[cash] += command.amount
     balance.available -= command.amount
-    exchange.clearing.entries.append((account.number, Entry(CASH, -command.amount, "withdrawal", step.sequence)))
-    return happened.CashWithdrawn(account.number, command.amount)
+    exchange.clearing.entries.append((account.number, Entry(cash, -command.amount, "withdrawal", step.sequence)))
+    return happened.CashWithdrawn(account.number, command.amount, cash)
 
 
 def _set_phase(exchange: Exchange, phase: Phase) -> None:
@@ -195,8 +216,8 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
-    before = desk.instruments.copy()
-    buyer_ppm, seller_ppm = rules.fee_ppm(command.date)
+    before = desk.participants.copy()
+    set_fees(exchange, *exchange.accounts)
     for instrument in exchange.instruments:
         row = desk.instruments[instrument.number]
         row.today = day_number(command.date)
@@ -207,7 +228,6 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
             1,
             UNLIMITED_TICKS,
         )
-        row.buyer_fee_ppm, row.seller_fee_ppm = buyer_ppm, seller_ppm
     step.say_events(exchange.path.carry_over(step.row, before))
     _set_phase(exchange, Phase.PRE_OPEN)
     return happened.DayOpened(command.date)

@@ -20,6 +20,7 @@ from exchange.commands import (
     TransferUnits,
 )
 from exchange.desk import PARTICIPANT
+from exchange.fees import set_fees
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
 from exchange.transition.step import (
@@ -97,6 +98,7 @@ def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
     participants[account.number].group = account.group
     exchange.path.desk = desk._replace(participants=participants)
     set_position_limit(exchange, account.number)
+    set_fees(exchange, account)
     let_trade(exchange, account)
     return happened.AccountOpened(account)
 
@@ -123,8 +125,9 @@ def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.
 
 def _require_empty(exchange: Exchange, account: Account) -> None:
     """Closing needs zero units, cash, orders, pledges and obligations (domain sheet C.8)."""
-    names = [exchange.market.currency, *(unit.code for unit in exchange.units)]
-    for name, balance in zip(names, exchange.path.desk.balances[account.number], strict=False):  # there is spare room
+    for name, balance in zip(
+        exchange.asset_names, exchange.path.desk.balances[account.number], strict=False
+    ):  # there is spare room
         require(not any(balance), Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still holds {name}")
     favoured = any(lock.in_favour_of == account.number for lock in exchange.locks)
     require(not favoured, Reason.ACCOUNT_NOT_EMPTY, f"units are locked in favour of {account.account_id}")
@@ -142,6 +145,8 @@ def register_unit(step: Step, command: RegisterUnit) -> happened.UnitRegistered:
     acting(exchange, command.by, Right.ADMINISTER)
     taken = command.code in exchange.units.by_code
     require(not taken, Reason.INSTRUMENT_EXISTS, f"unit {command.code!r} is registered already")
+    is_currency = command.code in exchange.currencies
+    require(not is_currency, Reason.CURRENCY_EXISTS, f"{command.code} is a currency")
 
     unit = exchange.units.register(
         command.code,

@@ -5,21 +5,32 @@ from typing import assert_never
 import numpy as np
 
 from exchange import events as happened
-from exchange.commands import DeliverBatch, FixObligations, IssueStatements, SettleDay, SettlementCommand
+from exchange.commands import (
+    AnswerObjection,
+    ConfirmStatement,
+    DeliverBatch,
+    FixObligations,
+    IssueStatements,
+    ObjectToStatement,
+    SettleDay,
+    SettlementCommand,
+)
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition import failing
 from exchange.transition.defaults import come_due
+from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, house_of, require
 from registry import holdings
+from registry.serials import Cause
 from registry.units import Species
-from settlement import batch as settlement_batch
-from settlement.batch import SettlementReport
-from settlement.clearing import Mode, Obligations, obligations
-from settlement.cycle import Batch, Stage, only, seal_of, without
-from settlement.statements import Line
+from settlement.batch import BatchReport, Discharge, discharge
+from settlement.cycle import Batch, Stage, seal_of, without
+from settlement.netting import Positions
+from settlement.statements import CASH, Line
+from settlement.totals import check_report
 
 
 def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
@@ -36,7 +47,14 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
         case SettleDay():
             batch, due = fix_obligations(step)
             report, failures, provision = deliver(step, batch)
-            return happened.DaySettled(batch.number, report, state(step, batch), due, failures, provision)
+            stated = state(step, batch)
+            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision)
+        case ConfirmStatement():
+            return confirm_statement(step, command)
+        case ObjectToStatement():
+            return object_to_statement(step, command)
+        case AnswerObjection():
+            return answer_objection(step, command)
         case _:
             assert_never(command)
 
@@ -76,58 +94,58 @@ def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
     return batch, {deal.deal_id: house.deals[deal.deal_id].trade_id for deal in due}
 
 
-def deliver(step: Step, batch: Batch) -> tuple[SettlementReport, list[happened.FailureNotified], int]:
+def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.FailureNotified], int]:
     """Units against cash, for all trades of a batch that can be settled; title follows in the same moment.
 
-    Returns the report, who failed, and what of the fees went to the risk reserve.
+    What the mode nets changes hands in one sum, but the holdings of everybody are the same in every mode: what was
+    reserved for the trades goes, and what was a claim becomes theirs. Returns the report, who failed, and what of the
+    fees went to the risk reserve.
     """
     exchange = step.exchange
-    house, earner = exchange.clearing, house_of(exchange).number
     due, verdict = failing.judge(exchange, batch)
     failing.take_out(step, batch, due, verdict)
     desk = exchange.path.desk
-    backed = obligations(without(batch.settled, batch.unbacked), exchange.terms)
-    moves = settlement_batch.movements(backed, desk.balances.shape, earner)
-    assert (desk.balances["reserved"] >= moves.delivered).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= moves.received).all(), "a claim was not booked when it arose"
+    accounts, assets = desk.balances.shape
+    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
+    backed = exchange.positions(without(batch.settled, batch.unbacked)) if batch.unbacked else made.positions
+    assert (desk.balances["reserved"] >= backed.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= backed.into).all(), "a claim was not booked when it arose"
 
-    desk.balances["reserved"] -= moves.delivered
-    desk.balances["unsettled"] -= moves.received
+    desk.balances["reserved"] -= backed.out
+    desk.balances["unsettled"] -= backed.into
     failing.hand_over(step, batch, due, verdict)
-    _move_title(step, batch)
-    owed = obligations(batch.settled, exchange.terms)
-    _count_net_sales(exchange, batch, owed)
-    batch.report = settlement_batch.report(str(batch.day), owed)
+    _move_title(step, batch, made)
+    _count_net_sales(exchange, batch, made.positions)
+    batch.report = made.report
     batch.reached[Stage.DELIVERED] = step.now_ns
     failures = failing.notify(step, batch, due, verdict)
     failing.secure(step, batch)
-    provision = failing.provide(step, owed.fees)
-    if house.defaults.cases:
+    provision = failing.provide(step, made.report.fees.get(CASH, 0))
+    if exchange.clearing.defaults.cases:
         failing.lift_restrictions(step)
     return batch.report, failures, provision
 
 
-def _move_title(step: Step, batch: Batch) -> None:
-    """Trade by trade, those first that are backed; or by the net of all trades of a unit."""
-    exchange = step.exchange
-
-    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
-        exchange.serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
-
-    settled = batch.settled
-    if batch.mode == Mode.NET_NET:
-        settlement_batch.move_net_title(obligations(settled, exchange.terms), 0, title)
+def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
+    """Trade by trade in the order of trading, those first that are backed; or from net deliverers to net receivers."""
+    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
+    if batch.mode.nets_units:
+        for unit, rows in made.deliveries.items():
+            of_batch = np.full(rows.size, batch.number)
+            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
         return
-    for rows in (without(settled, batch.unbacked), only(settled, batch.unbacked)):
-        settlement_batch.move_title(obligations(rows, exchange.terms), rows["trade_id"], title)
+    owed = made.obligations
+    if batch.unbacked:
+        owed = owed[np.argsort(np.isin(owed["trade_id"], sorted(batch.unbacked)), kind="stable")]
+    for unit in np.unique(owed["unit"]).tolist():
+        rows = owed[owed["unit"] == unit]
+        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
 
 
-def _count_net_sales(exchange: Exchange, batch: Batch, owed: Obligations) -> None:
+def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
     """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
-    is_allowance = np.array([False, *(unit.species == Species.ALLOWANCE for unit in exchange.units)])[owed.unit]
-    net = np.zeros(len(exchange.accounts) + 1, np.int64)
-    np.add.at(net, owed.seller[is_allowance], owed.quantity[is_allowance])
-    np.subtract.at(net, owed.buyer[is_allowance], owed.quantity[is_allowance])
+    allowances = [unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE]
+    net = -sums.net[:, allowances].sum(axis=1)
     sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
         sold = sales.pop((account, batch.day.year), 0) + int(net[account])
@@ -144,6 +162,8 @@ def state(step: Step, batch: Batch) -> int:
     earner = int(exchange.path.desk.progress[0].house)
     batch.line = Line(str(batch.day), batch.number, earner, batch.settled, house.entries, opening, closing)
     batch.line.check(exchange.terms)
+    assert batch.report is not None
+    check_report(batch.line, batch.report, exchange.terms)
     house.opening, house.entries = closing, []
     batch.reached[Stage.STATED] = step.now_ns
     return len(batch.line.concerned())

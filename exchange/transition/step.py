@@ -20,7 +20,7 @@ from registry.accounts import Account, AccountStatus, Right
 from registry.compliance import Obligor, Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Species, Unit
-from settlement.statements import Entry
+from settlement.statements import CASH, Entry
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 RESERVE = "RESERVE"  # the risk reserve, where the rule set has one
@@ -80,9 +80,19 @@ def unit_named(exchange: Exchange, code: str) -> Unit:
     return unit
 
 
+def currency_named(exchange: Exchange, code: str) -> int:
+    """Asset number of a currency; without a code of the rule set's own."""
+    if not code:
+        return CASH
+    asset = exchange.currencies.get(code)
+    if asset is None:
+        raise Refused(Reason.UNKNOWN_CURRENCY, f"no currency {code!r}")
+    return asset
+
+
 def fit_balances(exchange: Exchange) -> None:
     desk = exchange.path.desk
-    balances = holdings.with_room(desk.balances, len(exchange.accounts), len(exchange.units))
+    balances = holdings.with_room(desk.balances, len(exchange.accounts), exchange.units.last_number)
     exchange.path.desk = desk._replace(balances=balances)
 
 

@@ -193,3 +193,52 @@ async def test_a_day_that_has_passed_is_not_caught_up(desk):
     assert step.command == OpenDay(date(2026, 1, 6))
     afternoon = MORNING_NS + 4 * 3600 * 1_000_000_000
     assert next_step(desk.gateway.exchange, afternoon).command == OpenDay(date(2026, 1, 5))
+
+
+async def test_an_instrument_in_another_currency_is_paid_for_in_it(desk):
+    client = desk.client
+    assert (await client.register_currency("USD")).is_own is False
+    assert [(one.code, one.is_own) for one in await client.currencies()] == [("CNY", True), ("USD", False)]
+    listed = await client.list_instrument("HBEA-2026", "allowance", 2026, "6.00", currency="USD")
+    assert (listed.currency, listed.close) == ("USD", "6.00")
+    assert [one.currency for one in await client.instruments()] == ["CNY", "USD"]
+    await client.issue("S", "HBEA-2026", 100)
+    await client.transfer("S", "HBEA-2026", 100)
+    account = await client.deposit("B", "1000.00", "USD")
+    held = {holding.asset: holding.available for holding in account.holdings}
+    assert held == {"CNY": "100000.00", "HBEA-2025": 0, "USD": "1000.00", "HBEA-2026": 0}
+
+    await desk.open()
+    await client.place_order("S", "HBEA-2026", "sell", "6.00", 100)
+    order = await client.place_order("B", "HBEA-2026", "buy", "6.00", 100)
+    assert [(fill.price, fill.fee) for fill in order.fills] == [("6.00", "3.00")]
+    await client.set_phase("closed")
+    days = {day.symbol: (day.currency, day.turnover) for day in await client.summary()}
+    assert days == {"HBEA-2025": ("CNY", "0.00"), "HBEA-2026": ("USD", "600.00")}
+    settlement = await client.settle()
+    assert (settlement.cash_moved, settlement.fees) == ("0.00", "0.00")
+    moved = settlement.other_currencies["USD"]
+    assert (moved.cash_moved, moved.fees) == ("603.00", "6.00")
+    account = await client.withdraw("S", "597.00", "USD")
+    assert {holding.asset: holding.settled for holding in account.holdings}["USD"] == "0.00"
+    statement = await client.statement("B", "2026-01-05")
+    assert statement.closing == {"CNY": "100000.00", "USD": "397.00", "HBEA-2026": 100}
+    lines = {line.asset: (line.paid_in, line.paid_out, line.held) for line in await client.reconciliation()}
+    assert lines["USD"] == ("1000.00", "597.00", "403.00")
+
+
+async def test_a_currency_that_nobody_registered_is_not_found(desk):
+    for asked in (
+        desk.client.deposit("B", "1.00", "USD"),
+        desk.client.withdraw("B", "1.00", "USD"),
+        desk.client.list_instrument("HBEA-2026", "allowance", 2026, "6.00", "USD"),
+    ):
+        with pytest.raises(ApiError) as refused:
+            await asked
+        assert (refused.value.status, refused.value.code) == (404, "unknown_currency")
+    with pytest.raises(ApiError) as refused:
+        await desk.client.register_currency("CNY")
+    assert (refused.value.status, refused.value.code) == (409, "currency_exists")
+    with pytest.raises(ApiError) as refused:
+        await desk.client.register_currency("dollars")
+    assert refused.value.status == 422

@@ -25,6 +25,7 @@ from exchange.rules import load_rule_set
 from exchange.transition.step import HOUSE
 from settlement.cycle import Batch
 from settlement.default import Case
+from settlement.netting import Mode
 from settlement.rules import DefaultRules, ReserveRules, SettlementRules
 from tests.exchange.market import CNY, HBEA, Market, Stake
 
@@ -48,7 +49,7 @@ class Failing(Market):
         **people: Stake,
     ) -> None:
         settlement = SettlementRules(
-            mode=mode,  # type: ignore[arg-type]
+            mode=Mode(mode),
             reserve=ReserveRules(share, target, house_funds_max),
             defaults=DefaultRules(cure_working_days=1, cure_by="15:00"),
         )
@@ -64,7 +65,7 @@ class Failing(Market):
 
     def agree(self, deal: str, seller: str, buyer: str, tonnes: int, price: str, due: str = DUE) -> None:
         ticks = ticks_of(price, self.rules.tick_size)
-        self.must(AgreeDelivery(HOUSE, deal, seller, buyer, HBEA, tonnes, ticks, date.fromisoformat(due)))
+        self.must(AgreeDelivery(HOUSE, deal, seller, buyer, HBEA, tonnes, ticks, date.fromisoformat(due), "negotiated"))
 
     def evening(self) -> "happened.BatchDelivered":
         """Close, and take the three steps of the day's settlement; what the delivery said."""

@@ -63,7 +63,6 @@ from exchange.transition import Outcome
 from exchange.transition.market import HOUSE
 from matching import ladder as book_of
 from matching.orders import EITHER_SIDE, OrderType, Priority, SelfTradePrevention, Side, TimeInForce
-from registry import holdings
 from registry.accounts import ParticipantClass
 from registry.serials import Origin, ranges
 from registry.units import Species
@@ -298,11 +297,11 @@ class Market:
         """Close and settle this day, open the next one for trading."""
         self.play(f"close\nsettle\nopen {day}\nstart")
 
-    def deposit(self, name: str, amount: str) -> str:
-        return self.do(DepositCash(name, fen(amount)))
+    def deposit(self, name: str, amount: str, currency: str = "") -> str:
+        return self.do(DepositCash(name, fen(amount), currency))
 
-    def withdraw(self, name: str, amount: str) -> str:
-        return self.do(WithdrawCash(name, fen(amount)))
+    def withdraw(self, name: str, amount: str, currency: str = "") -> str:
+        return self.do(WithdrawCash(name, fen(amount), currency))
 
     # -- asking
 
@@ -315,19 +314,19 @@ class Market:
         return listed.number if listed else NOBODY
 
     def asset(self, code: str) -> int:
-        return holdings.CASH if code == CNY else self.exchange.units.by_code[code].number
+        return self.exchange.asset_names.index(code)
 
     def holding(self, name: str, asset: str) -> Holding:
         row = self.exchange.path.desk.balances[self.number(name), self.asset(asset)]
         return Holding(**{name: int(row[name]) for name in Holding._fields})
 
-    def money(self, name: str) -> str:
+    def money(self, name: str, currency: str = CNY) -> str:
         """Available cash."""
-        return money(self.holding(name, CNY).available)
+        return money(self.holding(name, currency).available)
 
-    def fees_earned(self) -> str:
+    def fees_earned(self, currency: str = CNY) -> str:
         """What the fee account has, claims included."""
-        return self.money(HOUSE)
+        return self.money(HOUSE, currency)
 
     def serials(self, name: str) -> list[tuple[int, int]]:
         """Serial numbers of somebody's allowances, as (first, last)."""
@@ -425,7 +424,7 @@ class Market:
                 close = self.exchange.instruments.by_symbol[HBEA].price(self.close_ticks)
                 return self._with_auctions(f"day {event.date} closed at {close}", event.auctions)
             case happened.DaySettled():
-                return f"day {event.report.date} settled, {event.report.trades} trades"
+                return f"day {event.date} settled, {event.report.trades} trades"
             case _:
                 return type(event).__name__
 

@@ -11,8 +11,8 @@ from exchange.cli import app
 from exchange.drill import DEFAULTERS, DrillError, reconcile, run_drill, show
 from exchange.rules import load_rule_set
 from exchange.transition.step import HOUSE, RESERVE
-from settlement.clearing import Mode
 from settlement.default import CaseState
+from settlement.netting import Mode
 
 
 @pytest.fixture(scope="module", params=list(Mode), ids=str)

@@ -9,7 +9,14 @@ import msgspec
 import pytest
 
 from exchange import invariants
-from exchange.commands import AgreeDelivery, IssueReduction, OpenPeriod, RegisterGreenPower
+from exchange.commands import (
+    AgreeDelivery,
+    IssueReduction,
+    ObjectToStatement,
+    OpenPeriod,
+    RegisterCurrency,
+    RegisterGreenPower,
+)
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
 from exchange.transition.step import HOUSE
@@ -20,6 +27,8 @@ from registry.compliance import Obligor
 from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
+from settlement.answers import Answer
+from settlement.cycle import Stage
 from settlement.default import SELLER, Claim
 from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
@@ -62,7 +71,12 @@ def a_fen_appears(market):
 
 
 def a_fen_is_paid_out_twice(market):
-    market.exchange.cash_withdrawn += 1
+    market.exchange.cash_withdrawn[CASH] += 1
+
+
+def a_cent_appears(market):
+    market.must(RegisterCurrency("USD"))
+    balance(market, "alice", market.exchange.currencies["USD"]).available += 1
 
 
 def a_tonne_appears(market):
@@ -133,19 +147,19 @@ def holdings_move_and_title_does_not(market):
     balance(market, "alice", market.asset(HBEA)).available += 1
 
 
-def a_block_is_lost(market):
-    market.exchange.serials.blocks[market.asset(HBEA)].popitem()
+def a_number_is_lost(market):
+    market.exchange.serials.title_of(market.asset(HBEA)).columns.blocks["first"][0] += 1
 
 
 def a_block_has_two_holders(market):
-    holders, unit = market.exchange.serials.holders, market.asset(HBEA)
-    holders[market.number("bob"), unit].add(holders[market.number("alice"), unit][0])
+    columns = market.exchange.serials.title_of(market.asset(HBEA)).columns
+    columns.queues[market.number("bob")] = columns.queues[market.number("alice")]
 
 
 def a_block_forgets_who_had_it(market):
-    blocks = market.exchange.serials.blocks[market.asset(HBEA)]
-    last, block = blocks.peekitem(0)
-    blocks[last] = msgspec.structs.replace(block, title=block.title.earlier)
+    columns = market.exchange.serials.title_of(market.asset(HBEA)).columns
+    row = market.exchange.serials.title_of(market.asset(HBEA)).row_of(1)
+    columns.blocks["link"][row] = columns.links[columns.blocks["link"][row]]
 
 
 def the_book_is_crossed(market):
@@ -199,6 +213,32 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def an_objection_loses_its_words(market):
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    market.must(ObjectToStatement("bob", batch.number, "not mine"))
+    answer = batch.answers[market.number("bob")]
+    batch.answers[market.number("bob")] = msgspec.structs.replace(answer, objection="")
+
+
+def somebody_answers_what_it_never_got(market):
+    market.join("carol", nothing)
+    market.play("close\nsettle")
+    batch = market.exchange.clearing.batches[-1]
+    batch.answers[market.number("carol")] = Answer.confirmed(market.now_ns)
+
+
+def an_answer_comes_after_the_window(market):
+    batch = market.exchange.clearing.batches[0]
+    assert batch.has_reached(Stage.FINAL)
+    batch.answers[market.number("bob")] = Answer.confirmed(market.now_ns + 1)
+
+
+def a_report_tells_of_more_than_was_stated(market):
+    batch = market.exchange.clearing.batches[0]
+    batch.report = msgspec.structs.replace(batch.report, trades=batch.report.trades + 1)
+
+
 def a_version_of_a_factor_is_lost(market):
     factors = market.exchange.emissions.factors
     factors.publish("grid Hubei", "0.4", "tCO2/MWh", 2024, "invented")
@@ -223,9 +263,7 @@ def credits_are_issued_for_nothing(market):
 
 def credits_pass_for_allowances(market):
     unit = a_batch_is_credited(market)
-    blocks = market.exchange.serials.blocks[unit.number]
-    last, block = blocks.peekitem()
-    blocks[last] = msgspec.structs.replace(block, origin=Origin.FREE)
+    market.exchange.serials.title_of(unit.number).columns.blocks["origin"] = [*Origin].index(Origin.FREE)
 
 
 def a_credited_day_is_forgotten(market):
@@ -245,6 +283,10 @@ def a_position_is_miscounted(market):
 
 def a_position_limit_is_another(market):
     participant(market, "alice").position_limit += 1
+
+
+def a_maker_pays_another_fee(market):
+    participant(market, "bob").sell_maker_ppm -= 1
 
 
 def an_allocation_is_parked_nowhere(market):
@@ -332,8 +374,13 @@ BREAKS = [
     (who_did_not_fail_may_not_trade, invariants.defaulters_are_restricted),
     (a_security_is_not_there, invariants.defaulters_are_restricted),
     (somebody_delivers_what_is_only_claimed, invariants.balances_are_not_negative),
+    (an_objection_loses_its_words, invariants.batches_never_change),
+    (somebody_answers_what_it_never_got, invariants.batches_never_change),
+    (an_answer_comes_after_the_window, invariants.batches_never_change),
+    (a_report_tells_of_more_than_was_stated, invariants.statements_are_the_report),
     (a_fen_appears, MONEY),
     (a_fen_is_paid_out_twice, MONEY),
+    (a_cent_appears, MONEY),
     (a_tonne_appears, TONNES),
     (a_tonne_is_issued_to_nobody, TONNES),
     (an_account_is_overdrawn, invariants.balances_are_not_negative),
@@ -348,8 +395,8 @@ BREAKS = [
     (holdings_move_and_title_does_not, invariants.title_equals_holdings),
     (a_tonne_is_surrendered, invariants.title_equals_holdings),
     (a_tonne_is_surrendered, TONNES),
-    (a_block_is_lost, invariants.title_equals_holdings),
-    (a_block_is_lost, invariants.serial_numbers_are_disjoint),
+    (a_number_is_lost, invariants.title_equals_holdings),
+    (a_number_is_lost, invariants.serial_numbers_are_disjoint),
     (a_block_has_two_holders, invariants.serial_numbers_are_disjoint),
     (a_block_forgets_who_had_it, invariants.serial_numbers_are_disjoint),
     (the_book_is_crossed, invariants.books_are_sound),
@@ -366,6 +413,7 @@ BREAKS = [
     (a_lock_is_forgotten, invariants.locks_are_backed),
     (a_position_is_miscounted, invariants.positions_are_counted),
     (a_position_limit_is_another, invariants.positions_are_counted),
+    (a_maker_pays_another_fee, invariants.fees_follow_the_rules),
     (an_allocation_is_parked_nowhere, invariants.compliance_is_sound),
     (a_tonne_is_surrendered, invariants.compliance_is_sound),
     (a_surrender_is_forgotten, invariants.compliance_is_sound),

@@ -1,13 +1,17 @@
 """A day at the exchange, as a market operator would tell it."""
 
+from dataclasses import replace
+from datetime import date
+
 import msgspec
 import pytest
 
 from exchange.commands import TransferUnits
 from exchange.events import DaySettled
 from exchange.instruments import fen, money
-from exchange.rules import load_rule_set
+from exchange.rules import Fees, load_rule_set
 from exchange.transition.market import HOUSE
+from registry.accounts import ParticipantClass
 from registry.holdings import CASH
 from settlement.fees import TURNOVER_MAX
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
@@ -223,6 +227,63 @@ def test_a_sale_far_above_its_limit_pays_the_fee_of_what_it_brought():
     trades = market.exchange.trades_today()
     assert trades["seller_fee"].sum() == (450 * tonnes * 4200 * 5 + 500) // 1000
     assert trades["seller_fee"].min() > 0
+
+
+INDIVIDUAL = ParticipantClass.INDIVIDUAL
+# Takers pay 1 %, makers 0.1 %; institutions 0.5 % and 0.2 %.
+BY_CLASS = [
+    Fees(date(2026, 1, 1), "0.01", "0.01", maker_buyer="0.001", maker_seller="0.001"),
+    Fees(date(2026, 1, 1), "0.005", "0.005", maker_buyer="0.002", maker_seller="0.002", classes=["institution"]),
+]
+
+
+def by_class(**people):
+    """A plain market where individuals and institutions pay different fees, makers and takers too."""
+    rules = msgspec.structs.replace(load_rule_set("generic"), fees=BY_CLASS)
+    return Market(rules, **people)
+
+
+@pytest.mark.parametrize(
+    ("story", "buyer_fee", "seller_fee"),
+    [
+        pytest.param("bob sells 10 @ 40.00\nfrida buys 10 @ 40.00", "4.00", "0.80", id="an individual takes"),
+        pytest.param("frida buys 10 @ 40.00\nbob sells 10 @ 40.00", "0.40", "2.00", id="an institution takes"),
+        pytest.param(
+            "call\nfrida buys 10 @ 40.00\nbob sells 10 @ 40.00\nstart", "0.40", "0.80", id="in an auction nobody takes"
+        ),
+    ],
+)
+def test_who_takes_pays_the_takers_fee_of_its_class_and_who_waited_the_makers(story, buyer_fee, seller_fee):
+    market = by_class(frida=replace(cash("500.00"), participant_class=INDIVIDUAL), bob=units(10))
+    market.play(story)
+
+    (trade,) = market.exchange.trades_today()
+    assert (money(int(trade.buyer_fee)), money(int(trade.seller_fee))) == (buyer_fee, seller_fee)
+
+
+def test_a_buyer_reserves_the_higher_of_its_fees_and_gets_back_what_a_maker_does_not_pay():
+    market = by_class(alice=cash("1000.00"), bob=units(10))
+    market.play("alice buys 10 @ 40.00")
+    assert market.holding("alice", CNY).reserved == fen("402.00")
+
+    market.play("bob sells 4 @ 40.00")
+    assert market.holding("alice", CNY).reserved == fen("160.32") + fen("241.20")
+
+
+def test_an_order_pays_the_exact_sum_of_its_fees_as_taker_and_as_maker():
+    market = by_class(alice=cash("1000.00"), bob=units(10))
+    market.play("bob sells 1 @ 41.99\nalice buys 3 @ 41.99\nbob sells 1 @ 41.99\nbob sells 1 @ 41.99")
+
+    # 20.995 fen as taker, twice 8.398 fen as maker: 37.791 fen.
+    assert market.exchange.trades_today()["buyer_fee"].tolist() == [21, 8, 9]
+
+
+def test_who_opens_an_account_in_the_middle_of_a_day_pays_the_fees_of_the_day():
+    market = by_class(bob=units(10))
+    market.join("frida", replace(cash("500.00"), participant_class=INDIVIDUAL))
+    market.play("bob sells 10 @ 40.00\nfrida buys 10 @ 40.00")
+
+    assert market.exchange.trades_today()["buyer_fee"].tolist() == [fen("4.00")]
 
 
 def test_a_plain_market_charges_nothing():
@@ -529,8 +590,8 @@ def test_settlement_delivers_against_payment():
     assert market.holding(HOUSE, CNY).settled == fen("42.00")
     assert (market.holding("alice", HBEA).settled, market.holding("bob", HBEA).settled) == (100, 0)
     report = market.event.report
-    assert (report.trades, money(report.cash_moved), money(report.fees)) == (1, "4221.00", "42.00")
-    assert report.units_moved == {market.asset(HBEA): 100}
+    assert (report.trades, money(report.cash[CASH].moved), money(report.fees[CASH])) == (1, "4221.00", "42.00")
+    assert {unit: amounts.moved for unit, amounts in report.units.items()} == {market.asset(HBEA): 100}
 
 
 def test_the_days_statements_tell_every_movement_and_add_up():

@@ -16,6 +16,7 @@ from exchange.commands import (
     IssueUnits,
     ListInstrument,
     OpenAccount,
+    RegisterCurrency,
     ResumeTrading,
     TransferUnits,
     WithdrawCash,
@@ -177,6 +178,16 @@ REFUSALS = [
     ),
     pytest.param(Reason.ACCOUNT_EXISTS, HUBEI, "", OpenAccount("bob", "Bob", INSTITUTION), id="open twice"),
     pytest.param(Reason.INSTRUMENT_EXISTS, HUBEI, "close", ListInstrument(HBEA, ALLOWANCE, 2025), id="list twice"),
+    *(
+        pytest.param(Reason.UNKNOWN_CURRENCY, HUBEI, "close", command, id=type(command).__name__)
+        for command in (
+            DepositCash("alice", 1, "USD"),
+            WithdrawCash("alice", 1, "USD"),
+            ListInstrument("HBCER-1", Species.CREDIT, 2025, 100, "USD"),
+        )
+    ),
+    pytest.param(Reason.CURRENCY_EXISTS, HUBEI, "", RegisterCurrency("CNY"), id="the market's own currency"),
+    pytest.param(Reason.CURRENCY_EXISTS, HUBEI, "close", ListInstrument("CNY", ALLOWANCE, 2025), id="list a currency"),
     pytest.param(Reason.MAY_NOT_TRADE, HUBEI, "", "vera buys 10 @ 42.00", id="a verifier"),
     pytest.param(Reason.MAY_NOT_TRADE, HUBEI, "", lambda m: order(m, account=1), id="the market operator"),
     pytest.param(Reason.ALREADY_FOUNDED, HUBEI, "", FoundExchange(GENERIC), id="found twice"),
@@ -421,13 +432,6 @@ REFUSALS = [
         lambda m: amend(m, leaves=TURNOVER_MAX // 4200 + 1),
         id="amend",
     ),
-    pytest.param(
-        Reason.AMOUNT_TOO_LARGE,
-        HUBEI,
-        "alice buys 10 @ 42.00\nbob sells 5 @ 42.00",
-        lambda m: amend(m, leaves=TURNOVER_MAX // 4200),
-        id="amend: with what has traded already",
-    ),
     pytest.param(Reason.AMOUNT_TOO_LARGE, HUBEI, "", DepositCash("alice", CASH_MAX), id="deposit"),
     pytest.param(Reason.AMOUNT_TOO_LARGE, HUBEI, "", DepositCash("alice", 10**30), id="deposit of 10^30"),
     pytest.param(Reason.AMOUNT_TOO_LARGE, HUBEI, "", IssueUnits("bob", HBEA, UNITS_MAX, FREE), id="issuance"),
@@ -483,6 +487,13 @@ REFUSALS = [
     pytest.param(Reason.INSUFFICIENT_CASH, HUBEI, "", WithdrawCash("alice", fen("10000.01")), id="withdrawal"),
     pytest.param(
         Reason.INSUFFICIENT_CASH, HUBEI, "alice buys 200 @ 42.00", "alice buys 100 @ 42.00", id="cash reserved already"
+    ),
+    pytest.param(
+        Reason.INSUFFICIENT_CASH,
+        GENERIC,
+        "alice buys 10 @ 42.00\nbob sells 5 @ 42.00",
+        lambda m: amend(m, leaves=TURNOVER_MAX // 4200),
+        id="amend: what has traded already does not make it too large",
     ),
     pytest.param(Reason.INSUFFICIENT_UNITS, HUBEI, "", "carol sells 10 @ 42.00", id="order without units"),
     pytest.param(Reason.INSUFFICIENT_UNITS, HUBEI, "", "carol sells 10 @ market stop 40.00", id="stop without units"),

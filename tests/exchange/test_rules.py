@@ -4,15 +4,18 @@ import csv
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
+from typing import get_args
 
 import msgspec
 import pytest
 
-from exchange.rules import RuleSetError, half_up, load_rule_set
-from matching.orders import SelfTradePrevention
+from exchange.rules import ClassLabel, Fees, RuleSetError, half_up, load_rule_set
+from matching.orders import SelfTradePrevention, Side
 from matching.pricing import ExecutionPrice
+from registry.accounts import ParticipantClass
+from registry.units import Species
 
-HUBEI, GENERIC = load_rule_set("hubei"), load_rule_set("generic")
+HUBEI, NATIONAL, GENERIC = (load_rule_set(name) for name in ("hubei", "national", "generic"))
 
 
 # ---------------------------------------------------------------- what is in force
@@ -83,17 +86,114 @@ def test_half_up(value, rounded):
     assert half_up(Decimal(value)) == rounded
 
 
+COVERED, INSTITUTION, INDIVIDUAL = list(ParticipantClass)[:3]
+ALLOWANCE, CREDIT = Species.ALLOWANCE, Species.CREDIT
+
+
 @pytest.mark.parametrize(
-    ("rules", "day", "buyer_ppm", "seller_ppm"),
+    ("rules", "day", "method", "of", "species", "buyer_ppm", "seller_ppm"),
     [
-        pytest.param(HUBEI, "2014-03-27", 0, 0, id="before the fee notice"),
-        pytest.param(HUBEI, "2014-03-28", 5000, 5000, id="0.5 % a side from its date"),
-        pytest.param(HUBEI, "2026-01-05", 5000, 5000, id="today"),
-        pytest.param(GENERIC, "2026-01-05", 0, 0, id="a plain market charges nothing"),
+        pytest.param(HUBEI, "2014-03-27", "negotiated", COVERED, None, 0, 0, id="before the fee notice"),
+        pytest.param(HUBEI, "2014-03-28", "negotiated", COVERED, None, 5000, 5000, id="0.5 % a side from its date"),
+        pytest.param(HUBEI, "2026-01-05", "negotiated", INDIVIDUAL, None, 5000, 5000, id="today"),
+        pytest.param(HUBEI, "2026-01-05", "negotiated", COVERED, CREDIT, 5000, 5000, id="credits too"),
+        pytest.param(HUBEI, "2014-03-27", "fixed_price", COVERED, ALLOWANCE, 0, 0, id="fixed price: before the notice"),
+        pytest.param(HUBEI, "2014-03-28", "fixed_price", COVERED, ALLOWANCE, 0, 40_000, id="the seller's 4 %"),
+        pytest.param(HUBEI, "2023-04-02", "fixed_price", COVERED, CREDIT, 0, 40_000, id="eve of the exceptions"),
+        pytest.param(HUBEI, "2023-04-03", "fixed_price", COVERED, CREDIT, 0, 0, id="credits free"),
+        pytest.param(HUBEI, "2023-04-03", "fixed_price", INSTITUTION, CREDIT, 0, 0, id="for everybody"),
+        pytest.param(HUBEI, "2023-06-30", "fixed_price", COVERED, ALLOWANCE, 0, 20_000, id="covered firms 2 %"),
+        pytest.param(HUBEI, "2023-06-30", "fixed_price", INSTITUTION, ALLOWANCE, 0, 40_000, id="others as before"),
+        pytest.param(HUBEI, "2023-07-01", "fixed_price", COVERED, ALLOWANCE, 0, 40_000, id="the exceptions are over"),
+        pytest.param(HUBEI, "2023-07-01", "fixed_price", COVERED, CREDIT, 0, 40_000, id="those of credits too"),
+        pytest.param(HUBEI, "2020-12-09", "auction", COVERED, ALLOWANCE, 0, 40_000, id="the auction of the reserve"),
+        pytest.param(HUBEI, "2020-12-08", "auction", COVERED, ALLOWANCE, 0, 0, id="before it"),
+        pytest.param(HUBEI, "2026-01-05", "block", COVERED, ALLOWANCE, 0, 0, id="nothing is known of blocks"),
+        pytest.param(NATIONAL, "2026-01-05", "negotiated", COVERED, None, 600, 600, id="the national market"),
+        pytest.param(GENERIC, "2026-01-05", "negotiated", COVERED, None, 0, 0, id="a plain market charges nothing"),
     ],
 )
-def test_the_fees_of_a_date(rules, day, buyer_ppm, seller_ppm):
-    assert rules.fee_ppm(date.fromisoformat(day)) == (buyer_ppm, seller_ppm)
+def test_the_fees_of_a_date(rules, day, method, of, species, buyer_ppm, seller_ppm):
+    for liquidity in ("maker", "taker"):
+        found = [rules.fee_ppm(date.fromisoformat(day), side, liquidity, of, method, species) for side in Side]
+        assert found == [buyer_ppm, seller_ppm]
+
+
+def fees_of(*entries):
+    return msgspec.structs.replace(GENERIC, fees=list(entries))
+
+
+def fees(day, buyer, seller="0", **more):
+    return Fees(date(2026, 1, day), buyer, seller, **more)
+
+
+# Entries that all might speak of a covered enterprise's credits; which one does, on which day.
+LAYERS = fees_of(
+    fees(1, "0.1", method="block"),
+    fees(2, "0.2", method="block", classes=["covered_enterprise"], species=["credit"]),
+    fees(2, "0.3", method="block", classes=["covered_enterprise", "institution"], species=["allowance"]),
+    fees(2, "0.4", method="block"),
+    fees(2, "0.5", method="block", classes=["individual"]),
+    fees(3, "0.6", method="block", species=["credit"]),
+    fees(4, "0.7", method="block"),
+    fees(5, "0.8", method="auction"),
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "of", "species", "share"),
+    [
+        pytest.param(1, COVERED, CREDIT, "0.1", id="the only one in force"),
+        pytest.param(2, COVERED, CREDIT, "0.2", id="of one date, the one that names class and species"),
+        pytest.param(2, COVERED, ALLOWANCE, "0.3", id="the one that names this species"),
+        pytest.param(2, INSTITUTION, ALLOWANCE, "0.3", id="and the class second"),
+        pytest.param(2, INSTITUTION, CREDIT, "0.4", id="the one that names nobody"),
+        pytest.param(2, INDIVIDUAL, CREDIT, "0.5", id="the one that names the class"),
+        pytest.param(3, COVERED, CREDIT, "0.6", id="a later one that names less"),
+        pytest.param(3, COVERED, ALLOWANCE, "0.3", id="a later one that names something else"),
+        pytest.param(4, COVERED, ALLOWANCE, "0.7", id="a later one for all"),
+        pytest.param(9, COVERED, ALLOWANCE, "0.7", id="a later one of another method"),
+    ],
+)
+def test_of_the_fees_that_name_a_participant_the_latest_speaks_then_the_one_that_names_more(day, of, species, share):
+    for entries in (LAYERS.fees, LAYERS.fees[::-1]):
+        found = fees_of(*entries).fee_ppm(date(2026, 1, day), Side.BUY, "taker", of, "block", species)
+        assert found == int(Decimal(share) * 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("entry", "shares"),
+    [
+        pytest.param(fees(1, "0.01", "0.02"), ("0.01", "0.01", "0.02", "0.02"), id="makers pay as takers"),
+        pytest.param(
+            fees(1, "0.01", "0.02", maker_buyer="0"), ("0.01", "0", "0.02", "0.02"), id="makers who buy pay nothing"
+        ),
+        pytest.param(
+            fees(1, "0.01", "0.02", maker_buyer="0.03", maker_seller="0.000001"),
+            ("0.01", "0.03", "0.02", "0.000001"),
+            id="more of buyers, less of sellers",
+        ),
+    ],
+)
+def test_makers_may_pay_another_share_than_takers(entry, shares):
+    rules = fees_of(entry)
+    found = [rules.fee_ppm(date(2026, 1, 5), side, what, COVERED) for side in Side for what in ("taker", "maker")]
+    assert found == [int(Decimal(share) * 1_000_000) for share in shares]
+
+
+def test_every_class_of_participant_can_be_named_in_a_fee():
+    assert get_args(ClassLabel) == tuple(one.label for one in ParticipantClass)
+
+
+def test_institutions_get_fees_back_since_august_of_2024():
+    assert HUBEI.fee_rebate(date(2024, 8, 12), INSTITUTION) is None
+    assert HUBEI.fee_rebate(date(2024, 8, 13), COVERED) is None
+    assert HUBEI.fee_rebate(date(2024, 8, 13), INSTITUTION, "fixed_price") is None
+    found = HUBEI.fee_rebate(date(2024, 8, 13), INSTITUTION)
+    assert [(tier.from_tonnes, tier.share, tier.on) for tier in found.tiers] == [
+        (100_000, "0.5", "whole"),
+        (500_000, "1", "part_above"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -234,6 +334,17 @@ seller = "0.005"
 """
 
 
+FEE = 'buyer = "0.005"\nseller = "0.005"'
+AMBIGUOUS = FEE + "\n{}\n[[fees]]\neffective_from = 1970-01-01\n" + FEE
+REBATE = """[[fee_rebates]]
+effective_from = 1970-01-01
+[[fee_rebates.tiers]]
+from_tonnes = 0
+share = "1"
+on = "whole"
+"""
+
+
 def test_a_file_of_ones_own(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(GOOD, encoding="utf-8")
@@ -241,7 +352,7 @@ def test_a_file_of_ones_own(tmp_path):
 
     assert (rules.name, rules.fen_per_tick) == ("mine", 5)
     day = date(2026, 1, 5)
-    assert rules.fee_ppm(day) == (5000, 5000)
+    assert [rules.fee_ppm(day, side, "taker", COVERED) for side in Side] == [5000, 5000]
     assert (rules.opening_call, rules.closing_call) == ("09:20", "14:57")
     assert rules.execution_price_on(day) == ExecutionPrice.SELLER_PRICE
     assert rules.self_trade_rule == SelfTradePrevention.DECREMENT
@@ -261,7 +372,7 @@ def test_what_a_file_may_leave_out(tmp_path):
     assert rules.execution_price_on(day) == ExecutionPrice.MAKER
     assert rules.carry_over_on(day)
     assert rules.band_ticks(day, 2000) is None
-    assert rules.fee_ppm(day) == (0, 0)
+    assert [rules.fee_ppm(day, side, "taker", COVERED) for side in Side] == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +417,33 @@ def test_what_a_file_may_leave_out(tmp_path):
         pytest.param('down = "0.10"', 'down = "-0.10"', r"at `\$.price_bands\[0\].down`", id="a negative band"),
         pytest.param(
             'buyer = "0.005"', 'buyer = "0.0000001"', r"at `\$.fees\[0\].buyer`", id="a fee below a millionth"
+        ),
+        pytest.param(
+            FEE, f'{FEE}\nclasses = ["banks"]', r"'banks' - at `\$.fees\[0\].classes", id="a fee of nobody known"
+        ),
+        pytest.param(FEE, f'{FEE}\nmethod = "barter"', r"'barter' - at `\$.fees\[0\].method", id="a fee for no method"),
+        pytest.param(
+            FEE, f'{FEE}\nmaker_seller = "-0.001"', r"at `\$.fees\[0\].maker_seller", id="a fee below nothing"
+        ),
+        pytest.param(
+            FEE, f'{FEE}\nspecies = ["credit"]', "negotiated fees are the same for all species", id="a fee of a species"
+        ),
+        pytest.param(FEE, AMBIGUOUS.format(""), "two fees or rebates of one date", id="two fees for all"),
+        pytest.param(
+            FEE,
+            AMBIGUOUS.format('classes = ["individual"]') + '\nclasses = ["institution", "individual"]',
+            "two fees or rebates of one date",
+            id="two fees of one class",
+        ),
+        pytest.param(
+            FEE,
+            AMBIGUOUS.format('method = "block"\nclasses = ["individual"]') + '\nmethod = "block"\nspecies = ["credit"]',
+            "two fees or rebates of one date",
+            id="a fee of a class and one of a species",
+        ),
+        pytest.param(FEE, f"{FEE}\n{REBATE}\n{REBATE}", "two fees or rebates of one date", id="two rebates"),
+        pytest.param(
+            FEE, f"{FEE}\n{REBATE}".replace('"whole"', '"half"'), r"'half' - at `\$.fee_rebates", id="half a rebate"
         ),
         pytest.param("effective_from = 1970-01-01", "effective_from = 1", r"effective_from`", id="a date that is none"),
         pytest.param('"15:30"', '"25:30"', "hour must be in 0..23", id="a time that is none"),

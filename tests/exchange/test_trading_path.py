@@ -32,6 +32,7 @@ from exchange.commands import (
     OpenAccount,
     OpenCall,
     OpenDay,
+    RegisterCurrency,
     ResumeTrading,
     SettleDay,
     StartTrading,
@@ -45,7 +46,7 @@ from exchange.events import SessionClosed
 from exchange.journal import MemoryJournal
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, CommandKind, EventKind
-from exchange.rules import RuleSet, load_rule_set
+from exchange.rules import Fees, RuleSet, load_rule_set
 from exchange.sessions import Phase
 from exchange.trading import TradingPath
 from exchange.transition import Outcome
@@ -67,13 +68,28 @@ LONG_HISTORIES = 20 if EXAMPLES == 300 else 2
 NOW_NS = 1_740_000_000_000_000_000
 HOUSE = 1
 FIRST_TRADER = 2  # accounts are numbered in the order of opening; 1 is the house
+CLASSES = (ParticipantClass.COVERED_ENTERPRISE, ParticipantClass.INSTITUTION, ParticipantClass.INDIVIDUAL)  # in turn
 CLOSE_TICKS = 20_000
 VAST = 1 << 62
 
 HUBEI = load_rule_set("hubei")
 GENERIC = load_rule_set("generic")
+# Fees of several classes, some lower, some higher for makers than for takers, and others from the second day on.
+SECOND_DAY = FIRST_DAY + timedelta(1)
+SOME_FEES = [
+    Fees(FIRST_DAY, buyer="0.000333", seller="0.0125", maker_buyer="0.3", maker_seller="0"),
+    Fees(FIRST_DAY, buyer="0.01", seller="0.004", maker_buyer="0.002", classes=["institution"]),
+    Fees(SECOND_DAY, buyer="0.3", seller="0", maker_seller="0.000001", classes=["covered_enterprise", "institution"]),
+    Fees(SECOND_DAY, buyer="0", seller="1", maker_buyer="0.007777", classes=["individual"]),
+]
 # Hubei as it was at first, for orders that outlive their day under a band.
-EARLY = msgspec.structs.replace(HUBEI, name="early", carry_over=[], self_trade_prevention="allow")
+EARLY = msgspec.structs.replace(
+    HUBEI,
+    name="early",
+    carry_over=[],
+    self_trade_prevention="allow",
+    fees=[Fees(FIRST_DAY, buyer="0.005", seller="0.005", maker_buyer="0.0005", maker_seller="0.0011")],
+)
 # Nobody's market: all that the others leave out.
 ODD = msgspec.structs.replace(
     HUBEI,
@@ -85,11 +101,7 @@ ODD = msgspec.structs.replace(
     self_trade_prevention="decrement",
     proceeds_usable_same_day=False,
     price_bands=[],
-    fees=[
-        msgspec.structs.replace(HUBEI.fees[0], buyer="0.000333", seller="0.0125"),
-        # The buyer's fee of the second day is another, and orders are carried over into it.
-        msgspec.structs.replace(HUBEI.fees[0], effective_from=FIRST_DAY + timedelta(1), buyer="0.3", seller="0"),
-    ],
+    fees=SOME_FEES,  # orders are carried over into the second day
 )
 
 
@@ -98,7 +110,10 @@ ODD = msgspec.structs.replace(
 
 @dataclass(frozen=True)
 class Setting:
-    """How a market begins. Cash in fen, units in tonnes; `room` is for slots, ids and events at first."""
+    """How a market begins. Cash in fen of every currency, units in tonnes; `room` is for slots, ids, events at first.
+
+    The second instrument is quoted in dollars.
+    """
 
     region: RuleSet
     traders: int
@@ -114,16 +129,22 @@ class Setting:
         """The rules of the region, perhaps with another position limit."""
         if self.limit is None:
             return self.region
-        return msgspec.structs.replace(self.region, positions=PositionRules(covered_beyond=self.limit))
+        positions = PositionRules(covered_beyond=self.limit, other=self.limit)
+        return msgspec.structs.replace(self.region, positions=positions)
 
     def founding(self) -> Iterator[Control]:
+        if len(self.opening_ticks) > 1:
+            yield RegisterCurrency("USD")
         for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
             owner = f"Owner {number % self.owners}"
-            yield OpenAccount(f"T{number}", f"Trader {number}", ParticipantClass.COVERED_ENTERPRISE, owner)
+            yield OpenAccount(f"T{number}", f"Trader {number}", CLASSES[number % len(CLASSES)], owner)
             yield DepositCash(f"T{number}", self.cash)
+            if len(self.opening_ticks) > 1:
+                yield DepositCash(f"T{number}", self.cash, "USD")
         yield OpenAccount("V", "Verifier", ParticipantClass.VERIFIER)
         for instrument, opening in enumerate(self.opening_ticks, 1):
-            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, 2020 + instrument, opening or None)
+            terms = 2020 + instrument, opening or None, "USD" if instrument == 2 else ""
+            yield ListInstrument(f"HBEA-{instrument}", Species.ALLOWANCE, *terms)
             for number in range(FIRST_TRADER, FIRST_TRADER + self.traders):
                 yield IssueUnits(f"T{number}", f"HBEA-{instrument}", self.units, Origin.FREE)
                 yield TransferUnits(f"T{number}", f"HBEA-{instrument}", self.units, to_trading=True)
@@ -148,9 +169,12 @@ class Twins:
         self.exchange = self.engine.exchange
         may_trade = {account.number: account.may(Right.TRADE) for account in self.exchange.accounts}
         group = {account.number: account.group for account in self.exchange.accounts}
-        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group)
+        classes = {account.number: account.participant_class for account in self.exchange.accounts}
+        assets = {listed.number: (listed.unit, listed.cash) for listed in self.exchange.instruments}
+        self.plain = plain.PlainExchange(setting.rules, may_trade, HOUSE, group, classes, assets)
         for number in range(FIRST_TRADER, FIRST_TRADER + setting.traders):
-            self.plain.balances[number, plain.CASH].available = setting.cash
+            for currency in self.exchange.currencies.values():
+                self.plain.balances[number, currency].available = setting.cash
             for unit in self.exchange.units:
                 self.plain.balances[number, unit.number].available = setting.units
         self.day = FIRST_DAY
@@ -274,7 +298,7 @@ class Twins:
         """Assert equal holdings and books, and that every structure is sound."""
         desk = self.exchange.path.desk
         assert self.exchange.phase == self.plain.phase
-        assets = len(self.exchange.units) + 1
+        assets = len(self.exchange.asset_names)
         for account, held in enumerate(desk.balances.tolist()):
             for asset, (available, reserved, incoming, *_, unsettled) in enumerate(held[:assets]):
                 expected = self.plain.balances[account, asset]

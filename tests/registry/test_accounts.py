@@ -102,6 +102,18 @@ def test_the_number_zero_is_nobody_and_cash() -> None:
         Units()[0]
 
 
+def test_a_number_passed_over_is_no_unit() -> None:
+    units = Units()
+    first = units.register("HBEA-2025", Species.ALLOWANCE, 2025)
+    assert units.pass_over() == units.last_number == 2
+    second = units.register("HBEA-2026", Species.ALLOWANCE, 2026)
+    assert second.number == units.last_number == 3
+    assert list(units) == [first, second]
+    assert len(units) == 2
+    with pytest.raises(IndexError, match="asset 2 is cash"):
+        units[2]
+
+
 def test_units_are_numbered_from_one_and_a_code_is_given_once() -> None:
     units = Units()
     allowance = units.register("HBEA-2025", Species.ALLOWANCE, 2025)

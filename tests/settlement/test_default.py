@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from settlement.clearing import Mode, Terms
+from settlement.clearing import terms_of
 from settlement.default import (
     BUYER,
     SELLER,
@@ -18,31 +18,26 @@ from settlement.default import (
     Move,
     dues,
     lacking,
-    net_of,
     pay_ins,
     provision,
     settling,
     waterfall,
 )
+from settlement.netting import Mode
+from tests.settlement.plain_clearing import Trade, rows_of
 
 HOUSE, A, B, C, D = 1, 2, 3, 4, 5
 SHAPE = (6, 3)
-TERMS = Terms(unit=np.array([0, 1, 2]), cash=np.zeros(3, np.int64), fen_per_tick=np.array([0, 1, 1]))
-TRADE = np.dtype(
-    [
-        (name, "i8")
-        for name in ("trade_id", "seller", "buyer", "quantity", "price_ticks", "instrument", "buyer_fee", "seller_fee")
-    ]
-)
+TERMS = terms_of(np.array([0, 1, 2]), np.zeros(3), np.array([0, 1, 1]))
 
 
 def batch(*trades, backed=(), kept=()):
     """(seller, buyer, tonnes, ticks) each, of unit 1 or the one named; ids from 1; the `backed` ids are reserved."""
-    rows = np.zeros(len(trades), TRADE)
-    for number, (row, (seller, buyer, quantity, ticks, *unit)) in enumerate(zip(rows, trades, strict=True), 1):
-        row["trade_id"], row["seller"], row["buyer"] = number, seller, buyer
-        row["quantity"], row["price_ticks"], row["instrument"] = quantity, ticks, unit[0] if unit else 1
-    return dues(rows, TERMS, set(rows["trade_id"].tolist()) - set(backed), set(kept))
+    made = [
+        Trade(number, unit[0] if unit else 1, seller, buyer, ticks, quantity, 0, 0)
+        for number, (seller, buyer, quantity, ticks, *unit) in enumerate(trades, 1)
+    ]
+    return dues(rows_of(made), TERMS, {trade.trade_id for trade in made} - set(backed), set(kept))
 
 
 def means(held, kept=(), ordered=()):
@@ -206,7 +201,7 @@ def test_nobody_ends_below_zero_whatever_is_backed_and_confirmed(mode, rows, hel
     due, stand = batch(*rows, backed=backed), means(held)
     verdict = settling(due, stand, mode, HOUSE, caps)
 
-    assert (stand.held + net_of(due, verdict.settles, SHAPE, HOUSE) >= 0).all()
+    assert (stand.held + due.net(verdict.settles, SHAPE, HOUSE) >= 0).all()
     assert (verdict.settles == ~(verdict.seller_fails | verdict.buyer_fails)).all()
     for (account, cash), cap in caps.items():
         settled = batch(*(row for row, keeps in zip(rows, verdict.settles, strict=True) if keeps))

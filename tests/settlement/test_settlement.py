@@ -8,100 +8,93 @@ trade 3   FUND sells 10 t HBCER to PLANT at 20.00 by the half yuan, without fees
 import numpy as np
 import pytest
 
-from settlement.batch import move_title, movements, report
-from settlement.clearing import Obligations, Terms, obligations
+from exchange.rows import type_of_rows
+from settlement.batch import Discharge, discharge
+from settlement.clearing import buyer_pays, seller_receives, terms_of
+from settlement.netting import Mode
 from settlement.statements import CASH, Entry, Line, Statement
+from tests.settlement.plain_clearing import Trade, rows_of
+
+pytestmark = pytest.mark.kernels
 
 HOUSE, PLANT, MILL, FUND = 1, 2, 3, 4
 HBEA, HBCER = 1, 2  # units and instruments alike
 SHAPE = (5, 3)  # accounts and assets
+TERMS = terms_of(np.array([0, HBEA, HBCER]), np.zeros(3), np.array([0, 1, 50]))
 DAY = "2025-03-03"
 
-TRADE = np.dtype(
-    [
-        (name, "i8")
-        for name in ("instrument", "seller", "buyer", "price_ticks", "quantity", "buyer_fee", "seller_fee", "trade_id")
-    ]
+
+TRADES = (
+    Trade(1, HBEA, PLANT, MILL, 4200, 100, 2100, 2100),
+    Trade(2, HBEA, MILL, FUND, 4300, 40, 100, 0),
+    Trade(3, HBCER, FUND, PLANT, 40, 10, 0, 0),
 )
 
 
-TERMS = Terms(unit=np.array([0, HBEA, HBCER]), cash=np.zeros(3, np.int64), fen_per_tick=np.array([0, 1, 50]))
-TRADES = [
-    (HBEA, PLANT, MILL, 4200, 100, 2100, 2100, 1),
-    (HBEA, MILL, FUND, 4300, 40, 100, 0, 2),
-    (HBCER, FUND, PLANT, 40, 10, 0, 0, 3),
-]
-
-
-def owed_of(*trades: tuple[int, ...]) -> Obligations:
-    rows = np.array(list(trades), TRADE)
-    return obligations(rows, TERMS)
+def batch_of(*trades: Trade) -> Discharge:
+    return discharge(rows_of(trades), TERMS, SHAPE[0] - 1, SHAPE[1] - 1, HOUSE, Mode.GROSS_GROSS)
 
 
 @pytest.fixture
-def owed() -> Obligations:
-    return owed_of(*TRADES)
+def settled() -> Discharge:
+    return batch_of(*TRADES)
 
 
-def test_each_trade_is_an_obligation_of_units_against_cash(owed: Obligations) -> None:
-    assert len(owed) == 3
-    assert owed.turnover.tolist() == [420_000, 172_000, 20_000]
-    assert owed.buyer_pays.tolist() == [422_100, 172_100, 20_000]
-    assert owed.seller_receives.tolist() == [417_900, 172_000, 20_000]
-    assert owed.unit.tolist() == [HBEA, HBEA, HBCER]
-    assert owed.fees == 4300
+@pytest.fixture
+def owed(settled: Discharge) -> type_of_rows:
+    return settled.obligations
 
 
-def test_what_buyers_pay_is_what_sellers_and_the_house_get(owed: Obligations) -> None:
-    moves = movements(owed, SHAPE, HOUSE)
-    assert moves.delivered.sum(axis=0).tolist() == moves.received.sum(axis=0).tolist() == [614_200, 140, 10]
-    assert moves.received[HOUSE].tolist() == [4300, 0, 0]
-    assert moves.delivered[MILL].tolist() == [422_100, 40, 0]
-    assert moves.received[MILL].tolist() == [172_000, 100, 0]
+def test_each_trade_is_an_obligation_of_units_against_cash(owed: type_of_rows) -> None:
+    assert owed["trade_id"].tolist() == [1, 2, 3]
+    assert owed["turnover"].tolist() == [420_000, 172_000, 20_000]
+    assert buyer_pays(owed).tolist() == [422_100, 172_100, 20_000]
+    assert seller_receives(owed).tolist() == [417_900, 172_000, 20_000]
+    assert owed["unit"].tolist() == [HBEA, HBEA, HBCER]
+    assert owed["cash"].tolist() == [CASH, CASH, CASH]
+
+
+def test_what_buyers_pay_is_what_sellers_and_the_house_get(settled: Discharge) -> None:
+    moves = settled.positions
+    assert moves.out.sum(axis=0).tolist() == moves.into.sum(axis=0).tolist() == [614_200, 140, 10]
+    assert moves.into[HOUSE].tolist() == [4300, 0, 0]
+    assert moves.out[MILL].tolist() == [422_100, 40, 0]
+    assert moves.into[MILL].tolist() == [172_000, 100, 0]
 
 
 def test_a_trade_with_oneself_delivers_and_receives() -> None:
-    moves = movements(owed_of((HBEA, MILL, MILL, 4200, 5, 10, 20, 1)), SHAPE, HOUSE)
-    assert moves.delivered[MILL].tolist() == [21_010, 5, 0]
-    assert moves.received[MILL].tolist() == [20_980, 5, 0]
-    assert moves.received[HOUSE].tolist() == [30, 0, 0]
+    moves = batch_of(Trade(1, HBEA, MILL, MILL, 4200, 5, 10, 20)).positions
+    assert moves.out[MILL].tolist() == [21_010, 5, 0]
+    assert moves.into[MILL].tolist() == [20_980, 5, 0]
+    assert moves.into[HOUSE].tolist() == [30, 0, 0]
 
 
-def test_title_moves_trade_by_trade_in_the_order_of_trading(owed: Obligations) -> None:
-    moved: list[tuple[int, int, int, int, int]] = []
-    move_title(owed, np.array([1, 2, 3]), lambda *leg: moved.append(leg))
-    assert moved == [(HBEA, PLANT, MILL, 100, 1), (HBEA, MILL, FUND, 40, 2), (HBCER, FUND, PLANT, 10, 3)]
-
-
-def test_the_batch_in_totals(owed: Obligations) -> None:
-    batch = report(DAY, owed)
-    assert (batch.date, batch.mode, batch.trades) == (DAY, "gross", 3)
-    assert (batch.cash_moved, batch.fees) == (614_200, 4300)
-    assert batch.units_moved == {HBEA: 140, HBCER: 10}
+def test_the_batch_in_totals(settled: Discharge) -> None:
+    told = settled.report
+    assert (told.mode, told.trades, told.fees) == (Mode.GROSS_GROSS, 3, {CASH: 4300})
+    assert told.cash[CASH].moved == 614_200
+    assert {unit: amounts.moved for unit, amounts in told.units.items()} == {HBEA: 140, HBCER: 10}
 
 
 def test_a_day_without_trades_settles_nothing() -> None:
-    nothing = owed_of()
-    moves = movements(nothing, SHAPE, HOUSE)
-    assert len(nothing) == 0 and not moves.delivered.any() and not moves.received.any()
-    batch = report(DAY, nothing)
-    assert (batch.trades, batch.cash_moved, batch.fees, batch.units_moved) == (0, 0, 0, {})
+    nothing = batch_of()
+    assert not nothing.obligations.size and not nothing.positions.out.any() and not nothing.positions.into.any()
+    assert (nothing.report.trades, nothing.report.cash, nothing.report.units, nothing.report.fees) == (0, {}, {}, {})
 
 
 # ---------------------------------------------------------------- statements
 
 
 @pytest.fixture
-def line(owed: Obligations) -> Line:
+def line(settled: Discharge) -> Line:
     """The line under a day that began with 1,000.00 CNY and 200 t HBEA on PLANT's account."""
     opening = np.zeros(SHAPE, np.int64)
     opening[PLANT] = [100_000, 200, 0]
     opening[FUND] = [0, 0, 10]
     deposits = [(account, Entry(CASH, 1_000_000, "deposit", account)) for account in (MILL, FUND)]
-    moves = movements(owed, SHAPE, HOUSE)
-    closing = opening + moves.received - moves.delivered
+    closing = opening + settled.positions.net
     closing[[MILL, FUND], CASH] += 1_000_000
-    return Line(DAY, 1, HOUSE, np.array(TRADES, TRADE), deposits, opening, closing)
+    return Line(DAY, 1, HOUSE, rows_of(TRADES), deposits, opening, closing)
 
 
 @pytest.fixture
@@ -136,7 +129,7 @@ def test_a_statement_names_every_movement_with_its_cause(day: dict[int, Statemen
 def test_who_holds_something_and_did_nothing_gets_a_statement_without_entries() -> None:
     holding = np.zeros(SHAPE, np.int64)
     holding[PLANT, HBEA] = 7
-    (statement,) = Line(DAY, 1, HOUSE, np.zeros(0, TRADE), [], holding, holding).statements(TERMS)
+    (statement,) = Line(DAY, 1, HOUSE, rows_of(()), [], holding, holding).statements(TERMS)
     assert statement == Statement(DAY, 1, PLANT, {HBEA: 7}, [], {HBEA: 7})
 
 

@@ -1,0 +1,194 @@
+"""From the clearing house's state to what goes over the wire: statements as data, tables and pages. Reads only."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+
+from api import schemas
+from api.gateway import Gateway
+from api.problems import Problem
+from api.registry_views import account_id
+from api.timers import iso
+from api.views import settlement_view
+from exchange.reasons import Reason, Refused
+from exchange.sessions import CalendarError, next_trading_day
+from registry.accounts import Account
+from settlement import statement_files
+from settlement.cycle import Batch, Stage
+from settlement.statement_files import Asset, Names, Sheet
+from settlement.statements import Statement, as_one
+from settlement.totals import totals
+
+_MONEY_DECIMALS = 2
+
+
+def names(gateway: Gateway) -> Names:
+    """What accounts and assets are called."""
+    exchange = gateway.exchange
+    currencies = {*exchange.currencies.values()}
+    return Names(
+        {account.number: account.account_id for account in exchange.accounts},
+        {
+            asset: Asset(name, _MONEY_DECIMALS if asset in currencies else 0)
+            for asset, name in enumerate(exchange.asset_names)
+        },
+    )
+
+
+# ---------------------------------------------------------------- which
+
+
+def stated(gateway: Gateway, account: Account, day_or_batch: str) -> list[Batch]:
+    """The batches of an account's statement, of a day or by number. Problem 404 if there is no such statement."""
+    clearing = gateway.exchange.clearing
+    if day_or_batch.isdecimal():
+        batch = clearing.batch(int(day_or_batch))
+        among = [batch] if batch else []
+    else:
+        among = clearing.of_day(_day(day_or_batch))
+    found = [batch for batch in among if batch.line is not None and batch.line.concerns(account.number)]
+    if not found:
+        raise Problem(404, "unknown_statement", f"There is no statement of {account.account_id} for {day_or_batch}.")
+    return found
+
+
+def batch_to_answer(gateway: Gateway, account: Account, day_or_batch: str) -> int:
+    """The number of the batch that somebody answers, who may name its day if that has no other. Problem otherwise."""
+    if day_or_batch.isdecimal():
+        return int(day_or_batch)
+    of_day = gateway.exchange.clearing.of_day(_day(day_or_batch))
+    if not of_day:
+        raise Problem(404, "unknown_statement", f"There is no statement of {account.account_id} for {day_or_batch}.")
+    if len(of_day) > 1:
+        numbers = ", ".join(str(batch.number) for batch in of_day)
+        raise Problem(409, "several_batches", f"{day_or_batch} has several batches: name one of {numbers}.")
+    return of_day[0].number
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise Problem(422, "invalid_request", f"day_or_batch: {text} is not a date.") from error
+
+
+# ---------------------------------------------------------------- how each stands
+
+
+def standing(gateway: Gateway, batch: Batch, account: int) -> schemas.StatementStanding:
+    """How an account's statement of a batch stands."""
+    zone = gateway.exchange.market.timezone
+    answer = batch.answers.get(account)
+    return schemas.StatementStanding(
+        account_id=gateway.exchange.accounts[account].account_id,
+        batch=batch.number,
+        date=batch.day,
+        state=batch.state_of(account),
+        issued_at=iso(batch.reached[Stage.STATED], zone),
+        object_until=_object_until(gateway, batch),
+        answered_at=iso(answer.at_ns, zone) if answer else None,
+        objection=answer.objection if answer else "",
+        ruled_at=iso(answer.ruled_at_ns, zone) if answer and answer.ruled_by else None,
+        ruled_by=account_id(gateway.exchange, answer.ruled_by) if answer else None,
+        ruling=answer.ruling if answer else "",
+    )
+
+
+def _object_until(gateway: Gateway, batch: Batch) -> str | None:
+    """When the window closed, or will by the timetable; None beyond the calendar's end."""
+    rules = gateway.exchange.market
+    closed_ns = batch.reached.get(Stage.FINAL)
+    if closed_ns is None:
+        try:
+            closed_ns = gateway.timers.open_time(next_trading_day(rules, batch.day))
+        except CalendarError:
+            return None
+    return iso(closed_ns, rules.timezone)
+
+
+def standings(gateway: Gateway, account: Account) -> list[schemas.StatementStanding]:
+    """All statements of an account, oldest first."""
+    return [standing(gateway, batch, account.number) for batch in gateway.exchange.clearing.stated(account.number)]
+
+
+# ---------------------------------------------------------------- a statement
+
+
+def statements(gateway: Gateway, batches: Sequence[Batch], account: Account) -> list[Statement]:
+    """An account's statements of batches that have one for it."""
+    terms = gateway.exchange.terms
+    return [batch.line.statement(account.number, terms) for batch in batches if batch.line is not None]
+
+
+def statement_view(gateway: Gateway, batches: Sequence[Batch], account: Account) -> schemas.StatementView:
+    """An account's statements of batches that follow one another, in one."""
+    shown = statement_files.data(as_one(statements(gateway, batches, account)), names(gateway))
+    stand = [standing(gateway, batch, account.number) for batch in batches]
+    return schemas.StatementView.model_validate(shown | {"batches": stand})
+
+
+def statement_csv(gateway: Gateway, batches: Sequence[Batch], account: Account) -> str:
+    """An account's statements of batches, one behind the other."""
+    return statement_files.csv_of(statements(gateway, batches, account), names(gateway))
+
+
+def statement_page(gateway: Gateway, batches: Sequence[Batch], account: Account) -> str:
+    """An account's statements of batches as a page to be printed."""
+    sheets = []
+    for batch, drawn in zip(batches, statements(gateway, batches, account), strict=True):
+        stands = standing(gateway, batch, account.number)
+        sheets.append(
+            Sheet(
+                drawn,
+                _clock(stands.issued_at),
+                stands.state,
+                f"{_clock(stands.object_until)}, the next opening" if stands.object_until else "the next opening",
+                stands.objection,
+                stands.ruling,
+            )
+        )
+    return statement_files.page(gateway.exchange.market.title, account.name, sheets, names(gateway))
+
+
+def _clock(at: str) -> str:
+    """A time as people read it, by the market's clock."""
+    return at[:16].replace("T", " ")
+
+
+# ---------------------------------------------------------------- all of a batch
+
+
+def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
+    """All statements of a batch in totals, and how each stands. Refused before they are issued."""
+    exchange = gateway.exchange
+    batch = exchange.clearing.batch(number)
+    if batch is None:
+        raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
+    if batch.line is None:
+        raise Refused(Reason.TOO_EARLY, f"Batch {number} is {batch.stage}: its statements are still to come.")
+    called = names(gateway).assets
+
+    def amount(asset: int, value: int) -> str | int:
+        decimals = called[asset].decimals
+        return statement_files.text_of(value, decimals) if decimals else value
+
+    shown = [standing(gateway, batch, account) for account in batch.line.concerned()]
+    return schemas.BatchStatements(
+        batch=batch.number,
+        date=batch.day,
+        stage=batch.stage,
+        settlement=settlement_view(gateway, batch),
+        accounts=len(shown),
+        states=Counter(one.state for one in shown),
+        totals=[
+            schemas.StatementTotal(
+                asset=called[one.asset].name,
+                cause=one.cause,
+                entries=one.entries,
+                credited=amount(one.asset, one.credited),
+                debited=amount(one.asset, one.debited),
+            )
+            for one in totals(batch.line, exchange.terms)
+        ],
+        statements=shown,
+    )

@@ -1,0 +1,130 @@
+"""Netting: what a day's obligations come to for each account, and who then gives to whom.
+
+Three modes of delivery versus payment, after the models of the BIS (CPSS, Delivery versus payment in securities
+settlement systems, 1992):
+
+    mode          units                cash                 BIS model
+    gross_gross   trade by trade       trade by trade       1, the national settlement rules' (art. 8)
+    gross_net     trade by trade       net, by participant  2
+    net_net       net, by participant  net, by participant  3
+
+What is settled net in units moves from net deliverers to net receivers, paired by :func:`deliveries`, so that
+each receiver can say from whom its tonnes came. What is settled net in cash moves by way of the clearing house:
+one pay-in or pay-out for each participant and currency, :func:`payments`.
+"""
+
+from enum import StrEnum
+
+import msgspec
+import numpy as np
+
+from settlement import loops
+from settlement.clearing import Terms, as_given, type_of_column, type_of_rows
+
+DELIVERY = np.dtype([("giver", "u4"), ("taker", "u4"), ("quantity", "i8")])  # accounts; tonnes of a unit
+PAYMENT = np.dtype([("account", "u4"), ("amount", "i8")], align=True)  # fen; positive: to the account
+
+EVERYTHING = np.zeros(0, np.bool_)
+
+
+class Mode(StrEnum):
+    """What is settled trade by trade (gross) and what is offset first (net)."""
+
+    GROSS_GROSS = "gross_gross"
+    GROSS_NET = "gross_net"  # units gross, cash net
+    NET_NET = "net_net"
+
+    @property
+    def nets_units(self) -> bool:
+        return self == Mode.NET_NET
+
+    @property
+    def nets_cash(self) -> bool:
+        return self != Mode.GROSS_GROSS
+
+
+class Positions(msgspec.Struct, frozen=True):
+    """What a batch comes to for each (account, asset): tonnes of units, fen of currencies.
+
+    A buyer's fee is part of what it must deliver; a seller's is kept back from what it receives. The house
+    receives both.
+    """
+
+    out: type_of_column  # what the account must deliver, each trade by itself
+    into: type_of_column  # what it shall receive
+    net: type_of_column  # into - out
+    fees: type_of_column  # by asset
+    trades: int
+    trades_with_fee: int
+
+    def check(self) -> None:
+        """Assert that every asset that somebody gives somebody gets."""
+        assert not self.net.sum(axis=0).any(), f"net positions leave {self.net.sum(axis=0).tolist()} over"
+        assert (self.net == self.into - self.out).all(), "net is not what comes in less what goes out"
+
+
+def positions(
+    trades: type_of_rows,
+    terms: Terms,
+    accounts: int,
+    assets: int,
+    house: int,
+    settles: type_of_rows = EVERYTHING,
+) -> Positions:
+    """Sum trades, or those of them that `settles` marks, in one pass.
+
+    `accounts` and `assets` are the highest numbers there are: the sums have one row and column more. ValueError
+    if a trade names an account or instrument beyond, or the terms an asset.
+    """
+    require_assets(terms, assets)
+    require_marks(trades, settles)
+    if not 0 <= house <= accounts:
+        raise ValueError(f"house {house} is not one of {accounts} accounts")
+    out, into = (np.zeros((accounts + 1, assets + 1), np.int64) for _ in range(2))
+    fees, counts = np.zeros(assets + 1, np.int64), np.zeros(2, np.int64)
+    loops.add_up(as_given(trades), terms, as_given(settles), house, out, into, fees, counts)
+    return Positions(out, into, into - out, fees, int(counts[loops.TRADES]), int(counts[loops.FEES]))
+
+
+def require_assets(terms: Terms, assets: int) -> None:
+    """ValueError if the terms name an asset beyond the highest."""
+    highest = int(max(terms.unit.max(initial=0), terms.cash.max(initial=0)))
+    if highest > assets:
+        raise ValueError(f"asset {highest} of the terms is beyond {assets}")
+
+
+def require_marks(trades: type_of_rows, settles: type_of_rows) -> None:
+    """ValueError unless there is a mark for each trade, or none at all."""
+    if settles.size not in (0, trades.size):
+        raise ValueError(f"{settles.size} marks for {trades.size} trades")
+
+
+def deliveries(net: type_of_column, unit: int) -> type_of_rows:
+    """DELIVERY rows that turn net positions in a unit into title: who gives whom how much.
+
+    Net deliverers and net receivers stand in a row each, by account number, and the first that is not done gives
+    to the first that has not got all. The tonnes to be moved are thought of as one line, which givers cut at
+    some points and takers at others: a delivery lies between two cuts. D givers and R takers make D + R - 1
+    deliveries at most.
+    """
+    givers, takers = np.flatnonzero(net[:, unit] < 0), np.flatnonzero(net[:, unit] > 0)
+    given, taken = np.cumsum(-net[givers, unit]), np.cumsum(net[takers, unit])
+    cuts = np.union1d(given, taken)
+    rows = np.zeros(cuts.size, DELIVERY)
+    rows["giver"] = givers[np.searchsorted(given, cuts)]
+    rows["taker"] = takers[np.searchsorted(taken, cuts)]
+    rows["quantity"] = np.diff(cuts, prepend=0)
+    return rows
+
+
+def payments(net: type_of_column, cash: int) -> type_of_rows:
+    """PAYMENT rows between participants and the clearing house in one currency.
+
+    Pay-ins (negative) come before pay-outs, each by account number: the clearing house never pays what it has not
+    got, and ends with nothing. The house's fees are a pay-out like any other.
+    """
+    accounts = np.concatenate([np.flatnonzero(net[:, cash] < 0), np.flatnonzero(net[:, cash] > 0)])
+    rows = np.zeros(accounts.size, PAYMENT)
+    rows["account"] = accounts
+    rows["amount"] = net[accounts, cash]
+    return rows

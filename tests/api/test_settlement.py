@@ -1,0 +1,236 @@
+"""Statements over HTTP, by the client: read in three formats, confirmed, objected to, answered, added up."""
+
+import csv
+import io
+import re
+from decimal import Decimal
+
+import pytest
+
+from api.app import make_app
+from api.client import ApiError, AsyncClient
+from api.routers.settlement import preferred
+from api.settlement_views import names
+from api.tables import table_of
+from exchange.commands import DeliverBatch, FixObligations, IssueStatements
+from settlement.statement_files import read_csv
+from tests.api.conftest import running_desk
+from tests.api.test_registry import Walked
+
+pytestmark = pytest.mark.anyio
+
+HOUSE, DAY = "EXCHANGE", "2026-01-05"
+ONE = f"/v1/accounts/B/statements/{DAY}"
+
+
+@pytest.fixture
+async def stated(open_desk):
+    """S sold 100 t to B; the day is settled. D has an account and nothing in it."""
+    await open_desk.client.open_account("D", "Idle <Ltd>")
+    await open_desk.sell("40.00", 100)
+    await open_desk.buy("40.00", 100)
+    await open_desk.client.set_phase("closed")
+    await open_desk.client.settle()
+    return open_desk
+
+
+async def code_of(answer):
+    with pytest.raises(ApiError) as error:
+        await answer
+    return error.value.status, error.value.code
+
+
+async def test_statements_from_their_issue_to_the_answered_objection(stated):
+    walked = Walked(stated.transport)
+    async with AsyncClient("http://exchange", transport=walked) as client:
+        (mine,) = await client.statements("B")
+        assert (mine.batch, str(mine.date), mine.state, mine.issued_at[:10]) == (1, DAY, "issued", DAY)
+        assert mine.object_until.startswith("2026-01-06T0") and mine.answered_at is None
+        confirmed = await client.confirm_statement("B", DAY)
+        assert (confirmed.account_id, confirmed.batch) == ("B", 1)
+        assert table_of(confirmed).startswith("B confirmed its statement of batch 1")
+        text = "I sold 10 t, not 100 t: 十吨"
+        objected = await client.object_to_statement("S", 1, text)
+        assert table_of(objected, 200).startswith(f"S objects to its statement of batch 1: {text}")
+        (theirs,) = await client.statements("S")
+        assert (theirs.state, theirs.objection, theirs.ruled_by, theirs.ruled_at) == ("objected", text, None, None)
+        assert (await client.statement("S", DAY)).batches == [theirs]
+        assert text in await client.statement_file("S", DAY, "html")
+
+        await stated.open("2026-01-06")
+        (late,) = await client.statements("S")
+        assert late.state == "objected" and late.object_until.startswith("2026-01-05T")  # when it did open
+        answered = await client.answer_objection(HOUSE, "S", 1, False, "the order was for 100 t")
+        assert (answered.by, answered.upheld) == (HOUSE, False)
+        assert "is dismissed by EXCHANGE: the order was for 100 t" in table_of(answered, 200)
+        (done,) = await client.statements("S")
+        assert (done.state, done.ruled_by, done.ruling) == ("dismissed", HOUSE, "the order was for 100 t")
+
+        batch = await client.batch_statements(1)
+        assert (batch.accounts, batch.stage) == (3, "final")
+        assert batch.states == {"confirmed": 1, "dismissed": 1, "accepted": 1}
+        assert "state" in await client.batch_statements_csv(1, "states")
+        assert "credited" in await client.batch_statements_csv(1)
+
+    for path, verbs in make_app(stated.gateway).openapi()["paths"].items():
+        for method, about in verbs.items():
+            if "settlement" in about["tags"]:
+                pattern = re.sub(r"{\w+}", "[^/]+", path)
+                asked = [one for one in walked.requests if one[0] == method.upper()]
+                assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
+    assert all(check.ok for check in await stated.client.checks())
+
+
+async def test_a_statement_says_the_same_in_every_format(stated):
+    client = stated.client
+    shown = await client.statement("B", DAY)
+    assert (shown.batch, shown.closing) == (1, {"CNY": "95980.00", "HBEA-2025": 100})
+    assert await client.statement("B", 1) == shown
+
+    rows = list(csv.DictReader(io.StringIO(await client.statement_file("B", DAY, "csv"))))
+    moved = [(row["asset"], row["amount"], row["cause"]) for row in rows if row["kind"] == "movement"]
+    assert moved == [(entry.asset, str(entry.amount), entry.cause) for entry in shown.entries]
+    closing = {row["asset"]: row["amount"] for row in rows if row["kind"] == "closing"}
+    assert closing == {asset: str(held) for asset, held in shown.closing.items()}
+    exchange = stated.gateway.exchange
+    (read,) = read_csv(await client.statement_file("B", 1, "csv"), names(stated.gateway))
+    assert read == exchange.clearing.statement(exchange.date, exchange.accounts.by_id["B"].number, exchange.terms)
+
+    page = await client.statement_file("B", DAY, "html")
+    for figure in ("Wuhan Heat", "100,000.00", "4,000.00", "20.00", "95,980.00", "HBEA-2025", "the next opening"):
+        assert figure in page, figure
+
+
+@pytest.mark.parametrize(
+    ("accept", "type_"),
+    [
+        (None, "application/json"),
+        ("*/*", "application/json"),
+        ("application/json", "application/json"),
+        ("text/csv", "text/csv; charset=utf-8"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html; charset=utf-8"),
+    ],
+)
+async def test_the_format_is_what_is_accepted(stated, accept, type_):
+    response = await stated.http.get(ONE, headers={"accept": accept} if accept else {})
+    assert (response.status_code, response.headers["content-type"]) == (200, type_)
+    assert response.headers["vary"] == "Accept"
+    assert len(response.content) == int(response.headers["content-length"])
+
+
+async def test_what_is_asked_for_by_name_goes_before_what_is_accepted(stated):
+    response = await stated.http.get(ONE, params={"format": "csv"}, headers={"accept": "text/html"})
+    assert response.headers["content-type"].startswith("text/csv")
+    assert (await stated.http.get(ONE, params={"format": "pdf"})).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("accept", "format"),
+    [
+        ("", "json"),
+        ("image/png", "json"),
+        ("text/csv, text/html", "csv"),
+        ("text/csv;q=0.5, text/html", "html"),
+        ("TEXT/HTML ; level=1 ; q=0.3, application/json;q=0.2", "html"),
+        ("text/csv;q=0", "json"),
+        ("text/csv;q=much", "json"),
+    ],
+)
+def test_what_is_preferred(accept, format):
+    assert preferred(accept) == format
+
+
+async def test_the_totals_of_a_batch_are_its_settlement(stated):
+    found = await stated.client.batch_statements(1)
+    assert found.settlement == await stated.client.settlement(DAY)
+    assert [(one.asset, one.cause, one.entries, one.credited, one.debited) for one in found.totals] == [
+        ("CNY", "deposit", 1, "100000.00", "0.00"),
+        ("CNY", "fee", 2, "0.00", "40.00"),
+        ("CNY", "fee_income", 1, "40.00", "0.00"),
+        ("CNY", "purchase", 1, "0.00", "4000.00"),
+        ("CNY", "sale", 1, "4000.00", "0.00"),
+        ("HBEA-2025", "issuance", 1, 1000, 0),
+        ("HBEA-2025", "purchase", 1, 100, 0),
+        ("HBEA-2025", "sale", 1, 0, 100),
+    ]
+    rows = list(csv.DictReader(io.StringIO(await stated.client.batch_statements_csv(1))))
+    assert len(rows) == len(found.totals)
+
+    sums: dict[tuple[str, str], Decimal] = {}
+    for one in found.statements:
+        for entry in (await stated.client.statement(one.account_id, 1)).entries:
+            key = entry.asset, entry.cause
+            sums[key] = sums.get(key, Decimal(0)) + Decimal(entry.amount)
+    assert sums == {(one.asset, one.cause): Decimal(one.credited) - Decimal(one.debited) for one in found.totals}
+
+
+async def test_what_is_not_there_or_comes_too_late(stated):
+    client = stated.client
+    before = await stated.digest()
+    objection = client.object_to_statement
+    for answer, expected in (
+        (client.statement("X", DAY), (404, "unknown_account")),
+        (client.statement("D", DAY), (404, "unknown_statement")),
+        (client.statement("B", "2026-01-06"), (404, "unknown_statement")),
+        (client.statement("B", 9), (404, "unknown_statement")),
+        (client.statement("B", "2026-13-01"), (422, "invalid_request")),
+        (client.statement("B", "today"), (422, "invalid_request")),
+        (client.statements("X"), (404, "unknown_account")),
+        (client.confirm_statement("D", DAY), (404, "unknown_statement")),
+        (client.confirm_statement("B", 9), (404, "unknown_batch")),
+        (client.confirm_statement("B", "2026-01-06"), (404, "unknown_statement")),
+        (client.confirm_statement("B", "2026-02-30"), (422, "invalid_request")),
+        (objection("B", 1, " "), (422, "empty_text")),
+        (objection("B", 1, "x" * 2001), (422, "invalid_request")),
+        (client.answer_objection(HOUSE, "B", 1, True, "yes"), (409, "wrong_state")),
+        (client.answer_objection("S", "B", 1, True, "yes"), (403, "not_permitted")),
+        (client.batch_statements(2), (404, "unknown_batch")),
+    ):
+        assert await code_of(answer) == expected
+    assert await client.statements("D") == []
+    assert await stated.digest() == before
+
+    await client.confirm_statement("B", 1)
+    assert await code_of(client.confirm_statement("B", DAY)) == (409, "wrong_state")
+    await stated.open("2026-01-06")
+    assert await code_of(objection("S", DAY, "no")) == (409, "too_late")
+
+
+async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(open_desk):
+    client, gateway = open_desk.client, open_desk.gateway
+    for quantity in (30, 70):
+        await open_desk.sell("40.00", quantity)
+        await open_desk.buy("40.00", quantity)
+    await client.set_phase("closed")
+    await gateway.inbox.ask(FixObligations())
+    assert await code_of(client.confirm_statement("B", DAY)) == (409, "too_early")
+    assert await code_of(client.batch_statements(1)) == (409, "too_early")
+    clearing = gateway.exchange.clearing
+    batch = clearing.batches[0]
+    batch.failed, clearing.returned = frozenset({2}), [batch.trades[1:]]
+    for command in (DeliverBatch(), IssueStatements(), FixObligations(), DeliverBatch(), IssueStatements()):
+        await gateway.inbox.ask(command)
+
+    whole = await client.statement("B", DAY)
+    assert ([one.batch for one in whole.batches], whole.closing["HBEA-2025"]) == ([1, 2], 100)
+    assert (await client.statement("B", 1)).closing["HBEA-2025"] == 30
+    parts = read_csv(await client.statement_file("B", DAY, "csv"), names(gateway))
+    assert [one.batch for one in parts] == [1, 2]
+    assert "Batch 2" in await client.statement_file("B", DAY, "html")
+    assert await code_of(client.confirm_statement("B", DAY)) == (409, "several_batches")
+    await client.confirm_statement("B", 2)
+    assert [one.state for one in await client.statements("B")] == ["issued", "confirmed"]
+
+
+async def test_beyond_the_end_of_the_calendar_no_deadline_is_named():
+    async with running_desk() as desk:
+        await desk.enrol()
+        await desk.open()
+        await desk.client.set_phase("closed")
+        await desk.client.settle()
+        batch = desk.gateway.exchange.clearing.batches[0]
+        batch.day = batch.day.replace(year=2140)
+
+        (one,) = await desk.client.statements("B")
+        assert one.object_until is None
+        assert "until the next opening;" in await desk.client.statement_file("B", 1, "html")
