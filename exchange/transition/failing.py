@@ -30,17 +30,17 @@ _LEGS = ((SELLER, "seller_fails"), (BUYER, "buyer_fails"))
 
 
 def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
-    """What the trades of a batch move, and which of them settle."""
-    due = default.dues(batch.trades, exchange.terms, batch.unbacked, exchange.clearing.kept)
+    """What the trades of a batch move that can fail, and which of them settle.
+
+    None can where all are backed and all pay-ins have been accepted: those of a day of millions are not looked at.
+    """
+    can_fail = batch.trades if batch.unbacked or batch.confirmed is not None else batch.trades[:0]
+    due = default.dues(can_fail, exchange.terms, batch.unbacked, exchange.clearing.kept)
+    if not due.size:
+        nobody = np.zeros(0, np.bool_)
+        return due, Verdict(nobody, nobody, nobody)
     caps = _caps(exchange, batch, due)
-    plain = not caps and not batch.unbacked
-    means = _nothing() if plain else _means(exchange)
-    return due, default.settling(due, means, batch.mode, house_of(exchange).number, caps)
-
-
-def _nothing() -> Means:
-    nothing = np.zeros((1, 1), np.int64)
-    return Means(nothing, nothing, nothing)
+    return due, default.settling(due, _means(exchange), batch.mode, house_of(exchange).number, caps)
 
 
 def _means(exchange: Exchange) -> Means:

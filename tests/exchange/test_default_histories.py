@@ -36,7 +36,7 @@ from exchange.transition.step import HOUSE, RESERVE
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
 from tests.exchange.defaults import DUE, MODES, Failing
-from tests.exchange.market import CNY, HBEA, cash, nothing, units
+from tests.exchange.market import CNY, HBEA, cash, units
 
 TRADERS = ("a", "b", "c", "d")
 DAYS = 5
@@ -227,7 +227,3 @@ def test_the_end_of_the_process_after_any_step_changes_nothing(mode):
     assert [market.case(number).state for number in (1, 2)] == [CaseState.COVERED, CaseState.CLOSED]
     assert market.owed("alice") == market.owed("carol") == {}
     assert market.holding("alice", CNY).settled == fen("4200.00") - fen("4221.00") + fen("500.00")
-
-
-def test_nobody_pays_for_nothing():
-    assert Failing(alice=nothing).exchange.clearing.defaults.claims == []

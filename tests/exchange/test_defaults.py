@@ -380,7 +380,7 @@ def test_a_chain_of_deliveries_settles_when_its_first_giver_has_the_units(mode):
     said = market.next_evening()
 
     if mode == "gross_gross":  # b has to pay before it is paid
-        assert [note.account for note in said.failures] == [market.number("b"), market.number("b")][:1]
+        assert [note.account for note in said.failures] == [market.number("b")]
     else:
         assert said.failures == []
         assert market.settled("b") == (fen("1.00"), 0)
@@ -467,7 +467,7 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, confirmed):
 
     [note] = market.event.failures
     assert note.account == market.number("alice") and market.last.failed == {1}
-    assert market.lacked() == {CNY: 0} or market.lacked() == {}
+    assert market.lacked() == {}  # she has more than what the bank refused: it may be cured with that
     assert market.holding("bob", HBEA).reserved == 100  # bob stands by his sale
     assert market.holding("alice", CNY).unsettled == market.holding("bob", CNY).unsettled == 0
 
