@@ -12,7 +12,18 @@ from fastapi_offline import FastAPIOffline
 from api import problems
 from api.feed import Feed
 from api.gateway import Gateway
-from api.routers import accounts, compliance, credits, emissions, market, orders, registry, settlement, stream
+from api.routers import (
+    accounts,
+    compliance,
+    corrections,
+    credits,
+    emissions,
+    market,
+    orders,
+    registry,
+    settlement,
+    stream,
+)  # fmt: skip
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
@@ -22,7 +33,8 @@ The stream is a WebSocket at `/v1/stream`: send
 `account_id` in place of the symbol) as a text frame, and get arrays of messages; the first says from which
 `seq` on, each later one has its `seq` and the `prev_seq` of the message before it. The first of `book.l3` has
 the orders of the book, each later one an order as the book shows it from now on: `added` at the back of its
-price's queue, where it may have stood before, `reduced` in its place, or `removed`.
+price's queue, where it may have stood before, `reduced` in its place, or `removed`. `trades` and `orders` tell of a
+trade that was put right later: `trade_corrected` as it says now, `trade_busted` as it said last.
 
 Roles: there is no authentication yet. Who asks is named in the body (`by`, or the account that acts for itself), and
 what it may do follows from the class of the participant and the status of its account: `GET /v1/roles`. Whoever lacks
@@ -47,6 +59,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         market.router,
         accounts.router,
         market.operator,
+        corrections.router,
         registry.router,
         compliance.router,
         emissions.router,

@@ -302,6 +302,23 @@ class AsyncClient(RegistryCalls, SettlementCalls):
     async def settle(self) -> schemas.SettlementView:
         return await self._one("POST", "/v1/settlements", schemas.SettlementView)
 
+    async def bust_trades(self, by: str, trade_ids: list[int], reason: str) -> schemas.TradesPutRight:
+        """Undo trades, all or none of them."""
+        body = {"by": by, "trade_ids": trade_ids, "reason": reason}
+        return await self._one("POST", "/v1/trades/busts", schemas.TradesPutRight, json=body)
+
+    async def correct_trades(
+        self, by: str, corrections: list[schemas.NewTradeTerms], reason: str
+    ) -> schemas.TradesPutRight:
+        """Give trades another price or quantity, all or none of them."""
+        body = {"by": by, "corrections": [one.model_dump() for one in corrections], "reason": reason}
+        return await self._one("POST", "/v1/trades/corrections", schemas.TradesPutRight, json=body)
+
+    async def corrections(self, trade_id: int | None = None) -> list[schemas.CorrectionView]:
+        """What was put right, oldest first; or of one trade."""
+        params = {} if trade_id is None else {"trade_id": trade_id}
+        return await self._many("GET", "/v1/trades/corrections", schemas.CorrectionView, params=params)
+
     async def settlement(self, day: str) -> schemas.SettlementView:
         return await self._one("GET", f"/v1/settlements/{day}", schemas.SettlementView)
 

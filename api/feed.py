@@ -8,7 +8,9 @@ message is its event's number since the journal began; `prev_seq` is that of the
 same channel, so that a gap can't hide.
 
 Channels: `trades` and `book.l3` of a symbol, for everybody and without names; `orders` of an account, told
-from that account's side. `book.l3` tells of each order as the book shows it (:mod:`api.shown`).
+from that account's side. `book.l3` tells of each order as the book shows it (:mod:`api.shown`). A trade that is put
+right is told once more, on `trades` and to both parties: `trade_corrected` as it says now, `trade_busted` as it said
+last (FIX ExecType G and H).
 """
 
 import asyncio
@@ -16,6 +18,7 @@ import json
 from itertools import zip_longest
 from typing import Any, Literal
 
+import numpy as np
 from fastapi import WebSocket
 from pydantic import BaseModel, ConfigDict
 
@@ -23,14 +26,16 @@ from api.gateway import Gateway
 from api.shown import Shown, ShownBook
 from api.timers import iso
 from api.views import aggressor_of, liquidity_of, price, side_name, trade_view
-from exchange.instruments import Instrument
+from exchange.instruments import Instrument, money
 from exchange.reasons import Reason
 from exchange.rows import EventKind, type_of_rows
 from matching.orders import EITHER_SIDE, Priority, Side
+from settlement.corrections import Correction
 
 TICK_S = 0.05
 KEPT = 100_000  # messages of a channel
 TOO_SLOW = 4008  # WebSocket close code
+_OF_TRADES = (EventKind.TRADED, EventKind.TRADE_CORRECTED, EventKind.TRADE_BUSTED)
 
 
 class Subscribe(BaseModel):
@@ -115,13 +120,25 @@ class TradesChannel(Channel):
         return super().opening() | {"symbol": self.listed.symbol}
 
     def wanted(self, events: type_of_rows) -> type_of_rows:
-        wanted: type_of_rows = (events["kind"] == EventKind.TRADED) & (events["instrument"] == self.listed.number)
+        wanted: type_of_rows = np.isin(events["kind"], _OF_TRADES) & (events["instrument"] == self.listed.number)
         return wanted
 
     def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:
         trade = self.gateway.history.trade(int(event.trade_id))
         orders = {"buy_order_id": int(trade.buy_order_id), "sell_order_id": int(trade.sell_order_id)}
-        return [{"type": "traded"} | trade_view(self.gateway, trade).model_dump() | orders]
+        correction = correction_of(self.gateway, event)
+        message = {"type": EventKind(int(event.kind)).label} | trade_view(self.gateway, trade, correction).model_dump()
+        if correction is None:
+            return [message | orders]
+        return [message | orders | {"corrected_at": self.at(event), "reason": correction.reason}]
+
+
+def correction_of(gateway: Gateway, event: Any) -> Correction | None:
+    """What an event row says was put right of a trade; None if it tells of something else."""
+    if event.kind not in (EventKind.TRADE_CORRECTED, EventKind.TRADE_BUSTED):
+        return None
+    made = gateway.exchange.clearing.corrections.of(int(event.trade_id))
+    return next(one for one in made if one.sequence == event.sequence)
 
 
 class BookChannel(Channel):
@@ -198,6 +215,9 @@ class PrivateChannel(Channel):
             trade = self.gateway.history.trade(int(event.trade_id))
             message |= {"trade_id": int(event.trade_id), "aggressor": aggressor_of(trade)}
             message["liquidity"] = liquidity_of(trade, order_id)
+        if correction := correction_of(self.gateway, event):
+            fee = correction.after.buyer_fee if side == Side.BUY else correction.after.seller_fee
+            message |= {"trade_id": correction.trade_id, "fee": money(fee), "reason": correction.reason}
         if kind == EventKind.AMENDED:
             message["priority"] = Priority(int(event.priority)).label
         if event.reason:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.events import DayOpened, SessionClosed
+from exchange.events import DayOpened, SessionClosed, TradesBusted, TradesCorrected
 from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
 from exchange.transition import Outcome
@@ -103,12 +103,14 @@ class History:
             if isinstance(event, DayOpened):
                 self.day_opened_at = sequence
             elif isinstance(event, SessionClosed):
-                self.closes[event.date] = event.closes_ticks
+                self.closes[event.date] = dict(event.closes_ticks)
+            elif isinstance(event, TradesBusted | TradesCorrected) and event.closes_ticks:
+                self.closes[max(self.closes)].update(event.closes_ticks)
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)
         of_orders = np.isin(events["kind"], _OF_ORDERS)
-        met = events["maker_order_id"] != 0
+        met = of_orders & (events["maker_order_id"] != 0)
         keys = np.concatenate([events["order_id"][of_orders], events["maker_order_id"][met]])
         self._by_order.add(keys, np.concatenate([places[of_orders], places[met]]))
         accepted = events["kind"] == EventKind.ACCEPTED
@@ -133,7 +135,7 @@ class History:
 
     @property
     def trades(self) -> type_of_rows:
-        """All trade rows; row i is trade i + 1."""
+        """All trade rows as they were booked; row i is trade i + 1."""
         return self._trades.rows
 
     def trade(self, trade_id: int) -> Any:

@@ -8,12 +8,15 @@ from typing import Any, Literal
 from api import schemas
 from api.gateway import Gateway
 from api.timers import iso
-from api.views import liquidity_of, side_name
+from api.views import liquidity_of, side_name, status_of
 from exchange.instruments import Instrument, money
 from exchange.reasons import Reason
 from exchange.rows import EventKind, type_of_rows
 from matching.orders import OrderType, Priority, SelfTradePrevention, TimeInForce
 from matching.pricing import round_half_up
+from settlement.corrections import Correction, Corrections
+
+NO_CORRECTIONS = Corrections()
 
 
 @dataclass
@@ -44,11 +47,16 @@ class Course:
 def order_view(gateway: Gateway, order_id: int, until: int | None = None) -> schemas.OrderView:
     """An order as it is now, or as the command of sequence number `until` left it."""
     events = gateway.history.events_of_order(order_id)
-    return order_after(gateway, events if until is None else events[events["sequence"] <= until])
+    if until is None:
+        return order_after(gateway, events, gateway.exchange.clearing.corrections)
+    return order_after(gateway, events[events["sequence"] <= until])
 
 
-def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
-    """An order as some events left it, the first of which accepted it; those of other orders do not matter."""
+def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> schemas.OrderView:
+    """An order as some events left it, the first of which accepted it; those of other orders do not matter.
+
+    Its fills are shown as they were booked, or as corrections left them.
+    """
     accepted = events[0]
     order_id = int(accepted.order_id)
     command = gateway.history.command(int(accepted.sequence))
@@ -57,7 +65,10 @@ def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
     order_type = OrderType(int(command.order_type))
     has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     filled = course.filled
-    value = sum(int(trade.price_ticks * trade.quantity) for trade in course.trades)
+    fills = [(trade, corrections.latest(int(trade.trade_id))) for trade in course.trades]
+    standing = [trade if correction is None else correction.after for trade, correction in fills]
+    value = sum(int(said.price_ticks) * int(said.quantity) for said in standing)
+    stands = sum(int(said.quantity) for said in standing)
     return schemas.OrderView(
         order_id=order_id,
         client_order_id=gateway.history.client_order_ids.get(order_id),
@@ -80,8 +91,8 @@ def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
         leaves=course.leaves,
         cancelled=course.cancelled,
         prevented=course.prevented,
-        average_price=listed.price(round_half_up(value, filled)) if filled else None,
-        fills=[fill_view(listed, trade, order_id) for trade in course.trades],
+        average_price=listed.price(round_half_up(value, stands)) if stands else None,
+        fills=[fill_view(listed, trade, order_id, correction) for trade, correction in fills],
         accepted_at=iso(int(command.now_ns), gateway.exchange.market.timezone),
         sequence=int(accepted.sequence),
     )
@@ -116,15 +127,18 @@ def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]
     return course
 
 
-def fill_view(listed: Instrument, trade: Any, order_id: int) -> schemas.Fill:
-    """A trade from the side of one of its orders."""
+def fill_view(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> schemas.Fill:
+    """A trade from the side of one of its orders, as it was booked, or as a correction left it."""
     bought = trade.buy_order_id == order_id
+    charged = trade if correction is None else correction.after
+    said = correction.before if correction and correction.is_bust else charged
     return schemas.Fill(
         trade_id=int(trade.trade_id),
-        price=listed.price(int(trade.price_ticks)),
-        quantity=int(trade.quantity),
-        fee=money(int(trade.buyer_fee if bought else trade.seller_fee)),
+        price=listed.price(int(said.price_ticks)),
+        quantity=int(said.quantity),
+        fee=money(int(charged.buyer_fee if bought else charged.seller_fee)),
         liquidity=liquidity_of(trade, order_id),
+        status=status_of(correction),
     )
 
 

@@ -20,6 +20,7 @@ from matching.orders import EITHER_SIDE, Side
 from matching.pricing import round_half_up
 from registry.accounts import Account, ParticipantClass
 from registry.holdings import BUCKETS, CASH, settled
+from settlement.corrections import Correction, Version, applied
 from settlement.cycle import Batch
 
 
@@ -77,16 +78,59 @@ def class_name(participant_class: ParticipantClass) -> schemas.ClassName:
     return name  # type: ignore[no-any-return]
 
 
-def trade_view(gateway: Gateway, trade: Any) -> schemas.TradeView:
+def status_of(correction: Correction | None) -> schemas.TradeStatus:
+    """How a trade stands after its last correction."""
+    if correction is None:
+        return "regular"
+    return "busted" if correction.is_bust else "corrected"
+
+
+def trade_view(gateway: Gateway, trade: Any, correction: Correction | None) -> schemas.TradeView:
+    """A TRADE row as it was booked, or as a correction left it; of a busted trade what it said last."""
     listed = gateway.exchange.instruments[int(trade.instrument)]
+    said = trade if correction is None else correction.before if correction.is_bust else correction.after
     return schemas.TradeView(
         trade_id=int(trade.trade_id),
         symbol=listed.symbol,
-        price=listed.price(int(trade.price_ticks)),
-        quantity=int(trade.quantity),
+        price=listed.price(int(said.price_ticks)),
+        quantity=int(said.quantity),
         aggressor=aggressor_of(trade),
+        status=status_of(correction),
         at=iso(int(trade.now_ns), gateway.exchange.market.timezone),
         sequence=int(trade.sequence),
+    )
+
+
+def correction_view(gateway: Gateway, one: Correction) -> schemas.CorrectionView:
+    exchange = gateway.exchange
+    listed = exchange.instruments[one.instrument]
+
+    def terms(version: Version) -> schemas.TradeTerms:
+        return schemas.TradeTerms(
+            price=listed.price(version.price_ticks),
+            quantity=version.quantity,
+            turnover=money(version.turnover),
+            buyer_fee=money(version.buyer_fee),
+            seller_fee=money(version.seller_fee),
+        )
+
+    return schemas.CorrectionView(
+        number=one.number,
+        trade_id=one.trade_id,
+        symbol=listed.symbol,
+        currency=exchange.asset_names[one.cash],
+        buyer=exchange.accounts[one.buyer].account_id,
+        seller=exchange.accounts[one.seller].account_id,
+        buy_order_id=one.buy_order_id,
+        sell_order_id=one.sell_order_id,
+        day=one.day,
+        batch=one.batch or None,
+        before=terms(one.before),
+        after=None if one.is_bust else terms(one.after),
+        reason=one.reason,
+        by=exchange.accounts[one.by].account_id,
+        at=iso(one.now_ns, exchange.market.timezone),
+        sequence=one.sequence,
     )
 
 
@@ -219,9 +263,10 @@ def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> s
 
 
 def trades_of_the_day(gateway: Gateway) -> type_of_rows:
-    """Trade rows of the book since the last day was opened."""
+    """Trade rows of the book since the last day was opened, as they stand."""
     trades = gateway.history.trades
-    return on_the_book(trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :])
+    today = on_the_book(trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :])
+    return applied(today, gateway.exchange.clearing.corrections.standing)
 
 
 def settlement_view(gateway: Gateway, batch: Batch) -> schemas.SettlementView:

@@ -10,6 +10,7 @@ import numpy as np
 
 from exchange import fees, positions
 from exchange.desk import backing_of_order
+from exchange.payments import instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition.failing import kept_legs
@@ -20,6 +21,7 @@ from registry import holdings
 from registry.accounts import ParticipantClass, Right
 from registry.serials import BlockState, Origin
 from registry.units import Species
+from settlement.corrections import version_of
 from settlement.totals import check_report
 
 
@@ -155,9 +157,10 @@ def books_are_sound(exchange: Exchange) -> None:
 
 
 def prices_are_within_the_band(exchange: Exchange) -> None:
-    """Every resting order and every trade of the day lies inside its instrument's price band."""
+    """Every resting order and every trade of the day that was not corrected lies inside its instrument's price band."""
     desk = exchange.path.desk
     trades = exchange.trades_today()
+    trades = trades[~np.isin(trades["trade_id"], list(exchange.clearing.corrections.standing))]
     for listed in exchange.instruments:
         row = desk.instruments[listed.number]
         prices = trades["price_ticks"][trades["instrument"] == listed.number].tolist()
@@ -198,6 +201,16 @@ def batches_never_change(exchange: Exchange) -> None:
             batch.line.check(exchange.terms)
 
 
+def payments_are_as_instructed(exchange: Exchange) -> None:
+    """What the bank was told to pay is what the batch owes; who may not withdraw has an account."""
+    for batch in exchange.clearing.batches:
+        if batch.payments is not None:
+            owed = instructions(exchange, batch)
+            assert batch.payments.file == owed, f"the bank was told something else than batch {batch.number} owes"
+    for account in (*exchange.clearing.blocked, *exchange.clearing.in_break):
+        assert 0 < account <= len(exchange.accounts), f"account {account} is blocked and does not exist"
+
+
 def statements_are_the_report(exchange: Exchange) -> None:
     """All statements of a batch together = its report = the change of all holdings, by asset."""
     for batch in exchange.clearing.batches:
@@ -220,6 +233,24 @@ def defaulters_are_restricted(exchange: Exchange) -> None:
         assert held >= booked, f"{booked} t of {exchange.units[unit].code} are security, the reserve has {held}"
 
 
+def corrections_stand(exchange: Exchange) -> None:
+    """A trade that waits says what its last correction says, no busted one waits, and a settled one is in its batch."""
+    house = exchange.clearing
+    for rows in (exchange.trades_today(), *house.returned):
+        for index in np.flatnonzero(np.isin(rows["trade_id"], list(house.corrections.standing))):
+            said = house.corrections.standing[int(rows[index]["trade_id"])]
+            assert version_of(rows[index], exchange.terms) == said, f"trade {rows[index]['trade_id']} is not corrected"
+    for trade_id in house.corrections.standing:
+        made = house.corrections.of(trade_id)
+        for one in made:
+            row = house.batches[one.batch - 1].trade(trade_id) if one.batch else None
+            assert not one.batch or row is not None, f"trade {trade_id} is not in batch {one.batch}"
+        settled = next((one for one in made if one.batch), None)
+        if settled is not None:
+            row = house.batches[settled.batch - 1].trade(trade_id)
+            assert version_of(row, exchange.terms) == settled.before, f"trade {trade_id} settled with other terms"
+
+
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -238,6 +269,8 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     credits_are_issued_once,
     batches_never_change,
     statements_are_the_report,
+    payments_are_as_instructed,
+    corrections_stand,
     defaulters_are_restricted,
 )
 

@@ -31,7 +31,8 @@ class Reason(IntEnum):
     UNKNOWN_BATCH = 15
     UNKNOWN_STATEMENT = 16  # the batch has none for the account
     UNKNOWN_DEAL = 17
-    UNKNOWN_CASE = 18
+    UNKNOWN_TRADE = 18
+    UNKNOWN_CASE = 19
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -41,10 +42,11 @@ class Reason(IntEnum):
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
     CURRENCY_EXISTS = 28
-    DEAL_EXISTS = 29
+    NO_BANK = 29  # the rule set settles without one
     MAY_NOT_TRADE = 30
     IN_DEFAULT = 31  # the account failed in settlement, and that is not over
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
+    DEAL_EXISTS = 33
     # when
     MARKET_CLOSED = 40
     MARKET_HALTED = 41
@@ -58,6 +60,10 @@ class Reason(IntEnum):
     CLIENT_ORDER_ID_USED = 49
     ALREADY_HALTED = 50
     NOT_HALTED = 51
+    WITHDRAWAL_BLOCKED = 52
+    ALREADY_BLOCKED = 53
+    NOT_BLOCKED = 54
+    TRADE_BUSTED = 57  # and so can't be put right any more
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -74,6 +80,16 @@ class Reason(IntEnum):
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
     EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
+    WRONG_BATCH = 77  # of a bank's file, as what follows: see settlement.bank_files.Fault
+    WRONG_CHECKSUM = 78
+    NEGATIVE_AMOUNT = 79
+    LINE_UNKNOWN = 80
+    LINE_DOUBLED = 81
+    LINE_ALTERED = 82
+    LINE_ANSWERED = 83
+    LINE_MISSING = 84
+    DUPLICATE_TRADE = 85  # in one list
+    NOTHING_TO_CORRECT = 86
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91
@@ -89,6 +105,7 @@ class Reason(IntEnum):
     ORDER_ID_OUT_OF_SEQUENCE = 101  # foreign flow with assigned ids
     STOP_ALREADY_REACHED = 102
     POST_ONLY_WOULD_TRADE = 103
+    PARTIAL_OUT_OF_RANGE = 104  # of a bank's answer
     # with what
     POSITION_LIMIT = 120  # holdings and what resting orders may add to them
     OFFSET_LIMIT = 121  # of credits that may cover emissions

@@ -37,6 +37,10 @@ class EventKind(IntEnum):
     REFRESHED = 9  # an iceberg shows its next slice, at the back of its queue
     TRIGGERED = 10  # a trade reached the stop price of an order, which now enters the book
     ORDERS_CANCELLED = 11  # the end of a mass cancel
+    TRADE_CORRECTED = (
+        12  # a trade has another price or quantity; `order_id` is the buyer's, `maker_order_id` the seller's
+    )
+    TRADE_BUSTED = 13  # a trade is undone; of price and quantity those it had last
 
     @property
     def label(self) -> str:
@@ -78,7 +82,7 @@ EVENT = _records(
         ("quantity", "i8"),  # TRADED: of this fill; CANCELLED: taken off; REFRESHED: shown; else of the order
         ("leaves", "i8"),  # of order_id, after the event
         ("maker_leaves", "i8"),  # TRADED, PREVENTED: of maker_order_id, after the event
-        ("trade_id", "i8"),  # TRADED
+        ("trade_id", "i8"),  # TRADED, TRADE_CORRECTED, TRADE_BUSTED
         ("account", "u4"),  # owner of order_id
         ("maker_account", "u4"),  # TRADED, PREVENTED
         ("instrument", "u2"),

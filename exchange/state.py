@@ -42,6 +42,7 @@ class DayFigures(msgspec.Struct, frozen=True):
     volume: int
     turnover: int
     close_ticks: int
+    previous_ticks: int  # the close before
 
 
 Placed = tuple[int, bytes]  # sequence and content of an order's command

@@ -89,6 +89,18 @@ def withdrawable(balance: Any) -> int:
     return max(0, int(balance.available) - claimed)
 
 
+def returnable(balance: Any) -> int:
+    """What of one balance is settled and neither set aside nor locked, resaleable or not: it may be taken back."""
+    return max(0, int(balance.available) + int(balance.incoming) - int(balance.unsettled))
+
+
+def take_back(balance: Any, amount: int) -> None:
+    """Take what is `returnable`: first what is settled and not resaleable yet, then what is available."""
+    from_incoming = min(amount, max(0, int(balance.incoming) - int(balance.unsettled)))
+    balance.incoming -= from_incoming
+    balance.available -= amount - from_incoming
+
+
 def make_incoming_available(balances: type_of_balances) -> None:
     """A new day: what was bought may be resold, proceeds may be spent."""
     balances["available"] += balances["incoming"]

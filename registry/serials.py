@@ -21,7 +21,8 @@ among 20 holders), and a history could no longer be told by block. What does hel
 million such trades each, delivered net, are 20,000 transfers that move 26,000 blocks and leave 22,000.
 
 Never-traded allowances may lapse at the end of a compliance period (domain sheet C.6): a trade marks what it moves,
-for good; a mere transfer between accounts (inheritance, enforcement, return of what was allocated too much) does not.
+for good, even if the trade is undone later; a mere transfer between accounts (inheritance, enforcement, return of
+what was allocated too much) does not.
 
 Complexity: a movement O(blocks moved x log blocks of giver and taker), with a filter also O(blocks of the giver x
 log); the block of a number O(log^2 blocks of the unit), after new blocks also the sorting of these; its history
@@ -49,12 +50,13 @@ class Origin(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why title moved. TRADED by a trade or sale, NETTED by many, TRANSFERRED otherwise (domain sheet B.2)."""
+    """Why title moved: by a trade or sale, by many netted, back since a trade was wrong, or otherwise (B.2)."""
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
     TRADED = "traded"
     NETTED = "netted"  # the reference is a settlement batch: what is left of many trades when they are offset
+    CORRECTED = "corrected"  # the reference is the trade that was wrong
     SURRENDERED = "surrendered"
     RETIRED = "retired"
     CANCELLED = "cancelled"
@@ -379,7 +381,7 @@ def _require_quantity(tonnes: int) -> None:
 
 
 def _require_transfer(cause: Cause) -> None:
-    if cause not in (Cause.TRANSFERRED, Cause.TRADED, Cause.NETTED):
+    if cause in (Cause.ISSUED, *ENDS):
         raise ValueError(f"no transfer is {cause}")
 
 

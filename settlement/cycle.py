@@ -4,14 +4,16 @@
 |------------|-------------------|---------------------------------------------------------------------------------|
 | fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
 | instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
-| confirmed  | ConfirmPayments   | it has answered every line                                                      |
+| confirmed  | ConfirmPayments   | it has answered every line; there may be none                                   |
 | delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
-Without a settlement bank a batch goes from fixed to delivered. One batch is under way at a time. A day usually has
+Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
+batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
+(art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
 one; trades that could not be settled wait for the procedure of :mod:`settlement.default`, and come again in a later
-batch. What is wrong in a batch is put right by new entries (corrections), never by changing it.
+batch. What is wrong in a batch is put right by new entries (:mod:`settlement.corrections`), never by changing it.
 
 A trade of the book is backed: both legs are reserved and both claims booked until it is delivered. A deal that has come
 due (:mod:`settlement.deals`) is not, nor is a trade that has failed; of the latter the leg of who did not fail is kept
@@ -19,18 +21,22 @@ reserved.
 """
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from settlement.answers import Answer, StatementState
+from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
-from settlement.default import Case, Defaults, Holding, Leg
+from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
 from settlement.statements import Entry, Line, Statement, as_one
 
@@ -59,10 +65,10 @@ class Batch(msgspec.Struct, eq=False):
     seal: str  # SHA-256 of them
     reached: dict[Stage, int]  # when, UTC nanoseconds
     unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
-    confirmed: dict[Holding, int] | None = None  # fen of pay-ins by (account, cash asset); None: all have been accepted
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    payments: Payments | None = None  # what the bank was told and has answered
     answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
     @property
@@ -79,18 +85,36 @@ class Batch(msgspec.Struct, eq=False):
         return StatementState.ACCEPTED if self.has_reached(Stage.FINAL) else StatementState.ISSUED
 
     @property
+    def is_late(self) -> bool:
+        """Whether answers of the bank were missing in the evening."""
+        return self.payments is not None and self.payments.late_at is not None
+
+    @property
     def settled(self) -> type_of_rows:
         """The trades that were settled, or are to be."""
         return without(self.trades, self.failed)
+
+    def trade(self, trade_id: int) -> Any | None:
+        """The row of a trade by its id, as it was fixed; None if it is not among them."""
+        return row_of(self.trades, trade_id)
 
     def check(self) -> None:
         """Assert that nothing in it has changed since it was fixed, and that its steps lie in order."""
         assert self.seal == seal_of(self.trades), f"the trades of batch {self.number} have changed"
         times = [self.reached[stage] for stage in STAGES if stage in self.reached]
         assert times == sorted(times), f"batch {self.number} went back in time"
+        assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
         ids = set(self.trades["trade_id"].tolist()) if self.failed or self.unbacked else set()
         assert self.failed <= ids, f"batch {self.number} lost what it never had"
         assert self.unbacked <= ids, f"batch {self.number} does not have what is said to lack backing"
+        is_instructed = self.has_reached(Stage.INSTRUCTED)
+        assert is_instructed == (self.payments is not None), f"batch {self.number} and its payments differ"
+        if self.payments is not None:
+            self.payments.check()
+            is_answered = not self.payments.open_lines
+            came_late = self.is_late and self.has_reached(Stage.DELIVERED)
+            is_confirmed = self.has_reached(Stage.CONFIRMED)
+            assert is_answered == is_confirmed or came_late, f"batch {self.number} is confirmed and open"
         for account, answer in self.answers.items():
             asked = self.line is not None and self.line.concerns(account)
             assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
@@ -112,6 +136,10 @@ class ClearingHouse:
         self.kept: set[Leg] = set()  # legs of trades that failed which are reserved
         self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
+        self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
+        self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
+        self.reconciled: date | None = None  # the last day whose balances the bank has sent
+        self.corrections = Corrections()
 
     @property
     def under_way(self) -> Batch | None:
@@ -123,6 +151,10 @@ class ClearingHouse:
     def batch(self, number: int) -> Batch | None:
         """A batch by its number."""
         return self.batches[number - 1] if 1 <= number <= len(self.batches) else None
+
+    def batches_with(self, trade_id: int) -> Iterator[Batch]:
+        """The batches that a trade was in, the last one first."""
+        return (batch for batch in reversed(self.batches) if batch.trade(trade_id) is not None)
 
     def of_day(self, day: date) -> list[Batch]:
         """The batches of a day, oldest first."""
@@ -153,6 +185,10 @@ class ClearingHouse:
         fixed = self.to_deliver
         due = [] if fixed is None else [only(fixed.trades, fixed.unbacked)]
         return [*self.waiting, *self.returned, *due]
+
+    def deal_of(self, trade_id: int) -> Deal | None:
+        """The deal that became a trade."""
+        return next((deal for deal in self.deals.values() if deal.trade_id == trade_id), None)
 
     def deals_due(self, day: date) -> list[Deal]:
         """The deals that are to be delivered on or before a day, in the order in which they were agreed."""
@@ -215,7 +251,10 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
-            yield "unbacked", sorted(batch.unbacked), sorted((batch.confirmed or {}).items())
+            yield "unbacked", sorted(batch.unbacked)
+            if batch.payments is not None:
+                answers = sorted(batch.payments.answers.items())
+                yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "deals", [*self.deals.values()]
@@ -223,7 +262,9 @@ class ClearingHouse:
         yield "returned", [seal_of(rows) for rows in self.returned]
         yield "kept", sorted(self.kept)
         yield from self.defaults.content()
+        yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
+        yield "corrections", [*self.corrections]
 
     def check(self) -> None:
         """Assert that every batch is as it was fixed, and that they follow one another."""
@@ -234,6 +275,7 @@ class ClearingHouse:
         assert days == sorted(days), "batches are not in the order of their days"
         self.defaults.check()
         self._check_failed()
+        self.corrections.check()
 
     def _check_failed(self) -> None:
         """Assert that every trade that failed waits for a case, comes again, has come again, or was closed out."""
@@ -262,6 +304,13 @@ def without(rows: type_of_rows, trades: Collection[int]) -> type_of_rows:
     """The rows of all but these trades."""
     found: type_of_rows = rows[~np.isin(rows["trade_id"], sorted(trades))] if trades else rows
     return found
+
+
+def row_of(trades: type_of_rows, trade_id: int) -> Any | None:
+    """The row of a trade among rows in the order of their ids; None if it is not there."""
+    ids = trades["trade_id"]
+    place = bisect_left(ids, trade_id)
+    return trades[place] if place < ids.size and ids[place] == trade_id else None
 
 
 _STAMPS = ("sequence", "now_ns")

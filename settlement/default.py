@@ -272,20 +272,6 @@ def _cannot_deliver(due: Dues, left: type_of_column, set_aside: type_of_column, 
     return short
 
 
-def pay_ins(due: Dues, mode: Mode, shape: tuple[int, ...], house: int) -> dict[Holding, int]:
-    """Fen that each account pays in for a batch, by (account, cash asset): each purchase, or the net of all trades."""
-    if mode == Mode.GROSS_GROSS:
-        paid = np.zeros(shape, np.int64)
-        np.add.at(paid, (due.buyer, due.cash), due.pays)
-    else:
-        paid = -due.net(np.ones(due.size, np.bool_), shape, house)
-    return {
-        (account, cash): int(paid[account, cash])
-        for cash in sorted(set(due.cash.tolist()))
-        for account in np.flatnonzero(paid[:, cash] > 0).tolist()
-    }
-
-
 # ---------------------------------------------------------------- what somebody lacks
 
 

@@ -246,6 +246,8 @@ _CAUSES = {  # what an entry's cause means, and what its reference counts
     "merger": ("command", "Units that changed hands by merger"),
     "enforcement": ("command", "Units that changed hands by court order, or as a pledge realised"),
     "correction": ("command", "Units that changed hands to correct an earlier entry"),
+    "trade_bust": ("trade", "Given or got back of a trade that was undone, or its fee"),
+    "trade_correction": ("trade", "Given or got of a trade that has other terms since, or its fee"),
     "fine": ("command", "Fine for a shortfall of surrendered units"),
 }
 

@@ -117,15 +117,17 @@ async def book(symbol: Identifier, gateway: TheGateway, depth: Limit = 10) -> Bo
 async def trades(
     symbol: Identifier, gateway: TheGateway, cursor: Cursor = 0, limit: Limit = 100, newest: Limit | None = None
 ) -> TradePage:
-    """An instrument's trades, oldest first; `cursor` is the last trade id that you have.
+    """An instrument's trades as they stand, oldest first; `cursor` is the last trade id that you have.
 
-    `newest` asks for the last so many instead.
+    `newest` asks for the last so many instead. Busted trades are among them, with that `status`.
     """
     listed = gateway.instrument(symbol)
     rows = gateway.history.trades_of(listed.number, cursor)
     found = rows[:limit] if newest is None else rows[-newest:]
     last = int(found[-1].trade_id) if found.size else cursor
-    return TradePage(trades=[views.trade_view(gateway, trade) for trade in found], cursor=last)
+    latest = gateway.exchange.clearing.corrections.latest
+    shown = [views.trade_view(gateway, trade, latest(int(trade.trade_id))) for trade in found]
+    return TradePage(trades=shown, cursor=last)
 
 
 @router.get("/summary")

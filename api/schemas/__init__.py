@@ -7,6 +7,7 @@ here: they are made of the commands themselves (:mod:`api.verbs`).
 
 from api.schemas.base import *
 from api.schemas.compliance import *
+from api.schemas.corrections import *
 from api.schemas.credits import *
 from api.schemas.emissions import *
 from api.schemas.market import *

@@ -21,6 +21,7 @@ OrderTypeName = Literal["limit", "market", "stop", "stop_limit"]
 TimeInForceName = Literal["DAY", "GTC", "GTD", "IOC", "FOK"]
 SelfTradePreventionName = Literal["cancel_newest", "cancel_oldest", "cancel_both", "decrement"]
 Liquidity = Literal["maker", "taker"]
+TradeStatus = Literal["regular", "corrected", "busted"]
 PhaseName = Literal["closed", "pre_open", "call", "continuous", "break"]
 HaltReason = Annotated[str, Field(min_length=1, max_length=200, examples=["News pending"])]
 

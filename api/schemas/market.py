@@ -22,6 +22,7 @@ from api.schemas.base import (
     SideName,
     TimeInForceName,
     Tonnes,
+    TradeStatus,
 )
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.serials import Origin
@@ -175,6 +176,7 @@ class Fill(Model):
     quantity: int
     fee: str
     liquidity: Liquidity | None = Field(description="None in an auction: neither took")
+    status: TradeStatus = Field(description="corrected: as it says now; busted: as it said last, its fee is given back")
 
 
 class OrderView(Model):
@@ -197,11 +199,11 @@ class OrderView(Model):
     status: Literal["open", "waiting", "filled", "cancelled"] = Field(description="waiting: for its stop price")
     reason: str | None = Field(default=None, description="Why the rest was cancelled")
     priority: Literal["kept", "lost"] | None = Field(default=None, description="What the last amend did to its place")
-    filled: int
+    filled: int = Field(description="Traded, whatever was corrected later")
     leaves: int = Field(description="Still to trade, shown and hidden")
     cancelled: int
     prevented: int = Field(description="Lost to self-trade prevention")
-    average_price: str | None
+    average_price: str | None = Field(description="Of the fills as they stand, without busted ones")
     fills: list[Fill]
     accepted_at: str
     sequence: int = Field(description="Of the command that placed it")
@@ -218,6 +220,7 @@ class TradeView(Model):
     price: str
     quantity: int
     aggressor: SideName | None = Field(description="Who took; none in an auction")
+    status: TradeStatus = Field(description="corrected: as it says now; busted: undone, as it said last")
     at: str
     sequence: int
 
@@ -298,7 +301,7 @@ class MarketChange(MarketView):
 
 
 class DaySummary(Model):
-    """A day of one instrument in figures."""
+    """A day of one instrument in figures: corrected trades count as they stand, busted ones do not."""
 
     symbol: str
     currency: str

@@ -9,10 +9,12 @@ import msgspec
 from exchange.commands.allocation import *
 from exchange.commands.base import *
 from exchange.commands.compliance import *
+from exchange.commands.corrections import *
 from exchange.commands.credits import *
 from exchange.commands.defaults import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
+from exchange.commands.money import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.commands.settlement import *
@@ -26,6 +28,8 @@ Control = (
     | EmissionsCommand
     | CreditsCommand
     | SettlementCommand
+    | MoneyCommand
+    | CorrectionCommand
     | DefaultsCommand
 )
 

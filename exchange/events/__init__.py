@@ -7,10 +7,12 @@ structs, a room of them for each part of the exchange.
 from exchange.events.allocation import *
 from exchange.events.base import *
 from exchange.events.compliance import *
+from exchange.events.corrections import *
 from exchange.events.credits import *
 from exchange.events.defaults import *
 from exchange.events.emissions import *
 from exchange.events.market import *
+from exchange.events.money import *
 from exchange.events.registry import *
 from exchange.events.settlement import *
 
@@ -23,5 +25,7 @@ Event = (
     | EmissionsEvent
     | CreditsEvent
     | SettlementEvent
+    | MoneyEvent
+    | CorrectionEvent
     | DefaultsEvent
 )

@@ -1,7 +1,8 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `defaults`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`,
+`defaults`.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,13 @@ from exchange.commands import (
     AllocationCommand,
     ComplianceCommand,
     Control,
+    CorrectionCommand,
     CreditsCommand,
     DefaultsCommand,
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
+    MoneyCommand,
     SettlementCommand,
     decode_control,
 )
@@ -27,7 +30,18 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, credits, defaults, emissions, market, registry, settlement
+from exchange.transition import (
+    allocation,
+    compliance,
+    corrections,
+    credits,
+    defaults,
+    emissions,
+    market,
+    money,
+    registry,
+    settlement,
+)
 from exchange.transition.step import Step, noted
 
 
@@ -120,6 +134,10 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return market.handle(step, command)
     if isinstance(command, SettlementCommand):
         return settlement.handle(step, command)
+    if isinstance(command, MoneyCommand):
+        return money.handle(step, command)
+    if isinstance(command, CorrectionCommand):
+        return corrections.handle(step, command)
     if isinstance(command, DefaultsCommand):
         return defaults.handle(step, command)
     if isinstance(command, AllocationCommand):

@@ -19,6 +19,7 @@ from exchange.commands import (
     PayRecourse,
     WriteOffRecourse,
 )
+from exchange.fees import rates_of_trade
 from exchange.instruments import Instrument, money
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, type_of_rows
@@ -46,13 +47,14 @@ from exchange.transition.step import (
     reserve_of,
 )
 from matching.ladder import PRICE_MAX_TICKS
-from matching.orders import EITHER_SIDE, Side
+from matching.orders import EITHER_SIDE
 from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Cause
 from registry.units import Species
+from settlement.corrections import fee_of, version_of
 from settlement.deals import Deal, DealState
 from settlement.default import Case, CaseState, Claim, waterfall
-from settlement.fees import PER_MILLION, TURNOVER_MAX
+from settlement.fees import TURNOVER_MAX
 from settlement.statements import CASH
 
 
@@ -91,11 +93,12 @@ def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgree
     listed = exchange.instruments.by_symbol.get(command.symbol)
     if listed is None:
         raise Refused(Reason.UNKNOWN_INSTRUMENT, f"no instrument {command.symbol!r}")
-    known = command.deal_id in exchange.clearing.deals
-    require(not known, Reason.DEAL_EXISTS, f"deal {command.deal_id!r} has been agreed already")
     for party in (seller, buyer):
         require(party.may(Right.TRADE), Reason.MAY_NOT_TRADE, f"{party.account_id} may not trade")
+    for party in (seller, buyer):
         require_unrestricted(exchange, party)
+    known = command.deal_id in exchange.clearing.deals
+    require(not known, Reason.DEAL_EXISTS, f"deal {command.deal_id!r} has been agreed already")
     today = date_of(exchange)
     require(command.due > today, Reason.INVALID_DATE, f"a later leg is due after today, {today}")
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "the quantity must be positive")
@@ -153,37 +156,23 @@ def cancel_delivery(step: Step, command: CancelDelivery) -> happened.DeliveryCan
 
 
 def come_due(step: Step) -> type_of_rows:
-    """The deals whose day has come, as trades: nobody took, and nothing is reserved."""
-    exchange = step.exchange
-    due = exchange.clearing.deals_due(date_of(exchange))
+    """The deals whose day has come, as trades: nobody took, nothing is reserved, and fees are those of the day."""
+    exchange, today = step.exchange, date_of(step.exchange)
+    due = exchange.clearing.deals_due(today)
     rows = np.zeros(len(due), TRADE)
     progress = exchange.path.desk.progress[0]
     for row, deal in zip(rows, due, strict=True):
         row["trade_id"], row["sequence"], row["now_ns"] = progress.next_trade_id, step.sequence, step.now_ns
         row["price_ticks"], row["quantity"] = deal.price_ticks, deal.quantity
         row["buyer"], row["seller"], row["instrument"] = deal.buyer, deal.seller, deal.instrument
-        row["buyer_fee"], row["seller_fee"] = _fees(exchange, deal)
         row["aggressor"] = EITHER_SIDE
         became = msgspec.structs.replace(deal, state=DealState.DUE, trade_id=int(progress.next_trade_id))
         exchange.clearing.deals[deal.deal_id] = became
+        turnover = version_of(row, exchange.terms).turnover
+        buyer_ppm, seller_ppm = rates_of_trade(exchange, row, today)
+        row["buyer_fee"], row["seller_fee"] = fee_of(turnover, buyer_ppm), fee_of(turnover, seller_ppm)
         progress.next_trade_id += 1
     return rows
-
-
-def _fees(exchange: Exchange, deal: Deal) -> tuple[int, int]:
-    """What buyer and seller pay for a deal: for its method on the day on which it is due, rounded half-up.
-
-    Nobody took: both pay as makers.
-    """
-    turnover = deal.price_ticks * deal.quantity * exchange.market.fen_per_tick
-    species = exchange.units[exchange.instruments[deal.instrument].unit].species
-
-    def fee(side: Side, account: int) -> int:
-        who = exchange.accounts[account].participant_class
-        rate_ppm = exchange.market.fee_ppm(date_of(exchange), side, "maker", who, deal.method, species)
-        return (turnover * rate_ppm + PER_MILLION // 2) // PER_MILLION
-
-    return fee(Side.BUY, deal.buyer), fee(Side.SELL, deal.seller)
 
 
 # ---------------------------------------------------------------- cure

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.events import FailureNotified
+from exchange.payments import confirmed
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
 from exchange.transition.step import Step, date_of, house_of, let_trade, move_cash, move_units, reserve_of, take
@@ -32,14 +33,15 @@ _LEGS = ((SELLER, "seller_fails"), (BUYER, "buyer_fails"))
 def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
     """What the trades of a batch move that can fail, and which of them settle.
 
-    None can where all are backed and all pay-ins have been accepted: those of a day of millions are not looked at.
+    None can where all are backed and all has been paid in: those of a day of millions are not looked at.
     """
-    can_fail = batch.trades if batch.unbacked or batch.confirmed is not None else batch.trades[:0]
-    due = default.dues(can_fail, exchange.terms, batch.unbacked, exchange.clearing.kept)
+    can_fail = batch.unbacked or confirmed(exchange, batch) is not None
+    trades = batch.trades if can_fail else batch.trades[:0]
+    due = default.dues(trades, exchange.terms, batch.unbacked, exchange.clearing.kept)
     if not due.size:
         nobody = np.zeros(0, np.bool_)
         return due, Verdict(nobody, nobody, nobody)
-    caps = _caps(exchange, batch, due)
+    caps = _caps(exchange, batch)
     return due, default.settling(due, _means(exchange), batch.mode, house_of(exchange).number, caps)
 
 
@@ -61,32 +63,26 @@ def kept_legs(exchange: Exchange) -> type_of_column:
     return kept
 
 
-def _caps(exchange: Exchange, batch: Batch, due: Dues) -> dict[tuple[int, int], int]:
+def _caps(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     """Fen that count as paid in, of who has not paid in full: what the bank confirmed, and what others paid for it."""
-    found = {}
-    for holding, short in unconfirmed(exchange, batch, due).items():
-        account, cash = holding
+    paid_in, found = confirmed(exchange, batch) or {}, {}
+    for (account, cash), missing in unconfirmed(exchange, batch).items():
         ids = set(batch.trades["trade_id"].tolist())
-        paid = sum(
-            case.paid.get(cash, 0) for case in exchange.clearing.defaults.of(account) if ids.intersection(case.trades)
-        )
-        if paid < short:
-            found[holding] = (batch.confirmed or {})[holding] + paid
+        cases = exchange.clearing.defaults.of(account)
+        paid = sum(case.paid.get(cash, 0) for case in cases if ids.intersection(case.trades))
+        if paid < missing:
+            found[account, cash] = paid_in[account, cash] + paid
     return found
 
 
-def unconfirmed(exchange: Exchange, batch: Batch, due: Dues | None = None) -> dict[tuple[int, int], int]:
+def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     """Fen of pay-ins, by (account, cash asset), that the bank has not confirmed."""
-    if batch.confirmed is None:
+    paid_in = confirmed(exchange, batch)
+    if paid_in is None:
         return {}
-    due = default.dues(batch.trades, exchange.terms, batch.unbacked, ()) if due is None else due
-    shape, house = exchange.path.desk.balances.shape, house_of(exchange).number
-    asked = default.pay_ins(due, batch.mode, shape, house)
-    return {
-        holding: amount - batch.confirmed[holding]
-        for holding, amount in asked.items()
-        if holding in batch.confirmed and batch.confirmed[holding] < amount
-    }
+    sums = exchange.positions(batch.trades)
+    asked = -sums.net if batch.mode.nets_cash else sums.out
+    return {holding: int(asked[holding]) - fen for holding, fen in paid_in.items() if fen < asked[holding]}
 
 
 # ---------------------------------------------------------------- then: take out, hand over

@@ -39,7 +39,7 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             batch, due = fix_obligations(step)
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades), due)
         case DeliverBatch():
-            batch = _under_way(step.exchange, Stage.FIXED)
+            batch = _answered(step.exchange)
             return happened.BatchDelivered(batch.number, *deliver(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
@@ -65,6 +65,19 @@ def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
     if batch is None:
         raise Refused(Reason.WRONG_STATE, "no batch is under way")
     require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
+    return batch
+
+
+def _answered(exchange: Exchange) -> Batch:
+    """The batch under way, which may be delivered: the bank has answered, or is late, if there is one.
+
+    What it has not confirmed has not been paid: who was to pay it fails.
+    """
+    if not exchange.market.settlement.bank:
+        return _under_way(exchange, Stage.FIXED)
+    batch = _under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
+    is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
+    require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
     return batch
 
 

@@ -224,6 +224,38 @@ def test_nobody_hears_of_what_is_hidden(web):
         assert hidden not in said, hidden
 
 
+def test_everybody_hears_what_becomes_of_a_trade_and_its_parties_hear_their_fee(web):
+    with web.listen() as socket, web.listen() as private:
+        opening = subscribe(socket, channel="trades", symbol="HBEA-2025")
+        subscribe(private, channel="orders", account_id="S")
+        order(web, "S", "sell", "40.00", 5)
+        order(web, "B", "buy", "40.00", 5)
+        post(web, "/v1/trades/corrections", by="EXCHANGE", corrections=[{"trade_id": 1, "quantity": 4}], reason="typo")
+        post(web, "/v1/trades/busts", by="EXCHANGE", trade_ids=[1], reason="wrong book")
+        messages, told = news(socket, 3), news(private, 4)
+
+    assert [(one["type"], one["quantity"], one["status"], one.get("reason")) for one in messages] == [
+        ("traded", 5, "regular", None), ("trade_corrected", 4, "corrected", "typo"),
+        ("trade_busted", 4, "busted", "wrong book"),
+    ]  # fmt: skip
+    assert [one["prev_seq"] for one in messages] == [opening["seq"], *(one["seq"] for one in messages[:-1])]
+    assert [(one["type"], one["side"], one["trade_id"], one["fee"], one["leaves"]) for one in told[2:]] == [
+        ("trade_corrected", "sell", 1, "0.80", 0), ("trade_busted", "sell", 1, "0.00", 0),
+    ]  # fmt: skip
+
+
+def test_a_book_kept_from_the_stream_does_not_mind_corrections(web):
+    with web.listen() as socket:
+        follower = Follower(socket)
+        order(web, "S", "sell", "40.00", 10)
+        order(web, "B", "buy", "40.00", 4)
+        post(web, "/v1/trades/busts", by="EXCHANGE", trade_ids=[1], reason="wrong book")
+        order(web, "B", "buy", "39.00", 3)
+        follower.follow(5)
+
+        assert [(one["side"], one["quantity"]) for one in follower.orders.values()] == [("sell", 6), ("buy", 3)]
+
+
 def test_an_auctions_trades_have_no_aggressor(web):
     with web.listen() as public, web.listen() as private:
         subscribe(public, channel="trades", symbol="HBEA-2025")

@@ -13,16 +13,21 @@ import msgspec
 from exchange import events as happened
 from exchange.commands import (
     AgreeDelivery,
+    ConfirmPayments,
     CoverFailure,
     CureFailure,
     DeliverBatch,
     FixObligations,
     FundReserve,
+    InstructBank,
     IssueStatements,
+    NoteLateBank,
 )
 from exchange.instruments import fen, ticks_of
 from exchange.rules import load_rule_set
 from exchange.transition.step import HOUSE
+from registry.accounts import ParticipantClass
+from settlement.bank import SimulatedBank
 from settlement.cycle import Batch
 from settlement.default import Case
 from settlement.netting import Mode
@@ -31,6 +36,8 @@ from tests.exchange.market import CNY, HBEA, Market, Stake
 
 MODES = ("gross_gross", "gross_net", "net_net")
 DUE = "2026-01-06"
+BANK = "bank"
+ACCEPTING = SimulatedBank()
 IN_TIME, DEADLINE, TOO_LATE = "2026-01-07 14:00:00", "2026-01-07 15:00:00", "2026-01-07 15:00:01"
 
 
@@ -46,14 +53,19 @@ class Failing(Market):
         house_funds_max: str = "100000.00",
         share: str = "0",
         target: str = "1000000.00",
+        bank: bool = False,
         **people: Stake,
     ) -> None:
         settlement = SettlementRules(
             mode=Mode(mode),
+            bank=bank,
+            confirm_by="17:00" if bank else None,
             reserve=ReserveRules(share, target, house_funds_max),
             defaults=DefaultRules(cure_working_days=1, cure_by="15:00"),
         )
         rules = msgspec.structs.replace(load_rule_set("hubei"), settlement=settlement, carry_over=[])
+        if bank:
+            people[BANK] = Stake(participant_class=ParticipantClass.CLEARING_BANK)
         super().__init__(rules, **people)
         brought = fen(house) + fen(reserve)
         if brought:
@@ -73,14 +85,34 @@ class Failing(Market):
             self.play("close")
         return self.batch()
 
-    def batch(self) -> "happened.BatchDelivered":
-        """The three steps of a batch."""
+    def batch(self, bank: SimulatedBank = ACCEPTING) -> "happened.BatchDelivered":
+        """The steps of a batch, with or without a bank."""
         self.must(FixObligations())
+        said = self.deliver(bank)
+        self.must(IssueStatements())
+        return said
+
+    def deliver(self, bank: SimulatedBank = ACCEPTING) -> "happened.BatchDelivered":
+        """Let the bank answer what it answers at once, if there is one, and deliver the batch that is fixed."""
+        if self.rules.settlement.bank:
+            self.must(InstructBank())
+            if self.last.payments is not None and self.last.payments.file.lines:
+                self.answer(bank)
+        if self.rules.settlement.bank and self.last.payments is not None and self.last.payments.open_lines:
+            self.at(f"{self.exchange.date} 17:00:00")
+            self.must(NoteLateBank())
         self.must(DeliverBatch())
         said = self.event
         assert isinstance(said, happened.BatchDelivered)
-        self.must(IssueStatements())
         return said
+
+    def answer(self, bank: SimulatedBank = ACCEPTING, minutes: int = 0, batch: int = 0) -> None:
+        """What the bank says so many minutes after it was told, if it says anything."""
+        asked = self.exchange.clearing.batches[batch - 1].payments
+        assert asked is not None
+        said = bank.answer(asked.file, minutes, asked.answers)
+        if said is not None:
+            self.must(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines, said.more_follows))
 
     def next_evening(self, day: str = DUE) -> "happened.BatchDelivered":
         """End this day, and settle the next one."""

@@ -395,6 +395,10 @@ class Market:
                 return f"{name} amends to {row.leaves} @ {price}, place {Priority(row.priority).label}"
             case EventKind.ORDERS_CANCELLED:
                 return f"{row.quantity} cancelled"
+            case EventKind.TRADE_BUSTED:
+                return f"trade {row.trade_id} busted: {name} had {row.quantity} @ {price} from {maker}"
+            case EventKind.TRADE_CORRECTED:
+                return f"trade {row.trade_id} corrected: {name} has {row.quantity} @ {price} from {maker}"
             case EventKind.REFUSED:
                 return f"{name} refused: {reason}"
             case EventKind.CANCEL_REFUSED:

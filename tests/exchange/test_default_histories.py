@@ -33,6 +33,7 @@ from exchange.journal import MemoryJournal
 from exchange.state import Exchange
 from exchange.transition import apply
 from exchange.transition.step import HOUSE, RESERVE
+from settlement.bank import SimulatedBank
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
 from tests.exchange.defaults import DUE, MODES, Failing
@@ -82,15 +83,12 @@ def traded(market, number, of_the_day, later):
         market.do(AgreeDelivery(HOUSE, f"F-{number}-{index}", seller, buyer, HBEA, quantity, ticks, due))
 
 
-def settled(market, confirmed):
-    """A batch of which the bank has confirmed some pay-ins in part. What is confirmed is no command yet."""
+def settled(market, paid):
+    """A batch of which the bank confirms what some accounts pay in up to an amount."""
     if "refused" in market.do(FixObligations()):
         return
-    if confirmed:
-        market.last.confirmed = {(market.number(name), 0): amount for name, amount in confirmed.items()}
     before = {name: market.settled(name) for name in (*TRADERS, HOUSE, RESERVE)}
-    market.must(DeliverBatch())
-    for failure in market.event.failures:
+    for failure in market.deliver(SimulatedBank(partial=paid, late=dict.fromkeys(list(paid)[:1]))).failures:
         event("somebody fails")
         assert failure.trades
     assert sum(fen for fen, _ in before.values()) == sum(market.settled(name)[0] for name in before)
@@ -139,17 +137,17 @@ def remedied(market, what, who, amount):
             settled(market, {})
 
 
-def played(mode, story, with_bank):
+def played(mode, story, bank):
     """A market after a random story."""
     market = Failing(
-        mode, share="0.5", target="100.00", house="200.00", house_funds_max="1500.00",
+        mode, bank=bank, share="0.5", target="100.00", house="200.00", house_funds_max="1500.00",
         a=cash("3000.00") + units(50), b=cash("1000.00") + units(100), c=cash("6000.00"), d=units(30),
     )  # fmt: skip
     market.give(HOUSE, HBEA, 20)
-    for number, (of_the_day, later, confirmed, remedies, waits) in enumerate(story):
+    for number, (of_the_day, later, paid, remedies, waits) in enumerate(story):
         traded(market, number, of_the_day, later)
         market.play("close")
-        settled(market, confirmed if with_bank else {})
+        settled(market, paid if market.rules.settlement.bank else {})
         day = market.exchange.date + timedelta(days=1)
         if waits:
             market.at(f"{day + timedelta(days=5)} 16:00:00")
@@ -162,15 +160,15 @@ def played(mode, story, with_bank):
 
 
 @settings(max_examples=max(10, EXAMPLES // 3))
-@given(st.sampled_from(MODES), days)
-def test_whatever_fails_everything_adds_up(mode, story):
-    played(mode, story, with_bank=True)
+@given(st.sampled_from(MODES), days, st.booleans())
+def test_whatever_fails_everything_adds_up(mode, story, bank):
+    played(mode, story, bank)
 
 
 @settings(max_examples=max(5, EXAMPLES // 10))
-@given(st.sampled_from(MODES), days)
-def test_a_replay_comes_to_the_same(mode, story):
-    market = played(mode, story, with_bank=False)
+@given(st.sampled_from(MODES), days, st.booleans())
+def test_a_replay_comes_to_the_same(mode, story, bank):
+    market = played(mode, story, bank)
 
     again = Exchange()
     for batch in read_batches(market.engine.journal.blocks()):
@@ -185,9 +183,9 @@ def test_a_replay_comes_to_the_same(mode, story):
 def default_of_two(market):
     """The commands of a default of a buyer and a seller from the agreement to the last recourse, one by one."""
     yield from (
-        AgreeDelivery(HOUSE, "F-1", "bob", "alice", HBEA, 100, 4200, date.fromisoformat(DUE)),
-        AgreeDelivery(HOUSE, "F-2", "carol", "dave", HBEA, 50, 4100, date.fromisoformat(DUE)),
-        AgreeDelivery(HOUSE, "F-3", "bob", "dave", HBEA, 1, 4100, date.fromisoformat(DUE)),
+        AgreeDelivery(HOUSE, "F-1", "bob", "alice", HBEA, 100, 4200, date.fromisoformat(DUE), "negotiated"),
+        AgreeDelivery(HOUSE, "F-2", "carol", "dave", HBEA, 50, 4100, date.fromisoformat(DUE), "negotiated"),
+        AgreeDelivery(HOUSE, "F-3", "bob", "dave", HBEA, 1, 4100, date.fromisoformat(DUE), "negotiated"),
         CancelDelivery(HOUSE, "F-3", "both filed"),
     )
     market.play("close\nsettle")

@@ -9,6 +9,7 @@ import pytest
 
 from exchange.commands import (
     AgreeDelivery,
+    BustTrades,
     CancelDelivery,
     ChangeAccountStatus,
     CoverFailure,
@@ -26,6 +27,7 @@ from exchange.commands import (
 from exchange.instruments import fen
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
+from settlement.bank import SimulatedBank
 from settlement.default import CaseState
 from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
@@ -119,7 +121,7 @@ def test_who_failed_may_neither_trade_nor_take_anything_away_but_may_top_up():
 
     before = market.digest()
     assert market.play("alice sells 1 @ 42.00") == "alice refused: may_not_trade"
-    assert market.withdraw("alice", "1.00") == "refused: in_default"
+    assert market.withdraw("alice", "1.00") == "refused: withdrawal_blocked"
     assert market.do(TransferUnits("alice", HBEA, 1, to_trading=False)) == "refused: in_default"
     assert market.digest() == before
     assert market.play("bob sells 1 @ 43.00") == "bob accepted"
@@ -456,16 +458,21 @@ def test_what_is_reserved_for_the_book_comes_before_a_later_leg(mode):
 # ---------------------------------------------------------------- the bank says no
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("confirmed", [0, fen("4220.99")])
-def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, confirmed):
-    market = Failing(mode, alice=cash("9000.00"), bob=units(100), carol=units(100))
+def sold_on_the_book(mode, alice="9000.00"):
+    """bob has sold alice 100 t on the book, in a market with a bank: she pays in 4,221.00."""
+    market = Failing(mode, bank=True, alice=cash(alice), bob=units(100))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
     market.must(FixObligations())
-    market.last.confirmed = {(market.number("alice"), 0): confirmed}
-    market.must(DeliverBatch())
+    return market
 
-    [note] = market.event.failures
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("paid", ["0.00", "4220.99"])
+def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
+    market = sold_on_the_book(mode)
+    said = market.deliver(SimulatedBank(partial={"alice": fen(paid)}))
+
+    [note] = said.failures
     assert note.account == market.number("alice") and market.last.failed == {1}
     assert market.lacked() == {}  # she has more than what the bank refused: it may be cured with that
     assert market.holding("bob", HBEA).reserved == 100  # bob stands by his sale
@@ -474,43 +481,71 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, confirmed):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_bank_that_confirms_late_cures(mode):
-    market = Failing(mode, alice=cash("4221.00"), bob=units(100))
-    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
-    market.must(FixObligations())
-    market.last.confirmed = {(market.number("alice"), 0): fen("1000.00")}
-    market.must(DeliverBatch())
-    assert market.lacked() == {CNY: NEEDED - fen("1000.00")}
+    market = sold_on_the_book(mode, alice="4221.00")
+    market.deliver(SimulatedBank(late={"alice": None}))
+    assert market.lacked() == {CNY: NEEDED}
     market.must(IssueStatements())
+    before = market.digest()
     assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+    assert market.digest() == before
 
-    market.exchange.clearing.batches[0].confirmed = {(market.number("alice"), 0): NEEDED}
+    market.answer()
     assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
     assert market.batch().report.trades == 1
     assert market.settled("alice") == (0, 100)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_who_has_not_paid_in_cures_by_paying_in_anew(mode):
+    market = sold_on_the_book(mode, alice="4221.00")
+    market.deliver(SimulatedBank(partial={"alice": fen("1000.00")}))
+    market.must(IssueStatements())
+    assert market.lacked() == {CNY: NEEDED - fen("1000.00")}
+
+    market.deposit("alice", "3221.00")
+    assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
+    assert market.batch().report.trades == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_reserve_has_paid_counts_as_paid_in(mode):
+    """The bank refuses alice's money again: what the reserve gave for her is there."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("4221.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    market.cover()
+
+    assert market.batch(refusing).report.trades == 1
+    assert market.owed("alice") == {RESERVE: NEEDED}
+    assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE)[1] == 100
+
+
 def test_gross_trades_settle_as_far_as_the_confirmed_money_reaches():
-    market = Failing(alice=cash("9000.00"), bob=units(100))
+    market = Failing(bank=True, alice=cash("9000.00"), bob=units(100))
     market.play("bob sells 60 @ 42.00\nalice buys 60 @ 42.00\nbob sells 40 @ 42.00\nalice buys 40 @ 42.00\nclose")
     market.must(FixObligations())
-    market.last.confirmed = {(market.number("alice"), 0): fen("3000.00")}
-    market.must(DeliverBatch())
+    market.deliver(SimulatedBank(partial={"alice": fen("3000.00")}))
 
     assert market.last.failed == {2}
     assert market.settled("alice") == (fen("9000.00") - fen("2532.60"), 60)
 
 
-# ---------------------------------------------------------------- claims that were counted on
+def test_a_pay_out_that_is_refused_fails_nobody():
+    market = sold_on_the_book("gross_gross")
+    assert market.deliver(SimulatedBank(refuse=frozenset({"bob"}))).failures == []
+    assert market.settled("bob") == (fen("4179.00"), 0)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_order_that_counted_on_proceeds_that_fail_is_cancelled(mode):
-    market = Failing(mode, alice=cash("5000.00"), bob=units(100))
+    market = Failing(mode, bank=True, alice=cash("5000.00"), bob=units(100))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nbob buys 90 @ 42.00 gtc\nclose")
+    assert market.book() == "bob buys 90 @ 42.00"
     market.must(FixObligations())
-    market.last.confirmed = {(market.number("alice"), 0): 0}
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
 
-    assert market.do(DeliverBatch()) == "bob loses 90 @ 42.00: account_suspended\nBatchDelivered"
+    assert market.book() == ""
     assert market.settled("bob") == (0, 100)
     assert market.holding("bob", HBEA).reserved == 100
 
@@ -518,21 +553,39 @@ def test_an_order_that_counted_on_proceeds_that_fail_is_cancelled(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_who_spent_the_proceeds_of_a_sale_that_fails_fails_too(mode):
     """alice's bank does not pay; bob has bought with what she owes him, and carol stands by her sale."""
-    market = Failing(mode, alice=cash("5000.00"), bob=units(100), carol=units(50))
+    market = Failing(mode, bank=True, alice=cash("5000.00"), bob=units(100), carol=units(50))
     market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\ncarol sells 50 @ 42.00\nbob buys 50 @ 42.00\nclose")
     market.must(FixObligations())
-    market.last.confirmed = {(market.number("alice"), 0): 0}
-    market.must(DeliverBatch())
+    said = market.deliver(SimulatedBank(late={"alice": None}))
 
-    assert [note.account for note in market.event.failures] == [market.number("alice"), market.number("bob")]
-    assert market.last.failed == {1, 2} and market.event.report.trades == 0
+    assert [note.account for note in said.failures] == [market.number("alice"), market.number("bob")]
+    assert market.last.failed == {1, 2} and said.report.trades == 0
     assert market.holding("carol", HBEA).reserved == 50
     market.must(IssueStatements())
-    market.last.confirmed = None
+    market.answer()
     assert market.cure(1, at="2026-01-06 10:00:00") == "FailureCured"
     assert market.cure(2, at="2026-01-06 10:00:00") == "FailureCured"
     assert market.batch().report.trades == 2
     assert market.settled("bob") == (fen("4179.00") - fen("2110.50"), 50)
+
+
+# ---------------------------------------------------------------- corrections
+
+
+def test_a_trade_that_failed_is_put_right_once_it_has_settled():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    bust = BustTrades(HOUSE, (1,), "agreed by mistake")
+    assert market.do(bust) == "refused: wrong_state"
+    market.deposit("alice", "4221.00")
+    market.cure()
+    before = market.digest()
+    assert market.do(bust) == "refused: wrong_state"
+    assert market.digest() == before
+
+    market.batch()
+    assert "TradesBusted" in market.do(bust)
+    assert market.settled("alice") == (fen("4221.00"), 0) and market.settled("bob") == (0, 100)
 
 
 # ---------------------------------------------------------------- the reserve

@@ -11,7 +11,11 @@ import pytest
 from exchange import invariants
 from exchange.commands import (
     AgreeDelivery,
+    CorrectTrades,
+    FixObligations,
+    InstructBank,
     IssueReduction,
+    NewTerms,
     ObjectToStatement,
     OpenPeriod,
     RegisterCurrency,
@@ -28,6 +32,8 @@ from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
 from settlement.answers import Answer
+from settlement.bank import Payments
+from settlement.bank_files import LineAnswer, Reply
 from settlement.cycle import Stage
 from settlement.default import SELLER, Claim
 from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
@@ -213,6 +219,73 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def at_the_bank(market):
+    """The payments of today's batch, as the bank was told."""
+    market.play("close")
+    for step in (FixObligations(), InstructBank()):
+        market.must(step)
+    return market.exchange.clearing.batches[-1].payments
+
+
+def the_bank_answers_another_line(market):
+    payments = at_the_bank(market)
+    line = msgspec.structs.asdict(payments.file.lines[0]) | {"fen": 1}
+    payments.answers = {1: LineAnswer(**line, reply=Reply.ACCEPTED)}
+
+
+def a_batch_is_confirmed_and_nobody_answered(market):
+    at_the_bank(market)
+    market.exchange.clearing.batches[-1].reached[Stage.CONFIRMED] = market.now_ns
+
+
+def a_batch_is_late_at_a_bank_that_knows_nothing(market):
+    payments = at_the_bank(market)
+    batch = market.exchange.clearing.batches[-1]
+    batch.payments = Payments(payments.file, late_at=market.now_ns)
+    del batch.reached[Stage.INSTRUCTED]
+
+
+def the_bank_is_told_to_pay_a_fen_more(market):
+    payments = at_the_bank(market)
+    first, *others, last = payments.file.lines
+    dearer = [msgspec.structs.replace(line, fen=line.fen + 1) for line in (first, last)]
+    payments.file = msgspec.structs.replace(payments.file, lines=(dearer[0], *others, dearer[1]))
+    payments.check()
+
+
+def nobody_may_not_withdraw(market):
+    market.exchange.clearing.blocked[99] = "under inquiry"
+
+
+def correct(market, trade_id, quantity):
+    market.must(CorrectTrades(HOUSE, [NewTerms(trade_id, quantity=quantity)], "mistyped"))
+
+
+def a_correction_is_forgotten(market):
+    correct(market, 2, 40)
+    correct(market, 2, 30)
+    del market.exchange.clearing.corrections.standing[2]
+
+
+def a_corrected_trade_waits_as_it_was(market):
+    before = market.exchange.trades_today().copy()
+    correct(market, 2, 40)
+    market.exchange.unsettled_trades = [before]
+
+
+def a_settled_trade_was_never_in_its_batch(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades[:0]
+
+
+def a_trade_settled_with_other_terms(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades.copy()
+    batch.trades["price_ticks"] += 1
+
+
 def an_objection_loses_its_words(market):
     market.play("close\nsettle")
     batch = market.exchange.clearing.batches[-1]
@@ -374,6 +447,15 @@ BREAKS = [
     (who_did_not_fail_may_not_trade, invariants.defaulters_are_restricted),
     (a_security_is_not_there, invariants.defaulters_are_restricted),
     (somebody_delivers_what_is_only_claimed, invariants.balances_are_not_negative),
+    (the_bank_answers_another_line, invariants.batches_never_change),
+    (a_batch_is_confirmed_and_nobody_answered, invariants.batches_never_change),
+    (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
+    (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
+    (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
+    (a_correction_is_forgotten, invariants.batches_never_change),
+    (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
+    (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
+    (a_trade_settled_with_other_terms, invariants.corrections_stand),
     (an_objection_loses_its_words, invariants.batches_never_change),
     (somebody_answers_what_it_never_got, invariants.batches_never_change),
     (an_answer_comes_after_the_window, invariants.batches_never_change),
