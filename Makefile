@@ -29,11 +29,12 @@ kernels: $(READY)
 
 # Ends with compiling the loops for the tests that follow, while the other mode is still at work.
 interpreted: $(READY)
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange -m kernels
-	$(BIN)/python -c 'from exchange import flow, trading; trading.warm_up(); flow.warm_up()'
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange tests/registry -m kernels
+	$(BIN)/python -c "from exchange import flow, trading; from registry import title; \
+		[loops.warm_up() for loops in (trading, flow, title)]"
 
 bounds-checked: $(READY)
-	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange -m kernels
+	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange tests/registry -m kernels
 
 # New random histories of the trading path against its readable twin; EXAMPLES says how many.
 EXAMPLES ?= 20000

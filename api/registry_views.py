@@ -5,7 +5,7 @@ any structure of state or event; which of its fields are what stands in the tabl
 its own beyond that, has a function of its own further down.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from enum import Enum
@@ -175,7 +175,7 @@ def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStat
                 schemas.UnitHolding(unit=unit.code, trading=title - sum(kept.values()), settled=title, **kept)
             )
         blocks += [_titled(exchange, unit, block) for block in exchange.serials.of(account.number, unit.number)]
-        ended += [_titled(exchange, unit, block) for block in _ended(exchange, account, unit)]
+        ended += [_titled(exchange, unit, block) for block in exchange.serials.ended_of(account.number, unit.number)]
     return schemas.RegistryStatement(
         account_id=account.account_id,
         name=account.name,
@@ -187,13 +187,6 @@ def statement_view(exchange: Exchange, account: Account) -> schemas.RegistryStat
         ended=sorted(ended, key=lambda block: block.sequence),
         locks=[lock_view(exchange, lock) for lock in exchange.locks.of(account.number)],
     )
-
-
-def _ended(exchange: Exchange, account: Account, unit: Unit) -> Iterator[Block]:
-    """What is gone and was last an account's; walks over all blocks of the unit."""
-    for block in exchange.serials.blocks_of(unit.number):
-        if block.holder == account.number and block.state != BlockState.HELD:
-            yield block
 
 
 def _titled(exchange: Exchange, unit: Unit, block: Block) -> schemas.TitledBlock:

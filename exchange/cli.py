@@ -338,11 +338,14 @@ def title(
     blocks: Annotated[int, typer.Option(min=1000, help="Serial blocks to trade until there are.")] = 1_000_000,
     issued: Annotated[int, typer.Option(min=1000, help="Tonnes of each of the hundred blocks at first.")] = 20_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+    day: Annotated[int, typer.Option(min=100, help="Transfers of a day, moved in one batch.")] = 1_000_000,
+    sample: Annotated[int, typer.Option(min=100, help="How many of them to move one by one too.")] = 50_000,
 ) -> None:
-    """Microseconds of a transfer of title and of a number's history, with a thousand to a million serial blocks."""
+    """Microseconds of a transfer of title, in a batch and one by one, and of a number's history."""
     from benchmarks import title as benchmark
 
-    benchmark.run(blocks, issued, runs)
+    load_compiled("title")
+    benchmark.run(blocks, issued, runs, day, sample)
 
 
 @bench.command()

@@ -1,4 +1,4 @@
-"""How the trading path is compiled, and where the machine code is kept between starts.
+"""How the loops are compiled, and where the machine code is kept between starts.
 
 A compiled entry point contains its helpers from other files, and Numba's own cache looks only at the
 file of the entry point. So the cache lies in a folder named after the content of every file that
@@ -52,7 +52,7 @@ entry = njit(_nrt=False, cache=True)
 
 
 def is_compiled(loops: str) -> bool:
-    """Whether the machine code of some loops ("trading", "flow"), made of this very source, is on disk already."""
+    """Whether the machine code of some loops (e.g. "trading"), made of this very source, is on disk already."""
     return bool(config.DISABLE_JIT) or (_folder / f"{loops}.complete").exists()
 
 

@@ -17,18 +17,22 @@ def fail(code: str, detail: str, status: int = 1) -> NoReturn:
     raise typer.Exit(status)
 
 
-def load_compiled(loops: Literal["trading", "flow"]) -> None:
+def load_compiled(loops: Literal["trading", "flow", "title"]) -> None:
     """Load the machine code of some loops; the first time on a machine it has to be compiled."""
     from exchange.compiled import is_compiled, note_compiled
 
     if not is_compiled(loops):
-        say(f"compiling the {loops} path for this machine; this happens once and takes about half a minute ...")
-    if loops == "trading":
-        from exchange import trading
-
-        trading.warm_up()
-    else:
+        say(f"compiling the {loops} path for this machine; this happens once and takes up to half a minute ...")
+    if loops == "flow":
         from exchange import flow
 
         flow.warm_up()
+    else:
+        from registry import title
+
+        title.warm_up()
+    if loops == "trading":  # moves title when a day is settled
+        from exchange import trading
+
+        trading.warm_up()
     note_compiled(loops)

@@ -10,6 +10,7 @@ import numpy as np
 
 from exchange import fees, positions
 from exchange.desk import backing_of_order
+from exchange.payments import instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from matching import ladder as book_of
@@ -43,9 +44,9 @@ def title_equals_holdings(exchange: Exchange) -> None:
     """The serial blocks that each account holds add up to its settled holding."""
     settled = holdings.settled(exchange.path.desk.balances)
     titles = np.zeros_like(settled)
-    for block in exchange.serials:
-        if block.state == BlockState.HELD:
-            titles[block.holder, block.unit] += block.quantity
+    for number, blocks in exchange.serials.content():
+        held = blocks[blocks["state"] == 0]
+        np.add.at(titles[:, number], held["holder"], held["last"] - held["first"] + 1)
     for unit in exchange.units:
         wrong = np.flatnonzero(titles[:, unit.number] != settled[:, unit.number]).tolist()
         assert not wrong, f"title and holding of {unit.code} differ for accounts {wrong}"
@@ -194,6 +195,16 @@ def batches_never_change(exchange: Exchange) -> None:
             batch.line.check(exchange.terms)
 
 
+def payments_are_as_instructed(exchange: Exchange) -> None:
+    """What the bank was told to pay is what the batch owes; who may not withdraw has an account."""
+    for batch in exchange.clearing.batches:
+        if batch.payments is not None:
+            owed = instructions(exchange, batch)
+            assert batch.payments.file == owed, f"the bank was told something else than batch {batch.number} owes"
+    for account in (*exchange.clearing.blocked, *exchange.clearing.in_break):
+        assert 0 < account <= len(exchange.accounts), f"account {account} is blocked and does not exist"
+
+
 def statements_are_the_report(exchange: Exchange) -> None:
     """All statements of a batch together = its report = the change of all holdings, by asset."""
     for batch in exchange.clearing.batches:
@@ -238,6 +249,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     credits_are_issued_once,
     batches_never_change,
     statements_are_the_report,
+    payments_are_as_instructed,
     corrections_stand,
 )
 

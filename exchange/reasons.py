@@ -40,6 +40,7 @@ class Reason(IntEnum):
     ALREADY_FOUNDED = 26
     UNKNOWN_COMMAND = 27
     CURRENCY_EXISTS = 28
+    NO_BANK = 29  # the rule set settles without one
     MAY_NOT_TRADE = 30
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
     # when
@@ -55,6 +56,9 @@ class Reason(IntEnum):
     CLIENT_ORDER_ID_USED = 49
     ALREADY_HALTED = 50
     NOT_HALTED = 51
+    WITHDRAWAL_BLOCKED = 52
+    ALREADY_BLOCKED = 53
+    NOT_BLOCKED = 54
     TRADE_BUSTED = 57  # and so can't be put right any more
     # on which terms
     INVALID_SIDE = 60
@@ -72,6 +76,14 @@ class Reason(IntEnum):
     NOT_ELIGIBLE = 74  # a unit that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
     EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
+    WRONG_BATCH = 77  # of a bank's file, as what follows: see settlement.bank_files.Fault
+    WRONG_CHECKSUM = 78
+    NEGATIVE_AMOUNT = 79
+    LINE_UNKNOWN = 80
+    LINE_DOUBLED = 81
+    LINE_ALTERED = 82
+    LINE_ANSWERED = 83
+    LINE_MISSING = 84
     DUPLICATE_TRADE = 85  # in one list
     NOTHING_TO_CORRECT = 86
     # how much and at what price
@@ -89,6 +101,7 @@ class Reason(IntEnum):
     ORDER_ID_OUT_OF_SEQUENCE = 101  # foreign flow with assigned ids
     STOP_ALREADY_REACHED = 102
     POST_ONLY_WOULD_TRADE = 103
+    PARTIAL_OUT_OF_RANGE = 104  # of a bank's answer
     # with what
     POSITION_LIMIT = 120  # holdings and what resting orders may add to them
     OFFSET_LIMIT = 121  # of credits that may cover emissions

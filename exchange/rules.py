@@ -280,7 +280,8 @@ def load_rule_set(name_or_file: str) -> RuleSet:
 def _check(rules: RuleSet) -> None:
     sessions = [at for session in rules.sessions for at in session]
     calls = [[at] if at else [] for at in (rules.opening_call, rules.closing_call)]
-    times = [rules.pre_open, *calls[0], *sessions[:-1], *calls[1], sessions[-1], rules.settle_at]
+    settling = [rules.settle_at, *filter(None, [rules.settlement.confirm_by])]
+    times = [rules.pre_open, *calls[0], *sessions[:-1], *calls[1], sessions[-1], *settling]
     try:
         parsed = [time.fromisoformat(at) for at in times]
         ZoneInfo(rules.timezone)
@@ -289,7 +290,11 @@ def _check(rules: RuleSet) -> None:
     if any(at.tzinfo for at in parsed):
         raise RuleSetError(f"rule set {rules.name!r}: times are local to {rules.timezone}, without an offset")
     if parsed != sorted(set(parsed)):
-        raise RuleSetError(f"rule set {rules.name!r}: pre_open, calls, sessions and settle_at must follow one another")
+        raise RuleSetError(
+            f"rule set {rules.name!r}: pre_open, calls, sessions, settle_at and confirm_by must follow one another"
+        )
+    if rules.settlement.bank and rules.settlement.confirm_by is None:
+        raise RuleSetError(f"rule set {rules.name!r}: a settlement bank needs a time to confirm by")
     if Decimal(rules.tick) * 100 != rules.fen_per_tick or rules.fen_per_tick < 1:
         raise RuleSetError(f"rule set {rules.name!r}: the tick must be a multiple of 0.01")
     if rules.opening_price and Decimal(rules.opening_price) % rules.tick_size:

@@ -80,13 +80,17 @@ def next_trading_day(rules: RuleSet, after: date) -> date:
     return days[0]
 
 
+def moment_ns(rules: RuleSet, day: date, local: str) -> int:
+    """A local time of a day, in UTC nanoseconds."""
+    moment = datetime.combine(day, time.fromisoformat(local), ZoneInfo(rules.timezone)).astimezone(UTC)
+    return int(moment.timestamp()) * 1_000_000_000
+
+
 def timetable(rules: RuleSet, day: date) -> list[Step]:
     """The commands of a trading day in order, each with its time."""
-    zone = ZoneInfo(rules.timezone)
 
     def at(local: str) -> int:
-        moment = datetime.combine(day, time.fromisoformat(local), zone).astimezone(UTC)
-        return int(moment.timestamp()) * 1_000_000_000
+        return moment_ns(rules, day, local)
 
     steps = [Step(at(rules.pre_open), OpenDay(day))]
     if rules.opening_call:

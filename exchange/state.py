@@ -146,12 +146,9 @@ class Exchange:
                     add("balance", asset, *(int(balance[bucket]) for bucket in (*BUCKETS, "unsettled")))
         for unit in self.units:
             add("unit", unit)
-        for block in self.serials:
-            last = block.title.movement
-            add(
-                "block", block.unit, block.first, block.last, block.holder, block.origin, block.ever_traded, block.state
-            )
-            add("title", block.title.depth, last.cause, last.giver, last.taker, last.reference)
+        for number, blocks in self.serials.content():
+            add("blocks", number, len(blocks))
+            content.update(blocks.tobytes())
         add("days", self.days)
         for values in self.compliance.content():
             add(*values)

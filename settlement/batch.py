@@ -7,15 +7,11 @@ reserved is checked before anything moves, and a shortage is a broken invariant,
 not hold, :mod:`settlement.fails` says what settles.
 """
 
-from collections.abc import Callable
-
 import msgspec
 import numpy as np
 
 from settlement.clearing import Terms, obligations, type_of_rows
 from settlement.netting import EVERYTHING, Mode, Positions, deliveries, payments, positions, require_marks
-
-Title = Callable[[int, int, int, int, int], object]  # moves title: unit, seller, buyer, quantity, trade id
 
 
 class Amounts(msgspec.Struct, frozen=True):
@@ -120,10 +116,3 @@ def _amounts(sums: Positions, assets: list[int], nets: bool) -> dict[int, Amount
     gross, net = sums.out.sum(axis=0).tolist(), np.maximum(-sums.net, 0).sum(axis=0).tolist()
     traded = [asset for asset in assets if gross[asset]]
     return {asset: Amounts(gross[asset], net[asset], net[asset] if nets else gross[asset]) for asset in traded}
-
-
-def move_title(owed: type_of_rows, title: Title) -> None:
-    """Move title trade by trade, in the order of trading."""
-    columns = (owed[name].tolist() for name in ("unit", "seller", "buyer", "quantity", "trade_id"))
-    for unit, seller, buyer, quantity, trade_id in zip(*columns, strict=True):
-        title(unit, seller, buyer, quantity, trade_id)

@@ -4,12 +4,14 @@
 |------------|-------------------|---------------------------------------------------------------------------------|
 | fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
 | instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
-| confirmed  | ConfirmPayments   | it has answered every line                                                      |
+| confirmed  | ConfirmPayments   | it has answered every line; there may be none                                   |
 | delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
-Without a settlement bank a batch goes from fixed to delivered. One batch is under way at a time. A day usually has
+Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
+batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
+(art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
 one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
 (:mod:`settlement.corrections`), never by changing it.
 """
@@ -25,6 +27,7 @@ import msgspec
 import numpy as np
 
 from settlement.answers import Answer, StatementState
+from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
 from settlement.corrections import Corrections
@@ -58,6 +61,7 @@ class Batch(msgspec.Struct, eq=False):
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    payments: Payments | None = None  # what the bank was told and has answered
     answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
     @property
@@ -72,6 +76,11 @@ class Batch(msgspec.Struct, eq=False):
         if answer := self.answers.get(account):
             return answer.state
         return StatementState.ACCEPTED if self.has_reached(Stage.FINAL) else StatementState.ISSUED
+
+    @property
+    def is_late(self) -> bool:
+        """Whether answers of the bank were missing in the evening."""
+        return self.payments is not None and self.payments.late_at is not None
 
     @property
     def settled(self) -> type_of_rows:
@@ -92,6 +101,12 @@ class Batch(msgspec.Struct, eq=False):
         assert times == sorted(times), f"batch {self.number} went back in time"
         assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
         assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
+        is_instructed = self.has_reached(Stage.INSTRUCTED)
+        assert is_instructed == (self.payments is not None), f"batch {self.number} and its payments differ"
+        if self.payments is not None:
+            self.payments.check()
+            is_answered = not self.payments.open_lines
+            assert is_answered == self.has_reached(Stage.CONFIRMED), f"batch {self.number} is confirmed and open"
         for account, answer in self.answers.items():
             asked = self.line is not None and self.line.concerns(account)
             assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
@@ -110,6 +125,9 @@ class ClearingHouse:
         self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
         self.corrections = Corrections()
+        self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
+        self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
+        self.reconciled: date | None = None  # the last day whose balances the bank has sent
 
     @property
     def under_way(self) -> Batch | None:
@@ -156,9 +174,13 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+            if batch.payments is not None:
+                answers = sorted(batch.payments.answers.items())
+                yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "returned", [seal_of(rows) for rows in self.returned]
+        yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
         yield "corrections", [*self.corrections]
 

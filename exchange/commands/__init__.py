@@ -13,6 +13,7 @@ from exchange.commands.corrections import *
 from exchange.commands.credits import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
+from exchange.commands.money import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.commands.settlement import *
@@ -26,6 +27,7 @@ Control = (
     | EmissionsCommand
     | CreditsCommand
     | SettlementCommand
+    | MoneyCommand
     | CorrectionCommand
 )
 

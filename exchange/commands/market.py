@@ -1,4 +1,4 @@
-"""What may be asked of the market: its founding, listings, money, and the steps of its day."""
+"""What may be asked of the market: its founding, listings, and the steps of its day."""
 
 from datetime import date
 from typing import Annotated
@@ -32,18 +32,6 @@ class ListInstrument(ControlCommand, frozen=True):
     species: Species
     vintage: int
     opening_ticks: int | None = None
-    currency: str = ""
-
-
-class DepositCash(ControlCommand, frozen=True):
-    account_id: str
-    amount: int
-    currency: str = ""
-
-
-class WithdrawCash(ControlCommand, frozen=True):
-    account_id: str
-    amount: int
     currency: str = ""
 
 
@@ -87,8 +75,6 @@ MarketCommand = (
     FoundExchange
     | RegisterCurrency
     | ListInstrument
-    | DepositCash
-    | WithdrawCash
     | OpenDay
     | OpenCall
     | StartTrading

@@ -11,6 +11,7 @@ from exchange.events.corrections import *
 from exchange.events.credits import *
 from exchange.events.emissions import *
 from exchange.events.market import *
+from exchange.events.money import *
 from exchange.events.registry import *
 from exchange.events.settlement import *
 
@@ -23,5 +24,6 @@ Event = (
     | EmissionsEvent
     | CreditsEvent
     | SettlementEvent
+    | MoneyEvent
     | CorrectionEvent
 )

@@ -22,18 +22,6 @@ class InstrumentListed(ControlEvent, frozen=True):
     opening_ticks: int
 
 
-class CashDeposited(ControlEvent, frozen=True):
-    account: int
-    amount: int
-    asset: int
-
-
-class CashWithdrawn(ControlEvent, frozen=True):
-    account: int
-    amount: int
-    asset: int
-
-
 class DayOpened(ControlEvent, frozen=True):
     date: date
 
@@ -81,8 +69,6 @@ MarketEvent = (
     ExchangeFounded
     | CurrencyRegistered
     | InstrumentListed
-    | CashDeposited
-    | CashWithdrawn
     | DayOpened
     | CallOpened
     | TradingStarted

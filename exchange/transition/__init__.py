@@ -1,7 +1,7 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `corrections`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`.
 """
 
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from exchange.commands import (
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
+    MoneyCommand,
     SettlementCommand,
     decode_control,
 )
@@ -27,7 +28,17 @@ from exchange.reasons import Refused
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
 from exchange.trading import Written
-from exchange.transition import allocation, compliance, corrections, credits, emissions, market, registry, settlement
+from exchange.transition import (
+    allocation,
+    compliance,
+    corrections,
+    credits,
+    emissions,
+    market,
+    money,
+    registry,
+    settlement,
+)
 from exchange.transition.step import Step, noted
 
 
@@ -120,6 +131,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return market.handle(step, command)
     if isinstance(command, SettlementCommand):
         return settlement.handle(step, command)
+    if isinstance(command, MoneyCommand):
+        return money.handle(step, command)
     if isinstance(command, CorrectionCommand):
         return corrections.handle(step, command)
     if isinstance(command, AllocationCommand):

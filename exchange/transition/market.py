@@ -1,4 +1,4 @@
-"""The market: founding, listings, money, and the steps of its day."""
+"""The market: founding, listings, and the steps of its day."""
 
 from typing import assert_never
 
@@ -8,7 +8,6 @@ from exchange import events as happened
 from exchange.commands import (
     BreakSession,
     CloseSession,
-    DepositCash,
     FoundExchange,
     HaltTrading,
     ListInstrument,
@@ -19,25 +18,24 @@ from exchange.commands import (
     RegisterCurrency,
     ResumeTrading,
     StartTrading,
-    WithdrawCash,
     day_number,
 )
 from exchange.desk import ALWAYS
 from exchange.fees import set_fees
-from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, money, ticks_of
+from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
-from exchange.state import CASH_MAX, DayFigures, Exchange
+from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import Step, account_named, currency_named, fit_balances, require, require_right
+from exchange.transition.step import Step, currency_named, fit_balances, require
 from matching import ladder as book_of
 from matching.auction import uncrossing
 from matching.orders import Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
-from registry.accounts import AccountStatus, ParticipantClass, Right
+from registry.accounts import ParticipantClass
 from registry.units import Species
-from settlement.statements import CASH, Entry
+from settlement.statements import CASH
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 
@@ -50,10 +48,6 @@ def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
             return register_currency(step, command)
         case ListInstrument():
             return list_instrument(step, command)
-        case DepositCash():
-            return deposit_cash(step, command)
-        case WithdrawCash():
-            return withdraw_cash(step, command)
         case OpenDay():
             return open_day(step, command)
         case OpenCall():
@@ -139,38 +133,6 @@ def list_instrument(step: Step, command: ListInstrument) -> happened.InstrumentL
     rows[instrument.number].counts = unit.species == Species.ALLOWANCE
     exchange.path.desk = desk._replace(instruments=rows, ladder=book_of.with_instrument(desk.ladder))
     return happened.InstrumentListed(symbol, unit.number, instrument.close_ticks)
-
-
-def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
-    exchange = step.exchange
-    account = account_named(exchange, command.account_id)
-    closed = account.status == AccountStatus.CLOSED
-    require(not closed, Reason.NOT_PERMITTED, f"account {account.account_id} is closed")
-    cash = currency_named(exchange, command.currency)
-    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a deposit must be positive")
-    fits = exchange.cash_deposited[cash] + command.amount <= CASH_MAX
-    require(fits, Reason.AMOUNT_TOO_LARGE, "more cash than can be booked")
-
-    exchange.cash_deposited[cash] += command.amount
-    exchange.path.desk.balances[account.number, cash].available += command.amount
-    exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
-    return happened.CashDeposited(account.number, command.amount, cash)
-
-
-def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
-    exchange = step.exchange
-    account = account_named(exchange, command.account_id)
-    require_right(account, Right.MOVE)
-    cash = currency_named(exchange, command.currency)
-    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
-    balance = exchange.path.desk.balances[account.number, cash]
-    free = holdings.withdrawable(balance)
-    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{money(free)} is settled and available")
-
-    exchange.cash_withdrawn[cash] += command.amount
-    balance.available -= command.amount
-    exchange.clearing.entries.append((account.number, Entry(cash, -command.amount, "withdrawal", step.sequence)))
-    return happened.CashWithdrawn(account.number, command.amount, cash)
 
 
 def _set_phase(exchange: Exchange, phase: Phase) -> None:

@@ -15,6 +15,7 @@ from exchange.commands import (
     SettleDay,
     SettlementCommand,
 )
+from exchange.payments import confirmed
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
@@ -24,7 +25,7 @@ from exchange.transition.step import Step, require
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
-from settlement.batch import BatchReport, Discharge, discharge, move_title
+from settlement.batch import BatchReport, Discharge, discharge
 from settlement.cycle import Batch, Stage, seal_of
 from settlement.netting import Positions
 from settlement.statements import Line
@@ -37,7 +38,7 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             batch = fix_obligations(step)
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades))
         case DeliverBatch():
-            batch = _under_way(step.exchange, Stage.FIXED)
+            batch = _paid(step.exchange)
             return happened.BatchDelivered(batch.number, deliver(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
@@ -62,6 +63,21 @@ def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
     if batch is None:
         raise Refused(Reason.WRONG_STATE, "no batch is under way")
     require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
+    return batch
+
+
+def _paid(exchange: Exchange) -> Batch:
+    """The batch under way, which may be delivered: the bank has answered, or is late, if there is one.
+
+    A batch of which pay-ins are missing is not delivered against nothing.
+    """
+    if not exchange.market.settlement.bank:
+        return _under_way(exchange, Stage.FIXED)
+    batch = _under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
+    is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
+    require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
+    is_paid = confirmed(exchange, batch) is None
+    require(is_paid, Reason.WRONG_STATE, f"the bank has not confirmed all that batch {batch.number} is to be paid with")
     return batch
 
 
@@ -107,19 +123,16 @@ def deliver(step: Step, batch: Batch) -> BatchReport:
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    serials = step.exchange.serials
+    """Trade by trade in the order of trading, or from net deliverers to net receivers."""
+    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
     if batch.mode.nets_units:
         for unit, rows in made.deliveries.items():
-            for giver, taker, quantity in rows.tolist():
-                serials.transfer(
-                    unit, giver, taker, quantity, step.sequence, step.now_ns, Cause.NETTED, reference=batch.number
-                )
+            of_batch = np.full(rows.size, batch.number)
+            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
         return
-
-    def title(unit: int, seller: int, buyer: int, quantity: int, trade_id: int) -> None:
-        serials.transfer(unit, seller, buyer, quantity, step.sequence, step.now_ns, reference=trade_id)
-
-    move_title(made.obligations, title)
+    for unit in np.unique(made.obligations["unit"]).tolist():
+        rows = made.obligations[made.obligations["unit"] == unit]
+        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:

@@ -18,6 +18,7 @@ from numba.core import config
 
 from exchange import flow, trading
 from exchange.journal import MemoryJournal
+from registry import title
 from tests.exchange.market import Market, cash, units
 
 pytestmark = [
@@ -47,6 +48,7 @@ ENTRY_POINTS = list(names_of_entry_points())
 def _warmed_up() -> None:
     trading.warm_up()
     flow.warm_up()
+    title.warm_up()
 
 
 def compiled(name: str) -> Any:
@@ -69,6 +71,7 @@ def machine_code(entry_point: Any) -> bytes:
 
 def test_the_ways_into_compiled_code_are_found() -> None:
     known = {"exchange.trading.run", "exchange.trading.expire", "exchange.flow.play_rows", "settlement.loops.add_up"}
+    known.add("registry.title.move")
     assert known < set(ENTRY_POINTS)
 
 

@@ -11,6 +11,8 @@ import pytest
 from exchange import invariants
 from exchange.commands import (
     CorrectTrades,
+    FixObligations,
+    InstructBank,
     IssueReduction,
     NewTerms,
     ObjectToStatement,
@@ -29,6 +31,8 @@ from registry.coverage import Decision, Why
 from registry.holdings import CASH
 from registry.serials import Cause, Origin
 from settlement.answers import Answer
+from settlement.bank import Payments
+from settlement.bank_files import LineAnswer, Reply
 from settlement.cycle import Stage
 from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
@@ -147,19 +151,19 @@ def holdings_move_and_title_does_not(market):
     balance(market, "alice", market.asset(HBEA)).available += 1
 
 
-def a_block_is_lost(market):
-    market.exchange.serials.blocks[market.asset(HBEA)].popitem()
+def a_number_is_lost(market):
+    market.exchange.serials.title_of(market.asset(HBEA)).columns.blocks["first"][0] += 1
 
 
 def a_block_has_two_holders(market):
-    holders, unit = market.exchange.serials.holders, market.asset(HBEA)
-    holders[market.number("bob"), unit].add(holders[market.number("alice"), unit][0])
+    columns = market.exchange.serials.title_of(market.asset(HBEA)).columns
+    columns.queues[market.number("bob")] = columns.queues[market.number("alice")]
 
 
 def a_block_forgets_who_had_it(market):
-    blocks = market.exchange.serials.blocks[market.asset(HBEA)]
-    last, block = blocks.peekitem(0)
-    blocks[last] = msgspec.structs.replace(block, title=block.title.earlier)
+    columns = market.exchange.serials.title_of(market.asset(HBEA)).columns
+    row = market.exchange.serials.title_of(market.asset(HBEA)).row_of(1)
+    columns.blocks["link"][row] = columns.links[columns.blocks["link"][row]]
 
 
 def the_book_is_crossed(market):
@@ -242,6 +246,44 @@ def a_trade_settled_with_other_terms(market):
     batch.trades["price_ticks"] += 1
 
 
+def at_the_bank(market):
+    """The payments of today's batch, as the bank was told."""
+    market.play("close")
+    for step in (FixObligations(), InstructBank()):
+        market.must(step)
+    return market.exchange.clearing.batches[-1].payments
+
+
+def the_bank_answers_another_line(market):
+    payments = at_the_bank(market)
+    line = msgspec.structs.asdict(payments.file.lines[0]) | {"fen": 1}
+    payments.answers = {1: LineAnswer(**line, reply=Reply.ACCEPTED)}
+
+
+def a_batch_is_confirmed_and_nobody_answered(market):
+    at_the_bank(market)
+    market.exchange.clearing.batches[-1].reached[Stage.CONFIRMED] = market.now_ns
+
+
+def a_batch_is_late_at_a_bank_that_knows_nothing(market):
+    payments = at_the_bank(market)
+    batch = market.exchange.clearing.batches[-1]
+    batch.payments = Payments(payments.file, late_at=market.now_ns)
+    del batch.reached[Stage.INSTRUCTED]
+
+
+def the_bank_is_told_to_pay_a_fen_more(market):
+    payments = at_the_bank(market)
+    first, *others, last = payments.file.lines
+    dearer = [msgspec.structs.replace(line, fen=line.fen + 1) for line in (first, last)]
+    payments.file = msgspec.structs.replace(payments.file, lines=(dearer[0], *others, dearer[1]))
+    payments.check()
+
+
+def nobody_may_not_withdraw(market):
+    market.exchange.clearing.blocked[99] = "under inquiry"
+
+
 def an_objection_loses_its_words(market):
     market.play("close\nsettle")
     batch = market.exchange.clearing.batches[-1]
@@ -292,9 +334,7 @@ def credits_are_issued_for_nothing(market):
 
 def credits_pass_for_allowances(market):
     unit = a_batch_is_credited(market)
-    blocks = market.exchange.serials.blocks[unit.number]
-    last, block = blocks.peekitem()
-    blocks[last] = msgspec.structs.replace(block, origin=Origin.FREE)
+    market.exchange.serials.title_of(unit.number).columns.blocks["origin"] = [*Origin].index(Origin.FREE)
 
 
 def a_credited_day_is_forgotten(market):
@@ -341,6 +381,11 @@ BREAKS = [
     (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
     (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
     (a_trade_settled_with_other_terms, invariants.corrections_stand),
+    (the_bank_answers_another_line, invariants.batches_never_change),
+    (a_batch_is_confirmed_and_nobody_answered, invariants.batches_never_change),
+    (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
+    (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
+    (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
     (an_objection_loses_its_words, invariants.batches_never_change),
     (somebody_answers_what_it_never_got, invariants.batches_never_change),
     (an_answer_comes_after_the_window, invariants.batches_never_change),
@@ -362,8 +407,8 @@ BREAKS = [
     (holdings_move_and_title_does_not, invariants.title_equals_holdings),
     (a_tonne_is_surrendered, invariants.title_equals_holdings),
     (a_tonne_is_surrendered, TONNES),
-    (a_block_is_lost, invariants.title_equals_holdings),
-    (a_block_is_lost, invariants.serial_numbers_are_disjoint),
+    (a_number_is_lost, invariants.title_equals_holdings),
+    (a_number_is_lost, invariants.serial_numbers_are_disjoint),
     (a_block_has_two_holders, invariants.serial_numbers_are_disjoint),
     (a_block_forgets_who_had_it, invariants.serial_numbers_are_disjoint),
     (the_book_is_crossed, invariants.books_are_sound),

@@ -331,7 +331,16 @@ down = "0.10"
 effective_from = 1970-01-01
 buyer = "0.005"
 seller = "0.005"
+[settlement]
+bank = true
+confirm_by = "17:00"
+withdrawal_lag_days = 1
 """
+
+
+def test_who_settles_by_a_bank():
+    assert all(load_rule_set(name).settlement.bank for name in ("hubei", "national"))
+    assert GENERIC.settlement.bank is False
 
 
 FEE = 'buyer = "0.005"\nseller = "0.005"'
@@ -354,6 +363,7 @@ def test_a_file_of_ones_own(tmp_path):
     day = date(2026, 1, 5)
     assert [rules.fee_ppm(day, side, "taker", COVERED) for side in Side] == [5000, 5000]
     assert (rules.opening_call, rules.closing_call) == ("09:20", "14:57")
+    assert (rules.settlement.bank, rules.settlement.confirm_by, rules.settlement.mode) == (True, "17:00", "gross_gross")
     assert rules.execution_price_on(day) == ExecutionPrice.SELLER_PRICE
     assert rules.self_trade_rule == SelfTradePrevention.DECREMENT
     assert not rules.carry_over_on(day)
@@ -450,6 +460,10 @@ def test_what_a_file_may_leave_out(tmp_path):
         pytest.param('"15:30"', '"half past"', "Invalid isoformat string", id="a time in words"),
         pytest.param('"15:30"', '"15:30+08:00"', "times are local to Asia/Shanghai", id="a time with an offset"),
         pytest.param('"15:30"', '"14:30"', "must follow one another", id="settlement before the close"),
+        pytest.param('"17:00"', '"15:30"', "must follow one another", id="no time to confirm"),
+        pytest.param('"17:00"', '"17:00Z"', "times are local to Asia/Shanghai", id="a time to confirm with an offset"),
+        pytest.param('confirm_by = "17:00"\n', "", "needs a time to confirm by", id="a bank that is never late"),
+        pytest.param("withdrawal_lag_days = 1", "withdrawal_lag_days = 2", r"withdrawal_lag_days`", id="two days' lag"),
         pytest.param('"09:20"', '"09:10"', "must follow one another", id="an opening call before the desk opens"),
         pytest.param('"09:20"', '"09:30"', "must follow one another", id="an opening call of no length"),
         pytest.param('"14:57"', '"15:00"', "must follow one another", id="a closing call of no length"),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exchange.rows import type_of_rows
-from settlement.batch import Discharge, discharge, move_title
+from settlement.batch import Discharge, discharge
 from settlement.clearing import buyer_pays, seller_receives, terms_of
 from settlement.netting import Mode
 from settlement.statements import CASH, Entry, Line, Statement
@@ -67,12 +67,6 @@ def test_a_trade_with_oneself_delivers_and_receives() -> None:
     assert moves.out[MILL].tolist() == [21_010, 5, 0]
     assert moves.into[MILL].tolist() == [20_980, 5, 0]
     assert moves.into[HOUSE].tolist() == [30, 0, 0]
-
-
-def test_title_moves_trade_by_trade_in_the_order_of_trading(owed: type_of_rows) -> None:
-    moved: list[tuple[int, int, int, int, int]] = []
-    move_title(owed, lambda *leg: moved.append(leg))
-    assert moved == [(HBEA, PLANT, MILL, 100, 1), (HBEA, MILL, FUND, 40, 2), (HBCER, FUND, PLANT, 10, 3)]
 
 
 def test_the_batch_in_totals(settled: Discharge) -> None:

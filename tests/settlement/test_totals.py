@@ -11,17 +11,12 @@ from settlement.clearing import Terms, terms_of
 from settlement.netting import Mode
 from settlement.statements import CASH, Entry, Line
 from settlement.totals import Total, check_report, totals, totals_of
+from tests.settlement.plain_clearing import Trade, rows_of
 
 ACCOUNTS, ASSETS = 5, 5
 HOUSE, PLANT, MILL, FUND = 1, 2, 3, 4
 HBEA, HBCER, EURO = 1, 2, 3  # assets; 4 is a unit that is not traded
 TERMS: Terms = terms_of(np.array([0, HBEA, HBCER]), np.array([CASH, CASH, EURO]), np.array([0, 1, 50]))
-TRADE = np.dtype(
-    [
-        (name, "i8")
-        for name in ("instrument", "seller", "buyer", "price_ticks", "quantity", "buyer_fee", "seller_fee", "trade_id")
-    ]
-)
 CAUSES = ("deposit", "withdrawal", "fine", "issuance", "fee", "purchase_of_a_kind")
 
 accounts = st.integers(1, ACCOUNTS - 1)
@@ -33,7 +28,7 @@ holdings = st.lists(st.integers(0, 100), min_size=ACCOUNTS * ASSETS, max_size=AC
 
 def line_of(traded: list[tuple[int, ...]], moved: list[tuple[int, Entry]], held: list[int]) -> Line:
     """A line whose closing is what its statements say."""
-    rows = np.array([(*one, number) for number, one in enumerate(traded, 1)], TRADE)
+    rows = rows_of(Trade(number, *one) for number, one in enumerate(traded, 1))
     opening = np.array(held, np.int64).reshape(ACCOUNTS, ASSETS)
     closing = opening.copy()
     line = Line("2026-01-05", 1, HOUSE, rows, moved, opening, closing)

@@ -1,0 +1,82 @@
+"""What a batch pays at the bank, and who may withdraw how much: questions to the exchange that change nothing."""
+
+from datetime import date
+
+import numpy as np
+
+from exchange.state import Exchange
+from registry import holdings
+from registry.accounts import Account
+from settlement.bank import instructions as instructions_of
+from settlement.bank_files import InstructionFile
+from settlement.corrections import applied
+from settlement.cycle import Batch, Stage
+
+
+def instructions(exchange: Exchange, batch: Batch) -> InstructionFile:
+    """The instruction file of a batch."""
+    owed = exchange.positions(batch.trades)
+    account_ids = ["", *(account.account_id for account in exchange.accounts)]
+    return instructions_of(batch.number, batch.day, batch.mode, owed.out, owed.into, account_ids, exchange.currencies)
+
+
+def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | None:
+    """Fen that the bank has confirmed of what each (account, cash asset) pays in; None if all is paid.
+
+    So it is without a bank, or where who settled the day vouched for it. A line without an answer has not been paid.
+    """
+    paid = None if batch.payments is None else batch.payments.pay_ins()
+    if paid is None:
+        return None
+    accounts, assets = exchange.accounts.by_id, exchange.currencies
+    return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in paid.items()}
+
+
+def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
+    """Why an account may withdraw nothing at present; None: it may."""
+    clearing = exchange.clearing
+    if account.number in clearing.blocked:
+        return f"blocked: {clearing.blocked[account.number]}"
+    if account.number in clearing.in_break:
+        return f"the bank's balance of {clearing.in_break[account.number]} differs"
+    batch = clearing.under_way
+    if batch is None or batch.payments is None or not batch.is_late or batch.has_reached(Stage.DELIVERED):
+        return None
+    concerned = account.account_id in batch.payments.account_ids
+    return f"batch {batch.number} waits for the settlement bank" if concerned else None
+
+
+def withdrawable(exchange: Exchange, account: Account, asset: int) -> int:
+    """Fen that an account may withdraw: settled, available and, where the rules wait a day, not of today's batches."""
+    free = holdings.withdrawable(exchange.path.desk.balances[account.number, asset])
+    return max(0, free - _brought_today(exchange, account, asset))
+
+
+def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
+    """What the batches of the day have brought an account net, as far as the rules hold it back and trades stand."""
+    if exchange.market.settlement.withdrawal_lag_days == 0 or exchange.date is None:
+        return 0
+    brought = 0
+    for batch in exchange.clearing.of_day(exchange.date):
+        if batch.has_reached(Stage.DELIVERED):
+            stand = applied(batch.settled, exchange.clearing.corrections.standing)
+            brought += int(exchange.positions(stand).net[account.number, asset])
+    return max(0, brought)
+
+
+def closing_balances(exchange: Exchange, day: date) -> dict[tuple[str, str], int] | None:
+    """Settled cash by (account id, currency) at the close of a day's last statements, zeros left out.
+
+    What is paid in or out after them belongs to the next day. None if the day has no statements yet.
+    """
+    lines = [batch.line for batch in exchange.clearing.of_day(day) if batch.line is not None]
+    if not lines:
+        return None
+    closing = lines[-1].closing
+    account_ids = {account.number: account.account_id for account in exchange.accounts}
+    return {
+        (account_ids[account], code): int(closing[account, asset])
+        for code, asset in exchange.currencies.items()
+        if asset < closing.shape[1]
+        for account in np.flatnonzero(closing[:, asset]).tolist()
+    }
