@@ -54,9 +54,9 @@ class Cause(StrEnum):
 
     ISSUED = "issued"
     TRANSFERRED = "transferred"
-    CORRECTED = "corrected"  # the reference is the trade that was wrong
     TRADED = "traded"
     NETTED = "netted"  # the reference is a settlement batch: what is left of many trades when they are offset
+    CORRECTED = "corrected"  # the reference is the trade that was wrong
     SURRENDERED = "surrendered"
     RETIRED = "retired"
     CANCELLED = "cancelled"
@@ -390,7 +390,7 @@ def _require_quantity(tonnes: int) -> None:
 
 
 def _require_transfer(cause: Cause) -> None:
-    if cause not in (Cause.TRANSFERRED, Cause.CORRECTED, Cause.TRADED, Cause.NETTED):
+    if cause in (Cause.ISSUED, *ENDS):
         raise ValueError(f"no transfer is {cause}")
 
 

@@ -35,7 +35,12 @@ entry = njit(_nrt=False)
 type_of_rows = np.ndarray[Any, np.dtype[Any]]
 type_of_column = np.ndarray[Any, np.dtype[np.int64]]
 
-ISSUED, TRADED, NETTED = 0, 3, 4  # of the causes; what comes after them are the ends, in the order of the states
+ISSUED, TRADED, NETTED, LAST = (
+    0,
+    2,
+    3,
+    4,
+)  # of the causes; what comes after the last are the ends, in the order of the states
 NOBODY = 0
 LINKS_MAX = 1 << 32  # blocks moved of one unit, ever
 
@@ -339,7 +344,7 @@ def fault_of_link(movement, earlier, before):
         return NOT_ONE_ISSUE
     if (movement.giver == 0) != (earlier == 0):
         return NOBODY_GAVE
-    if (movement.taker == 0) != (movement.cause > NETTED):
+    if (movement.taker == 0) != (movement.cause > LAST):
         return NO_HOLDER
     if movement.giver != before.taker:
         return ANOTHER_HAD_IT
@@ -563,8 +568,8 @@ class UnitTitle:
         taken = self._run(batch, cause, sequence, now_ns, np.zeros(8, np.uint32))
         if aside is not None:
             self._put_back(giver, aside)
-        if cause > NETTED:
-            self.gone[cause - NETTED] += quantity
+        if cause > LAST:
+            self.gone[cause - LAST] += quantity
             self.columns.queues["tonnes"][NOBODY] = 0
         return taken[: self.count("moved")]
 
@@ -572,7 +577,7 @@ class UnitTitle:
         self, batch: tuple[type_of_column, ...], cause: int, sequence: int, now_ns: int, taken: type_of_rows
     ) -> type_of_rows:
         """The loop to its end; it gets the room it lacks. Returns `taken`, or what became of it."""
-        terms = cause, max(0, cause - NETTED), sequence, now_ns
+        terms = cause, max(0, cause - LAST), sequence, now_ns
         while (why := move(self.columns, *batch, *terms, taken)) != DONE:
             if why == NEEDS_LINKS:
                 self._make_links(1)
@@ -764,7 +769,7 @@ class UnitTitle:
         is_held = state == 0
         assert (last["taker"] == blocks["holder"])[is_held].all(), "the holder of a block is not who took it last"
         assert (last["giver"] == blocks["holder"])[~is_held].all(), "the holder of a block is not who ended it"
-        ended = np.maximum(last["cause"], NETTED) - NETTED
+        ended = np.maximum(last["cause"], LAST) - LAST
         assert (ended == state).all(), "a block did not end as its title says"
 
 

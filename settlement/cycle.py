@@ -124,10 +124,10 @@ class ClearingHouse:
         self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
         self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
-        self.corrections = Corrections()
         self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
         self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
         self.reconciled: date | None = None  # the last day whose balances the bank has sent
+        self.corrections = Corrections()
 
     @property
     def under_way(self) -> Batch | None:

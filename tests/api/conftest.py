@@ -15,7 +15,7 @@ from api.inbox import Waiting
 from api.schemas import OrderView
 from api.timers import Clock
 from exchange.journal import MemoryJournal
-from exchange.rules import load_rule_set
+from exchange.rules import RuleSet, load_rule_set
 
 MORNING_NS = 1_767_576_600_000_000_000  # 2026-01-05 09:30 in Shanghai
 
@@ -72,8 +72,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def running_desk(rules: str = "hubei", **options: int) -> AsyncIterator[Desk]:
-    gateway = Gateway(MemoryJournal(), load_rule_set(rules), Clock(MORNING_NS), **options)
+async def running_desk(rules: RuleSet | str = "hubei", **options: int) -> AsyncIterator[Desk]:
+    found = load_rule_set(rules) if isinstance(rules, str) else rules
+    gateway = Gateway(MemoryJournal(), found, Clock(MORNING_NS), **options)
     desk = Desk(gateway)
     async with gateway.running(), desk.client, desk.http:
         yield desk

@@ -5,6 +5,7 @@ import io
 import re
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from api.app import make_app
@@ -13,6 +14,8 @@ from api.routers.settlement import preferred
 from api.settlement_views import names
 from api.tables import table_of
 from exchange.commands import DeliverBatch, FixObligations, IssueStatements
+from exchange.rules import load_rule_set
+from settlement.rules import SettlementRules
 from settlement.statement_files import read_csv
 from tests.api.conftest import running_desk
 from tests.api.test_registry import Walked
@@ -164,6 +167,29 @@ async def test_the_totals_of_a_batch_are_its_settlement(stated):
     assert sums == {(one.asset, one.cause): Decimal(one.credited) - Decimal(one.debited) for one in found.totals}
 
 
+async def test_another_currency_has_statements_and_totals_of_its_own(desk):
+    client = desk.client
+    await client.register_currency("USD")
+    await client.list_instrument("HBEA-2026", "allowance", 2026, "6.00", currency="USD")
+    await client.issue("S", "HBEA-2026", 10)
+    await client.transfer("S", "HBEA-2026", 10)
+    await client.deposit("B", "100.00", "USD")
+    await desk.open()
+    await client.place_order("S", "HBEA-2026", "sell", "6.00", 10)
+    await client.place_order("B", "HBEA-2026", "buy", "6.00", 10)
+    await client.set_phase("closed")
+    await client.settle()
+
+    assert (await client.statement("B", DAY)).closing == {"CNY": "100000.00", "USD": "39.70", "HBEA-2026": 10}
+    assert "B,USD,movement,-60.00,purchase,1" in await client.statement_file("B", DAY, "csv")
+    assert "39.70" in await client.statement_file("B", DAY, "html")
+    found = {(one.asset, one.cause): one for one in (await client.batch_statements(1)).totals}
+    assert found["USD", "purchase"].debited == found["USD", "sale"].credited == "60.00"
+    assert found["USD", "fee_income"].credited == "0.60"
+    assert ("CNY", "purchase") not in found
+    assert all(check.ok for check in await client.checks())
+
+
 async def test_what_is_not_there_or_comes_too_late(stated):
     client = stated.client
     before = await stated.digest()
@@ -196,11 +222,20 @@ async def test_what_is_not_there_or_comes_too_late(stated):
     assert await code_of(objection("S", DAY, "no")) == (409, "too_late")
 
 
-async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(open_desk):
-    client, gateway = open_desk.client, open_desk.gateway
+@pytest.fixture
+async def desk_without_a_bank(anyio_backend):
+    rules = msgspec.structs.replace(load_rule_set("hubei"), settlement=SettlementRules())
+    async with running_desk(rules) as made:
+        await made.enrol()
+        await made.open()
+        yield made
+
+
+async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_without_a_bank):
+    client, gateway = desk_without_a_bank.client, desk_without_a_bank.gateway
     for quantity in (30, 70):
-        await open_desk.sell("40.00", quantity)
-        await open_desk.buy("40.00", quantity)
+        await desk_without_a_bank.sell("40.00", quantity)
+        await desk_without_a_bank.buy("40.00", quantity)
     await client.set_phase("closed")
     await gateway.inbox.ask(FixObligations())
     assert await code_of(client.confirm_statement("B", DAY)) == (409, "too_early")

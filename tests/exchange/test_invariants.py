@@ -217,35 +217,6 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
-def correct(market, trade_id, quantity):
-    market.must(CorrectTrades(HOUSE, [NewTerms(trade_id, quantity=quantity)], "mistyped"))
-
-
-def a_correction_is_forgotten(market):
-    correct(market, 2, 40)
-    correct(market, 2, 30)
-    del market.exchange.clearing.corrections.standing[2]
-
-
-def a_corrected_trade_waits_as_it_was(market):
-    before = market.exchange.trades_today().copy()
-    correct(market, 2, 40)
-    market.exchange.unsettled_trades = [before]
-
-
-def a_settled_trade_was_never_in_its_batch(market):
-    correct(market, 1, 90)
-    batch = market.exchange.clearing.batches[0]
-    batch.trades = batch.trades[:0]
-
-
-def a_trade_settled_with_other_terms(market):
-    correct(market, 1, 90)
-    batch = market.exchange.clearing.batches[0]
-    batch.trades = batch.trades.copy()
-    batch.trades["price_ticks"] += 1
-
-
 def at_the_bank(market):
     """The payments of today's batch, as the bank was told."""
     market.play("close")
@@ -282,6 +253,35 @@ def the_bank_is_told_to_pay_a_fen_more(market):
 
 def nobody_may_not_withdraw(market):
     market.exchange.clearing.blocked[99] = "under inquiry"
+
+
+def correct(market, trade_id, quantity):
+    market.must(CorrectTrades(HOUSE, [NewTerms(trade_id, quantity=quantity)], "mistyped"))
+
+
+def a_correction_is_forgotten(market):
+    correct(market, 2, 40)
+    correct(market, 2, 30)
+    del market.exchange.clearing.corrections.standing[2]
+
+
+def a_corrected_trade_waits_as_it_was(market):
+    before = market.exchange.trades_today().copy()
+    correct(market, 2, 40)
+    market.exchange.unsettled_trades = [before]
+
+
+def a_settled_trade_was_never_in_its_batch(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades[:0]
+
+
+def a_trade_settled_with_other_terms(market):
+    correct(market, 1, 90)
+    batch = market.exchange.clearing.batches[0]
+    batch.trades = batch.trades.copy()
+    batch.trades["price_ticks"] += 1
 
 
 def an_objection_loses_its_words(market):
@@ -377,15 +377,15 @@ MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
-    (a_correction_is_forgotten, invariants.batches_never_change),
-    (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
-    (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
-    (a_trade_settled_with_other_terms, invariants.corrections_stand),
     (the_bank_answers_another_line, invariants.batches_never_change),
     (a_batch_is_confirmed_and_nobody_answered, invariants.batches_never_change),
     (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
     (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
     (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
+    (a_correction_is_forgotten, invariants.batches_never_change),
+    (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
+    (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),
+    (a_trade_settled_with_other_terms, invariants.corrections_stand),
     (an_objection_loses_its_words, invariants.batches_never_change),
     (somebody_answers_what_it_never_got, invariants.batches_never_change),
     (an_answer_comes_after_the_window, invariants.batches_never_change),

@@ -22,9 +22,11 @@ from exchange.commands import (
 )
 from exchange.events import ObjectionAnswered, StatementConfirmed, StatementObjected
 from exchange.reasons import Reason
+from exchange.rules import load_rule_set
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.answers import StatementState
+from settlement.rules import SettlementRules
 from settlement.statements import CASH, Statement, as_one
 from settlement.totals import totals, totals_of
 from tests.exchange.cycle import authority, replayed
@@ -182,8 +184,9 @@ def test_who_brought_and_took_its_money_on_one_day_gets_a_statement():
 
 
 def test_a_day_of_two_batches_has_one_statement_and_two_answers():
-    """Trade 2 could not be settled with the first batch, and is with the second."""
-    market = Market(alice=cash("10000.00"), bob=units(100))
+    """Trade 2 could not be settled with the first batch, and is with the second. There is no bank."""
+    without_a_bank = msgspec.structs.replace(load_rule_set("hubei"), settlement=SettlementRules())
+    market = Market(without_a_bank, alice=cash("10000.00"), bob=units(100))
     for quantity in (30, 70):
         market.play(f"bob sells {quantity} @ 42.00\nalice buys {quantity} @ 42.00")
     market.close()

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 from sortedcontainers import SortedDict, SortedList
 
-from registry.serials import BlockState, Cause, Movement, Origin
+from registry.serials import ENDS, BlockState, Cause, Movement, Origin
 
 
 class Title(msgspec.Struct, frozen=True, eq=False):
@@ -96,7 +96,7 @@ class PlainSerials:
         Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
         title to fewer or the cause is no transfer's.
         """
-        if cause not in (Cause.TRANSFERRED, Cause.CORRECTED, Cause.TRADED, Cause.NETTED):
+        if cause in (Cause.ISSUED, *ENDS):
             raise ValueError(f"no transfer is {cause}")
         taken = self._take(unit, giver, quantity, wanted)
 
