@@ -59,6 +59,8 @@ def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
     for batch in exchange.clearing.of_day(exchange.date):
         if batch.has_reached(Stage.DELIVERED):
             brought += int(exchange.positions(batch.settled).net[account.number, asset])
+    # What it was converted into waits like itself.
+    brought += exchange.clearing.conversions.brought(exchange.date, account.number, asset)
     return max(0, brought)
 
 

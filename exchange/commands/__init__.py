@@ -17,6 +17,7 @@ from exchange.commands.money import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.commands.settlement import *
+from exchange.commands.treasury import *
 from exchange.rows import CommandKind
 
 Control = (
@@ -29,6 +30,7 @@ Control = (
     | SettlementCommand
     | MoneyCommand
     | CorrectionCommand
+    | TreasuryCommand
 )
 
 _encode = msgspec.json.Encoder().encode

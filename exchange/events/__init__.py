@@ -14,6 +14,7 @@ from exchange.events.market import *
 from exchange.events.money import *
 from exchange.events.registry import *
 from exchange.events.settlement import *
+from exchange.events.treasury import *
 
 Event = (
     CommandRefused
@@ -26,4 +27,5 @@ Event = (
     | SettlementEvent
     | MoneyEvent
     | CorrectionEvent
+    | TreasuryEvent
 )

@@ -3,6 +3,7 @@
 from datetime import date
 
 from exchange.events.base import ControlEvent
+from exchange.events.treasury import CurrencyLeg
 from settlement.batch import BatchReport
 from settlement.netting import Mode
 
@@ -17,6 +18,7 @@ class ObligationsFixed(ControlEvent, frozen=True):
 class BatchDelivered(ControlEvent, frozen=True):
     batch: int
     report: BatchReport
+    currency_legs: list[CurrencyLeg]  # of proceeds in other currencies than their owners elected
 
 
 class StatementsIssued(ControlEvent, frozen=True):
@@ -29,6 +31,7 @@ class DaySettled(ControlEvent, frozen=True):
     date: date
     report: BatchReport
     accounts: int
+    currency_legs: list[CurrencyLeg]
 
 
 class StatementConfirmed(ControlEvent, frozen=True):

@@ -1,7 +1,8 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`,
+`treasury`.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from exchange.commands import (
     MarketCommand,
     MoneyCommand,
     SettlementCommand,
+    TreasuryCommand,
     decode_control,
 )
 from exchange.journal import Batch
@@ -38,6 +40,7 @@ from exchange.transition import (
     money,
     registry,
     settlement,
+    treasury,
 )
 from exchange.transition.step import Step, noted
 
@@ -135,6 +138,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return money.handle(step, command)
     if isinstance(command, CorrectionCommand):
         return corrections.handle(step, command)
+    if isinstance(command, TreasuryCommand):
+        return treasury.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

@@ -22,6 +22,7 @@ from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, require
+from exchange.transition.treasury import convert_proceeds
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
@@ -39,14 +40,16 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades))
         case DeliverBatch():
             batch = _paid(step.exchange)
-            return happened.BatchDelivered(batch.number, deliver(step, batch))
+            report = deliver(step, batch)
+            return happened.BatchDelivered(batch.number, report, currency_legs=convert_proceeds(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
             batch = fix_obligations(step)
             report = deliver(step, batch)
-            return happened.DaySettled(batch.number, batch.day, report, state(step, batch))
+            legs = convert_proceeds(step, batch)
+            return happened.DaySettled(batch.number, batch.day, report, state(step, batch), currency_legs=legs)
         case ConfirmStatement():
             return confirm_statement(step, command)
         case ObjectToStatement():
