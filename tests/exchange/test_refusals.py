@@ -44,6 +44,7 @@ from tests.exchange.test_credits import REFUSALS as OF_CREDITS
 from tests.exchange.test_emissions import REFUSALS as OF_EMISSIONS
 from tests.exchange.test_money import SHOWN as OF_MONEY
 from tests.exchange.test_registry_refusals import SHOWN as OF_THE_REGISTRY
+from tests.exchange.test_treasury import SHOWN as OF_THE_TREASURY
 
 pytestmark = pytest.mark.kernels
 
@@ -564,6 +565,7 @@ def test_every_refusal_is_in_the_table():
     other_rooms = (
         OF_THE_REGISTRY | OF_MONEY | {row[0] for row in OF_EMISSIONS} | {param.values[0] for param in OF_CREDITS}
     )
+    other_rooms |= {row[0] for row in OF_THE_TREASURY} | {Reason.REBATES_PAID}
     shown = {param.values[0] for param in REFUSALS} | before_a_command | other_rooms | in_scenes
     of_foreign_flow = {Reason.ORDER_EXISTS, Reason.ORDER_ID_OUT_OF_SEQUENCE}  # in test_flow.py
     given = {reason for reason in Reason if Reason.NONE < reason < Reason.BY_REQUEST}
