@@ -9,6 +9,7 @@ from exchange.events.base import *
 from exchange.events.compliance import *
 from exchange.events.corrections import *
 from exchange.events.credits import *
+from exchange.events.defaults import *
 from exchange.events.emissions import *
 from exchange.events.market import *
 from exchange.events.money import *
@@ -27,5 +28,6 @@ Event = (
     | SettlementEvent
     | MoneyEvent
     | CorrectionEvent
+    | DefaultsEvent
     | TreasuryEvent
 )

@@ -2,7 +2,7 @@
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
 name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`,
-`treasury`.
+`defaults`, `treasury`.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from exchange.commands import (
     Control,
     CorrectionCommand,
     CreditsCommand,
+    DefaultsCommand,
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
@@ -35,6 +36,7 @@ from exchange.transition import (
     compliance,
     corrections,
     credits,
+    defaults,
     emissions,
     market,
     money,
@@ -138,6 +140,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return money.handle(step, command)
     if isinstance(command, CorrectionCommand):
         return corrections.handle(step, command)
+    if isinstance(command, DefaultsCommand):
+        return defaults.handle(step, command)
     if isinstance(command, TreasuryCommand):
         return treasury.handle(step, command)
     if isinstance(command, AllocationCommand):

@@ -9,7 +9,16 @@ from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.rebates import has_rebates, rebates_of
 from exchange.state import Exchange
-from exchange.transition.step import Step, account_named, acting, currency_named, date_of, require, require_right
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    currency_named,
+    date_of,
+    require,
+    require_right,
+    require_unrestricted,
+)
 from registry import holdings
 from registry.accounts import Account, Right
 from settlement.conversions import Conversion, Election, Rate, converted
@@ -126,7 +135,8 @@ def _require_rights(account: Account, bank: Account) -> None:
 def _drawn_up(
     step: Step, account: Account, bank: Account, gives: int, takes: int, amount: int, batch: int = 0
 ) -> Conversion:
-    """A conversion on paper, at the rates in force."""
+    """A conversion on paper, at the rates in force. Who is in default must not turn cash into what is not claimed."""
+    require_unrestricted(step.exchange, account)
     exchange, conversions = step.exchange, step.exchange.clearing.conversions
     codes = {asset: code for code, asset in exchange.currencies.items()}
     require(account != bank, Reason.NOT_ELIGIBLE, f"{bank.account_id} does not deal with itself")
