@@ -17,6 +17,7 @@ from api.routers import (
     compliance,
     corrections,
     credits,
+    currencies,
     emissions,
     market,
     orders,
@@ -64,6 +65,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         compliance.router,
         emissions.router,
         credits.router,
+        currencies.router,
         settlement.router,
         stream.router,
     ):

@@ -9,6 +9,7 @@ from api.schemas.base import *
 from api.schemas.compliance import *
 from api.schemas.corrections import *
 from api.schemas.credits import *
+from api.schemas.currencies import *
 from api.schemas.emissions import *
 from api.schemas.market import *
 from api.schemas.registry import *
