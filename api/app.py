@@ -14,6 +14,7 @@ from api.feed import Feed
 from api.gateway import Gateway
 from api.routers import (
     accounts,
+    clearing,
     compliance,
     corrections,
     credits,
@@ -65,6 +66,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         emissions.router,
         credits.router,
         settlement.router,
+        clearing.router,
         stream.router,
     ):
         app.include_router(router)

@@ -6,6 +6,7 @@ here: they are made of the commands themselves (:mod:`api.verbs`).
 """
 
 from api.schemas.base import *
+from api.schemas.clearing import *
 from api.schemas.compliance import *
 from api.schemas.corrections import *
 from api.schemas.credits import *
