@@ -150,7 +150,7 @@ async def test_what_is_netted_is_delivered_net_and_its_numbers_are_shown(anyio_b
         await desk.client.set_phase("closed")
         await desk.client.settle()
         given = [(one.giver, one.taker, one.quantity, one.trade_id) for one in await desk.client.deliveries(1)]
-        assert given == [("S", "M", 40, None), ("S", "B", 60, None)]
+        assert given == [("S", "B", 60, None), ("S", "M", 40, None)]
         units = (await desk.client.batch(1)).figures.assets[1]
         assert (units.gross, units.net, units.moved, units.efficiency) == (160, 100, 100, "0.3750")
         serials = [number for one in await desk.client.deliveries(1) for number in one.serials]

@@ -31,8 +31,8 @@ async def trade(desk):
     """S sold 100 t to B on a day that is closed by hand."""
     await desk.enrol()
     await desk.open(DAY)
-    await desk.sell("40.00", 100)
-    await desk.buy("40.00", 100)
+    await desk.sell("40.00", 100, client_order_id="sold")
+    await desk.buy("40.00", 100, client_order_id="bought")
     await desk.client.set_phase("closed")
 
 
