@@ -38,6 +38,8 @@ def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
         return f"blocked: {clearing.blocked[account.number]}"
     if account.number in clearing.in_break:
         return f"the bank's balance of {clearing.in_break[account.number]} differs"
+    if why := clearing.restriction(account.number):
+        return why
     batch = clearing.under_way
     if batch is None or batch.payments is None or not batch.is_late or batch.has_reached(Stage.DELIVERED):
         return None

@@ -155,9 +155,8 @@ def _require_settled(exchange: Exchange, trade_id: int, row: Any, batch: Batch) 
 
 def _place(exchange: Exchange, trade_id: int) -> tuple[Any | None, Batch | None]:
     """The row of a trade, and the batch it was in last unless it waits for one."""
-    for waiting in (exchange.trades_today(), *exchange.clearing.returned):
-        if (row := row_of(waiting, trade_id)) is not None:
-            return row, None
+    if (row := row_of(exchange.trades_today(), trade_id)) is not None:
+        return row, None
     batch = next(exchange.clearing.batches_with(trade_id), None)
     return (None, None) if batch is None else (batch.trade(trade_id), batch)
 
