@@ -18,6 +18,7 @@ from api.routers import (
     compliance,
     corrections,
     credits,
+    defaults,
     emissions,
     market,
     orders,
@@ -67,6 +68,7 @@ def make_app(gateway: Gateway) -> FastAPI:
         credits.router,
         settlement.router,
         clearing.router,
+        defaults.router,
         stream.router,
     ):
         app.include_router(router)

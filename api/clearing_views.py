@@ -14,6 +14,7 @@ from exchange.events import BankReconciled
 from exchange.instruments import money
 from exchange.payments import withdrawal_block
 from exchange.reasons import Reason, Refused
+from exchange.rows import joined
 from registry.accounts import Account
 from registry.serials import Cause
 from settlement import statement_files
@@ -191,7 +192,7 @@ def _append(serials: list[tuple[int, int]], first: int, last: int) -> None:
 def owed_by(gateway: Gateway, account: Account) -> list[schemas.ObligationView]:
     """An account's sides of the trades that are not settled, oldest first."""
     exchange = gateway.exchange
-    trades = exchange.owing()
+    trades = joined([exchange.owing(), *exchange.clearing.unbacked()])
     mine = trades[(trades["buyer"] == account.number) | (trades["seller"] == account.number)]
     called, under_way = exchange.asset_names, exchange.clearing.under_way
     shown = []

@@ -125,3 +125,58 @@ class SettlementCalls:
     async def unblock_withdrawals(self: Wire, by: str, account_id: str, reason: str) -> schemas.WithdrawalsUnblocked:
         path, body = f"/v1/accounts/{account_id}/withdrawal-block/end", {"by": by, "reason": reason}
         return await self._one("POST", path, schemas.WithdrawalsUnblocked, json=body)
+
+    # -- deals, failures, the reserve
+
+    async def deals(self: Wire) -> list[schemas.DealView]:
+        return await self._many("GET", "/v1/settlement/deals", schemas.DealView)
+
+    async def agree_delivery(self: Wire, by: str, deal_id: str, **terms: Any) -> schemas.DealView:
+        """`terms`: seller, buyer, symbol, quantity, price, due, perhaps method."""
+        body = {"by": by, "deal_id": deal_id, **terms}
+        return await self._one("POST", "/v1/settlement/deals", schemas.DealView, json=body)
+
+    async def cancel_delivery(self: Wire, by: str, deal_id: str, reason: str) -> schemas.DealView:
+        path, body = f"/v1/settlement/deals/{deal_id}/cancellation", {"by": by, "reason": reason}
+        return await self._one("POST", path, schemas.DealView, json=body)
+
+    async def cases(self: Wire, account_id: str | None = None) -> list[schemas.CaseView]:
+        """All failures in settlement, or an account's."""
+        params = {} if account_id is None else {"account_id": account_id}
+        return await self._many("GET", "/v1/settlement/cases", schemas.CaseView, params=params)
+
+    async def case(self: Wire, number: int) -> schemas.CaseView:
+        return await self._one("GET", f"/v1/settlement/cases/{number}", schemas.CaseView)
+
+    async def cure_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
+        return await self._one("POST", f"/v1/settlement/cases/{case}/cure", schemas.CaseView, json={"by": by})
+
+    async def cover_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
+        return await self._one("POST", f"/v1/settlement/cases/{case}/cover", schemas.CaseView, json={"by": by})
+
+    async def dispose_security(self: Wire, by: str, case: int) -> schemas.CaseView:
+        return await self._one("POST", f"/v1/settlement/cases/{case}/security-sale", schemas.CaseView, json={"by": by})
+
+    async def pay_recourse(self: Wire, account_id: str, amount: str) -> list[schemas.CaseView]:
+        path = f"/v1/accounts/{account_id}/recourse"
+        return await self._many("POST", path, schemas.CaseView, json={"amount": amount})
+
+    async def write_off_recourse(
+        self: Wire, by: str, account_id: str, amount: str, note: str
+    ) -> list[schemas.CaseView]:
+        path, body = f"/v1/accounts/{account_id}/recourse/write-off", {"by": by, "amount": amount, "note": note}
+        return await self._many("POST", path, schemas.CaseView, json=body)
+
+    async def reserve(self: Wire) -> schemas.ReserveView:
+        """The risk reserve."""
+        return await self._one("GET", "/v1/settlement/reserve", schemas.ReserveView)
+
+    async def fund_reserve(self: Wire, by: str, amount: str) -> schemas.ReserveView:
+        body = {"by": by, "amount": amount}
+        return await self._one("POST", "/v1/settlement/reserve/funding", schemas.ReserveView, json=body)
+
+    async def draw_reserve(
+        self: Wire, by: str, amount: str, cause: str, account_id: str, note: str
+    ) -> schemas.ReserveView:
+        body = {"by": by, "amount": amount, "cause": cause, "account_id": account_id, "note": note}
+        return await self._one("POST", "/v1/settlement/reserve/draw", schemas.ReserveView, json=body)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exchange.console import fail
-from exchange.registry_cli import AccountId, Because, By, asks
+from exchange.registry_cli import AccountId, Amount, Because, By, asks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 
     from api.client import AsyncClient
 
-READING, STEPS, BANK, STATEMENTS = "Reading", "Step by step", "The settlement bank", "Statements"
+READING, STEPS, BANK, FAILURES = "Reading", "Step by step", "The settlement bank", "When somebody fails"
+STATEMENTS = "Statements"
 
 settlement = typer.Typer(
-    help="The clearing house: batches, what they move, the settlement bank, statements.", no_args_is_help=True
+    help="The clearing house: batches, the settlement bank, failures, statements.", no_args_is_help=True
 )
 
 Day = Annotated[
     str, typer.Argument(metavar="DAY", help="Trading day, e.g. 2026-01-05, or number of a settlement batch.")
 ]
 BatchNumber = Annotated[int, typer.Argument(metavar="BATCH", help="Number of the batch.")]
+CaseNumber = Annotated[int, typer.Argument(metavar="CASE", help="Number of the failure case.")]
 BankFile = Annotated[Path, typer.Argument(metavar="FILE", help="The bank's CSV file.")]
 ByBank = Annotated[str, typer.Option(envvar="CARBONEX_BANK", help="Account id of the settlement bank.")]
 
@@ -179,6 +181,53 @@ def _read(file: Path) -> str:
         fail("file_unreadable", f"{file}: {error.strerror}")
     except UnicodeDecodeError:
         fail("malformed_file", f"{file} is no text")
+
+
+# ---------------------------------------------------------------- failures
+
+
+@asks(settlement, changes=False, panel=FAILURES)
+async def cases(
+    client: "AsyncClient", account: Annotated[str | None, typer.Option(help="Only of this account.")] = None
+) -> "Sequence[BaseModel]":
+    """Who failed in settlement, what was lacking, and how far the procedure has come."""
+    return await client.cases(account)
+
+
+@asks(settlement, changes=False, panel=FAILURES)
+async def case(client: "AsyncClient", case: CaseNumber) -> "BaseModel":
+    """A failure, with what others paid and what is owed for it."""
+    return await client.case(case)
+
+
+@asks(settlement, panel=FAILURES)
+async def cure(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
+    """Within the deadline: the account has what it lacked, and its trades come again in the next batch."""
+    return await client.cure_failure(by, case)
+
+
+@asks(settlement, panel=FAILURES)
+async def cover(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
+    """After the deadline: the reserve, then the house pay or deliver what is lacking."""
+    return await client.cover_failure(by, case)
+
+
+@asks(settlement, panel=FAILURES)
+async def repay(client: "AsyncClient", account: AccountId, amount: Amount) -> "Sequence[BaseModel]":
+    """Pay back what others paid for an account."""
+    return await client.pay_recourse(account, amount)
+
+
+@asks(settlement, changes=False, panel=FAILURES)
+async def reserve(client: "AsyncClient") -> "BaseModel":
+    """The risk reserve: what it holds, its rule, what is owed to it."""
+    return await client.reserve()
+
+
+@asks(settlement, changes=False, panel=FAILURES)
+async def deals(client: "AsyncClient") -> "Sequence[BaseModel]":
+    """All deals with a later leg."""
+    return await client.deals()
 
 
 # ---------------------------------------------------------------- statements

@@ -10,6 +10,7 @@ from api.schemas.clearing import *
 from api.schemas.compliance import *
 from api.schemas.corrections import *
 from api.schemas.credits import *
+from api.schemas.defaults import *
 from api.schemas.emissions import *
 from api.schemas.market import *
 from api.schemas.registry import *

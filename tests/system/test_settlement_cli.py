@@ -73,7 +73,7 @@ def by_hand(tmp_path_factory):
             ("POST", "accounts", {"account_id": "B", "name": "Wuhan Heat"}),
             ("POST", "accounts", {"account_id": "S", "name": "Daye Steel"}),
             ("POST", "accounts/B/deposits", {"amount": "5000.00"}),
-            ("POST", "accounts/S/issues", {"unit": "HBEA-2025", "quantity": 100}),
+            ("POST", "issuances", {"account_id": "S", "unit": "HBEA-2025", "quantity": 100}),
             ("POST", "accounts/S/transfers", {"unit": "HBEA-2025", "quantity": 100, "to": "trading"}),
             ("POST", "trading-days", {"date": DAY}),
             ("PUT", "market/phase", {"phase": "continuous"}),
