@@ -141,18 +141,17 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
     """Trade by trade in the order of trading, those first that are backed; or from net deliverers to net receivers."""
-    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
-    if batch.mode.nets_units:
-        for unit, rows in made.deliveries.items():
-            of_batch = np.full(rows.size, batch.number)
-            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
-        return
-    owed = made.obligations
-    if batch.unbacked:
-        owed = owed[np.argsort(np.isin(owed["trade_id"], sorted(batch.unbacked)), kind="stable")]
-    for unit in np.unique(owed["unit"]).tolist():
-        rows = owed[owed["unit"] == unit]
-        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
+    for unit, moves in made.title_moves():
+        givers, takers, quantities, references = moves
+        if batch.mode.nets_units:
+            references = np.full(references.size, batch.number)
+        elif batch.unbacked:
+            order = np.argsort(np.isin(moves.trades, sorted(batch.unbacked)), kind="stable")
+            givers, takers, quantities, references = (column[order] for column in moves)
+        cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
+        step.exchange.serials.transfer_all(
+            unit, givers, takers, quantities, references, step.sequence, step.now_ns, cause
+        )
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
