@@ -14,10 +14,12 @@ from api.feed import Feed
 from api.gateway import Gateway
 from api.routers import (
     accounts,
+    clearing,
     compliance,
     corrections,
     credits,
     currencies,
+    defaults,
     emissions,
     market,
     orders,
@@ -67,6 +69,8 @@ def make_app(gateway: Gateway) -> FastAPI:
         credits.router,
         currencies.router,
         settlement.router,
+        clearing.router,
+        defaults.router,
         stream.router,
     ):
         app.include_router(router)
