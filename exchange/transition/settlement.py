@@ -123,16 +123,12 @@ def deliver(step: Step, batch: Batch) -> BatchReport:
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    """Trade by trade in the order of trading, or from net deliverers to net receivers."""
-    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
-    if batch.mode.nets_units:
-        for unit, rows in made.deliveries.items():
-            of_batch = np.full(rows.size, batch.number)
-            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
-        return
-    for unit in np.unique(made.obligations["unit"]).tolist():
-        rows = made.obligations[made.obligations["unit"] == unit]
-        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
+    cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
+    for unit, (givers, takers, quantities, trades) in made.title_moves():
+        references = np.full(trades.size, batch.number) if batch.mode.nets_units else trades
+        step.exchange.serials.transfer_all(
+            unit, givers, takers, quantities, references, step.sequence, step.now_ns, cause
+        )
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
