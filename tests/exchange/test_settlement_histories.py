@@ -296,7 +296,7 @@ class History:
 
     def wish(self, kind: str, a: int, b: int, unit: int, amount: int, other: int) -> None:
         """What somebody would like to do; not all of it can be done."""
-        who, whom = TRADERS[a % 3], TRADERS[b % 3]
+        who = TRADERS[a % 3]
         symbol = [*QUOTED][unit]
         currency, price = (CNY, EUR)[other % 2], f"{41 + other % 3}.{amount:02}"
         numbers = [*self.plain.waiting, *self.plain.fixed, *self.plain.done]
