@@ -162,7 +162,13 @@ class History:
         return ids
 
     def trades_of(self, instrument: int, after: int) -> type_of_rows:
-        """Trade rows of an instrument with an id above `after`, oldest first."""
-        later = self.trades[after:]
+        """Trade rows of an instrument's book with an id above `after`, oldest first."""
+        later = on_the_book(self.trades[after:])
         found: type_of_rows = later[later["instrument"] == instrument]
         return found
+
+
+def on_the_book(trades: type_of_rows) -> type_of_rows:
+    """The trades of two orders; a deal that came due has none, and is no news of the market."""
+    found: type_of_rows = trades[trades["buy_order_id"] != 0]
+    return found

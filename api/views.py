@@ -7,6 +7,7 @@ import numpy as np
 
 from api import schemas
 from api.gateway import Gateway
+from api.history import on_the_book
 from api.timers import iso
 from exchange.events import Auction
 from exchange.instruments import UNLIMITED_TICKS, Instrument, money
@@ -262,9 +263,9 @@ def day_summary(gateway: Gateway, listed: Instrument, trades: type_of_rows) -> s
 
 
 def trades_of_the_day(gateway: Gateway) -> type_of_rows:
-    """Trade rows since the last day was opened, as they stand."""
+    """Trade rows of the book since the last day was opened, as they stand."""
     trades = gateway.history.trades
-    today = trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :]
+    today = on_the_book(trades[np.searchsorted(trades["sequence"], gateway.history.day_opened_at) :])
     return applied(today, gateway.exchange.clearing.corrections.standing)
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from exchange import credits_cli, emissions_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
+from settlement.netting import Mode as SettlementMode
 
 if TYPE_CHECKING:
     from exchange.rows import type_of_rows
@@ -35,6 +36,8 @@ app = typer.Typer(
 
 bench = typer.Typer(help="Measure: each benchmark checks its answer before it prints a number.", no_args_is_help=True)
 app.add_typer(bench, name="bench")
+drills = typer.Typer(help="Rehearse: what must not happen, made to happen in memory.", no_args_is_help=True)
+app.add_typer(drills, name="drill")
 app.add_typer(registry_cli.registry, name="registry")
 app.add_typer(settlement_cli.settlement, name="settlement")
 registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
@@ -278,6 +281,32 @@ def cycle(
     except (CycleError, AssertionError) as error:
         fail("cycle_failed", str(error), 2)
     say(f"{enterprises} enterprises, two years, {rules} rules, seed {seed}: {perf_counter() - began:.1f} s")
+
+
+@drills.command()
+def default(
+    mode: Annotated[
+        SettlementMode | None, typer.Option(help="How batches settle; default: as the rule set has it.")
+    ] = None,
+    rules: Annotated[
+        str, typer.Option(help="Rule set by name (hubei, national, generic) or a .toml file.")
+    ] = "national",
+) -> None:
+    """Let a buyer and a seller of a later leg fail: notice, cure, reserve, house funds, recourse; and reconcile."""
+    from exchange.drill import DrillError, run_drill, show
+    from exchange.rules import RuleSetError, load_rule_set
+    from exchange.sessions import CalendarError
+
+    load_compiled("trading")
+    try:
+        drill = run_drill(load_rule_set(rules), mode)
+        show(drill, Console(width=max(140, Console().width)))
+    except RuleSetError as error:
+        fail("invalid_rule_set", str(error))
+    except CalendarError as error:
+        fail("calendar_ends", str(error))
+    except (DrillError, AssertionError) as error:
+        fail("drill_failed", str(error), 2)
 
 
 @bench.command()

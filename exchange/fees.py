@@ -6,7 +6,7 @@ They are set when an account opens and when a day does, and stand all day.
 from datetime import date
 from typing import Any
 
-from exchange.rules import Liquidity
+from exchange.rules import Liquidity, Method
 from exchange.state import Exchange
 from matching.orders import Side
 from registry.accounts import Account, ParticipantClass
@@ -41,11 +41,15 @@ def set_fees(exchange: Exchange, *accounts: Account) -> None:
 def rates_of_trade(exchange: Exchange, trade: Any, day: date) -> tuple[int, int]:
     """What buyer and seller of a TRADE row paid on the day of the trade, by what their orders did in it.
 
-    In an auction neither took, and both pay as makers.
+    In an auction or a deal that came due neither took, and both pay as makers.
     """
+    deal = None if trade["buy_order_id"] else exchange.clearing.deal_of(int(trade["trade_id"]))
+    method: Method = deal.method if deal else "negotiated"
+    species = exchange.units[exchange.instruments[int(trade["instrument"])].unit].species
 
     def paid(account: int, side: Side) -> int:
-        liquidity: Liquidity = "taker" if trade.aggressor == side else "maker"
-        return exchange.market.fee_ppm(day, side, liquidity, exchange.accounts[account].participant_class)
+        liquidity: Liquidity = "taker" if trade["aggressor"] == side else "maker"
+        who = exchange.accounts[account].participant_class
+        return exchange.market.fee_ppm(day, side, liquidity, who, method, species)
 
-    return paid(int(trade.buyer), Side.BUY), paid(int(trade.seller), Side.SELL)
+    return paid(int(trade["buyer"]), Side.BUY), paid(int(trade["seller"]), Side.SELL)

@@ -13,10 +13,12 @@ from exchange.desk import backing_of_order
 from exchange.payments import instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
+from exchange.transition.failing import kept_legs
+from exchange.transition.step import reserve_of
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
-from registry.accounts import ParticipantClass
+from registry.accounts import ParticipantClass, Right
 from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.corrections import version_of
@@ -116,14 +118,18 @@ def serial_numbers_are_disjoint(exchange: Exchange) -> None:
 
 
 def balances_are_not_negative(exchange: Exchange) -> None:
-    """No bucket of any balance is below zero."""
+    """No bucket of any balance is below zero, and nobody has delivered what it never had."""
     holdings.check(exchange.path.desk.balances)
+    assert (holdings.settled(exchange.path.desk.balances) >= 0).all(), "somebody holds less than nothing"
 
 
 def reservations_are_backed(exchange: Exchange) -> None:
-    """What is reserved = what live orders need + what unsettled trades owe; nothing more, nothing less."""
+    """What is reserved = what live orders need + what unsettled trades owe; nothing more, nothing less.
+
+    For a deal that is due nothing is; of a trade that failed the leg that was kept.
+    """
     desk = exchange.path.desk
-    needed = np.zeros(desk.balances.shape, np.int64)
+    needed = kept_legs(exchange)
     for listed in exchange.instruments:
         instrument = desk.instruments[listed.number]
         for order in book_of.orders_of(desk.ladder, listed.number):
@@ -213,6 +219,20 @@ def statements_are_the_report(exchange: Exchange) -> None:
             check_report(batch.line, batch.report, exchange.terms)
 
 
+def defaulters_are_restricted(exchange: Exchange) -> None:
+    """Who failed may not trade until that is over, and the reserve holds what is booked as security."""
+    for account in exchange.accounts:
+        why = exchange.clearing.restriction(account.number)
+        may = account.may(Right.TRADE) and why is None
+        found = bool(exchange.path.desk.participants[account.number].may_trade)
+        assert found == may, f"{account.account_id} {'trades' if found else 'may not trade'}: {why}"
+    reserve = reserve_of(exchange)
+    for unit in {unit for _, unit in exchange.clearing.defaults.security}:
+        booked = sum(tonnes for (_, kind), tonnes in exchange.clearing.defaults.security.items() if kind == unit)
+        held = 0 if reserve is None else int(exchange.path.desk.balances[reserve.number, unit].available)
+        assert held >= booked, f"{booked} t of {exchange.units[unit].code} are security, the reserve has {held}"
+
+
 def corrections_stand(exchange: Exchange) -> None:
     """A trade that waits says what its last correction says, no busted one waits, and a settled one is in its batch."""
     house = exchange.clearing
@@ -251,6 +271,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     statements_are_the_report,
     payments_are_as_instructed,
     corrections_stand,
+    defaulters_are_restricted,
 )
 
 

@@ -9,6 +9,7 @@ from registry import holdings
 from registry.accounts import Account
 from settlement.bank import instructions as instructions_of
 from settlement.bank_files import InstructionFile
+from settlement.corrections import applied
 from settlement.cycle import Batch, Stage
 
 
@@ -38,6 +39,8 @@ def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
         return f"blocked: {clearing.blocked[account.number]}"
     if account.number in clearing.in_break:
         return f"the bank's balance of {clearing.in_break[account.number]} differs"
+    if why := clearing.restriction(account.number):
+        return why
     batch = clearing.under_way
     if batch is None or batch.payments is None or not batch.is_late or batch.has_reached(Stage.DELIVERED):
         return None
@@ -52,13 +55,14 @@ def withdrawable(exchange: Exchange, account: Account, asset: int) -> int:
 
 
 def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
-    """What the batches of the day have brought an account net, as far as the rules hold it back."""
+    """What the batches of the day have brought an account net, as far as the rules hold it back and trades stand."""
     if exchange.market.settlement.withdrawal_lag_days == 0 or exchange.date is None:
         return 0
     brought = 0
     for batch in exchange.clearing.of_day(exchange.date):
         if batch.has_reached(Stage.DELIVERED):
-            brought += int(exchange.positions(batch.settled).net[account.number, asset])
+            stand = applied(batch.settled, exchange.clearing.corrections.standing)
+            brought += int(exchange.positions(stand).net[account.number, asset])
     return max(0, brought)
 
 

@@ -30,7 +30,9 @@ class Reason(IntEnum):
     UNKNOWN_CURRENCY = 14
     UNKNOWN_BATCH = 15
     UNKNOWN_STATEMENT = 16  # the batch has none for the account
+    UNKNOWN_DEAL = 17
     UNKNOWN_TRADE = 18
+    UNKNOWN_CASE = 19
     ACCOUNT_EXISTS = 20
     INSTRUMENT_EXISTS = 21
     PERIOD_EXISTS = 22
@@ -42,7 +44,9 @@ class Reason(IntEnum):
     CURRENCY_EXISTS = 28
     NO_BANK = 29  # the rule set settles without one
     MAY_NOT_TRADE = 30
+    IN_DEFAULT = 31  # the account failed in settlement, and that is not over
     SAME_VERIFIER = 32  # who validated a project, or filed a report, does not verify it
+    DEAL_EXISTS = 33
     # when
     MARKET_CLOSED = 40
     MARKET_HALTED = 41

@@ -284,10 +284,11 @@ def _check(rules: RuleSet) -> None:
     times = [rules.pre_open, *calls[0], *sessions[:-1], *calls[1], sessions[-1], *settling]
     try:
         parsed = [time.fromisoformat(at) for at in times]
+        cure_by = time.fromisoformat(rules.settlement.defaults.cure_by)
         ZoneInfo(rules.timezone)
     except (ValueError, OSError, ZoneInfoNotFoundError) as error:
         raise RuleSetError(f"rule set {rules.name!r}: {error}") from error
-    if any(at.tzinfo for at in parsed):
+    if any(at.tzinfo for at in (*parsed, cure_by)):
         raise RuleSetError(f"rule set {rules.name!r}: times are local to {rules.timezone}, without an offset")
     if parsed != sorted(set(parsed)):
         raise RuleSetError(

@@ -113,7 +113,7 @@ class Exchange:
         return positions(trades, self.terms, accounts - 1, assets - 1, int(self.path.desk.progress[0].house))
 
     def owing(self) -> type_of_rows:
-        """All trades that are not yet settled."""
+        """All trades that are backed, reserved and claimed, and not yet settled; others: `clearing.unbacked`."""
         return joined([self.trades_today(), *self.clearing.owing()])
 
     def trades_today(self) -> type_of_rows:

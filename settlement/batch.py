@@ -1,10 +1,9 @@
 """The settlement batch: a day's trades, worked out in one of the three modes of delivery versus payment.
 
 A batch is what is owed trade by trade, what that comes to, and the deliveries and payments that discharge it.
-By the national settlement rules (art. 8 and 9) every trade settles by itself, units against cash. The book is
-fully pre-funded, so such a batch cannot fail for want of units or cash: the caller's account of what is
-reserved is checked before anything moves, and a shortage is a broken invariant, not a case. Where that does
-not hold, :mod:`settlement.fails` says what settles.
+By the national settlement rules (art. 8 and 9) every trade settles by itself, units against cash. What is handed
+in here can be settled: who cannot pay or deliver has been found before (:mod:`settlement.default`), and a shortage
+is a broken invariant, not a case.
 """
 
 from collections.abc import Iterator

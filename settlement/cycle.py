@@ -12,13 +12,17 @@
 Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
 (art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
-one; trades that could not be settled come again in a later one. What is wrong in a batch is put right by new entries
-(:mod:`settlement.corrections`), never by changing it.
+one; trades that could not be settled wait for the procedure of :mod:`settlement.default`, and come again in a later
+batch. What is wrong in a batch is put right by new entries (:mod:`settlement.corrections`), never by changing it.
+
+A trade of the book is backed: both legs are reserved and both claims booked until it is delivered. A deal that has come
+due (:mod:`settlement.deals`) is not, nor is a trade that has failed; of the latter the leg of who did not fail is kept
+reserved.
 """
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from enum import StrEnum
 from typing import Any
@@ -31,6 +35,8 @@ from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
 from settlement.corrections import Corrections
+from settlement.deals import Deal, DealState
+from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
 from settlement.statements import Entry, Line, Statement, as_one
 
@@ -58,6 +64,7 @@ class Batch(msgspec.Struct, eq=False):
     trades: type_of_rows  # in the order of trading; read only
     seal: str  # SHA-256 of them
     reached: dict[Stage, int]  # when, UTC nanoseconds
+    unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
@@ -85,10 +92,7 @@ class Batch(msgspec.Struct, eq=False):
     @property
     def settled(self) -> type_of_rows:
         """The trades that were settled, or are to be."""
-        if not self.failed:
-            return self.trades
-        kept: type_of_rows = self.trades[~np.isin(self.trades["trade_id"], sorted(self.failed))]
-        return kept
+        return without(self.trades, self.failed)
 
     def trade(self, trade_id: int) -> Any | None:
         """The row of a trade by its id, as it was fixed; None if it is not among them."""
@@ -100,13 +104,17 @@ class Batch(msgspec.Struct, eq=False):
         times = [self.reached[stage] for stage in STAGES if stage in self.reached]
         assert times == sorted(times), f"batch {self.number} went back in time"
         assert (np.diff(self.trades["trade_id"]) > 0).all(), f"the trades of batch {self.number} are out of order"
-        assert self.failed <= set(self.trades["trade_id"].tolist()), f"batch {self.number} lost what it never had"
+        ids = set(self.trades["trade_id"].tolist()) if self.failed or self.unbacked else set()
+        assert self.failed <= ids, f"batch {self.number} lost what it never had"
+        assert self.unbacked <= ids, f"batch {self.number} does not have what is said to lack backing"
         is_instructed = self.has_reached(Stage.INSTRUCTED)
         assert is_instructed == (self.payments is not None), f"batch {self.number} and its payments differ"
         if self.payments is not None:
             self.payments.check()
             is_answered = not self.payments.open_lines
-            assert is_answered == self.has_reached(Stage.CONFIRMED), f"batch {self.number} is confirmed and open"
+            came_late = self.is_late and self.has_reached(Stage.DELIVERED)
+            is_confirmed = self.has_reached(Stage.CONFIRMED)
+            assert is_answered == is_confirmed or came_late, f"batch {self.number} is confirmed and open"
         for account, answer in self.answers.items():
             asked = self.line is not None and self.line.concerns(account)
             assert asked, f"account {account} answers a statement of batch {self.number} that it never got"
@@ -121,7 +129,11 @@ class ClearingHouse:
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
-        self.returned: list[type_of_rows] = []  # trades that failed in a batch and come again in the next
+        self.deals: dict[str, Deal] = {}  # by id, whatever their state
+        self.defaults = Defaults()
+        self.waiting: list[type_of_rows] = []  # trades that failed in a batch and wait for open cases
+        self.returned: list[type_of_rows] = []  # those that waited and come again in the next batch
+        self.kept: set[Leg] = set()  # legs of trades that failed which are reserved
         self.opening: type_of_column = np.zeros((1, 1), np.int64)  # settled holdings at the last statements
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
         self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
@@ -157,11 +169,76 @@ class ClearingHouse:
         """The batches of which an account has got a statement, oldest first."""
         return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
-    def owing(self) -> list[type_of_rows]:
-        """Trades that are no longer of today and still owe: fixed and not delivered, or failed."""
+    @property
+    def to_deliver(self) -> Batch | None:
+        """The batch that is fixed and not delivered."""
         under_way = self.under_way
-        fixed = [] if under_way is None or under_way.has_reached(Stage.DELIVERED) else [under_way.trades]
-        return [*self.returned, *fixed]
+        return None if under_way is None or under_way.has_reached(Stage.DELIVERED) else under_way
+
+    def owing(self) -> list[type_of_rows]:
+        """Backed trades that are no longer of today and still owe: fixed and not delivered."""
+        fixed = self.to_deliver
+        return [] if fixed is None else [without(fixed.trades, fixed.unbacked)]
+
+    def unbacked(self) -> list[type_of_rows]:
+        """Trades that owe and are not backed: waiting, returned, or fixed and not delivered."""
+        fixed = self.to_deliver
+        due = [] if fixed is None else [only(fixed.trades, fixed.unbacked)]
+        return [*self.waiting, *self.returned, *due]
+
+    def deal_of(self, trade_id: int) -> Deal | None:
+        """The deal that became a trade."""
+        return next((deal for deal in self.deals.values() if deal.trade_id == trade_id), None)
+
+    def deals_due(self, day: date) -> list[Deal]:
+        """The deals that are to be delivered on or before a day, in the order in which they were agreed."""
+        return [deal for deal in self.deals.values() if deal.state == DealState.AGREED and deal.due <= day]
+
+    def wait(self, rows: type_of_rows) -> None:
+        """Trades failed: they wait until no open case names them."""
+        self.waiting.append(rows)
+
+    def end_case(self, case: Case, now_ns: int) -> None:
+        """What waited for a case that is over, and for no other, comes again in the next batch."""
+        case.ended_ns = now_ns
+        blocked = {trade for other in self.defaults.open_cases() for trade in other.trades}
+        for rows in self.waiting:
+            free = without(rows, blocked)
+            if free.size:
+                self.returned.append(free)
+        self.waiting = [rows for rows in (only(rows, blocked) for rows in self.waiting) if rows.size]
+
+    def drop(self, trade: int) -> None:
+        """A trade that waited is closed out: it will never be settled."""
+        self.waiting = [rows for rows in (without(rows, {trade}) for rows in self.waiting) if rows.size]
+        self.kept -= {(trade, leg) for leg in (0, 1)}
+
+    def restriction(self, account: int) -> str | None:
+        """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
+        cases = self.defaults.of(account)
+        coming = {trade for rows in self._coming() for trade in rows["trade_id"].tolist()} if cases else set()
+        for case in cases:
+            if case.is_open:
+                return f"failure case {case.number} is open"
+            if coming & set(case.trades):
+                return f"trades of failure case {case.number} are still to settle"
+            if not self.defaults.is_repaid(case.number):
+                return f"recourse for failure case {case.number} is not paid"
+        return None
+
+    def _coming(self) -> list[type_of_rows]:
+        fixed = self.to_deliver
+        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
+
+    def concerns(self, account: int) -> str | None:
+        """What an account still has to do with here: a deal, a trade that is not settled, recourse."""
+        for deal in self.deals.values():
+            if deal.state == DealState.AGREED and account in (deal.seller, deal.buyer):
+                return f"deal {deal.deal_id} is to be delivered"
+        for rows in self.unbacked():
+            for trade in rows[(rows["seller"] == account) | (rows["buyer"] == account)]["trade_id"].tolist():
+                return f"trade {trade} is to be settled"
+        return self.restriction(account)
 
     def close_objections(self, now_ns: int) -> None:
         """A new day begins: what nobody objected to is accepted."""
@@ -174,12 +251,17 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+            yield "unbacked", sorted(batch.unbacked)
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
                 yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
+        yield "deals", [*self.deals.values()]
+        yield "waiting", [seal_of(rows) for rows in self.waiting]
         yield "returned", [seal_of(rows) for rows in self.returned]
+        yield "kept", sorted(self.kept)
+        yield from self.defaults.content()
         yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
         yield "corrections", [*self.corrections]
@@ -191,7 +273,37 @@ class ClearingHouse:
             batch.check()
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
+        self.defaults.check()
+        self._check_failed()
         self.corrections.check()
+
+    def _check_failed(self) -> None:
+        """Assert that every trade that failed waits for a case, comes again, has come again, or was closed out."""
+        waiting, returned = (
+            [trade for rows in parts for trade in rows["trade_id"].tolist()] for parts in (self.waiting, self.returned)
+        )
+        closed = [trade for case in self.defaults.cases for trade in case.closed_out]
+        blocked = {trade for case in self.defaults.open_cases() for trade in case.trades}
+        assert set(waiting) == blocked, "trades wait for no case, or a case for no trade"
+        whereabouts = [*waiting, *returned, *closed]
+        assert len(whereabouts) == len(set(whereabouts)), "a trade that failed is in two places"
+        failed = {trade for batch in self.batches for trade in batch.failed}
+        came_again = {trade for batch in self.batches for trade in batch.unbacked - batch.failed}
+        assert failed - came_again == set(whereabouts), "a trade that failed is nowhere, or never failed"
+        unbacked = {trade for rows in self.unbacked() for trade in rows["trade_id"].tolist()}
+        assert {trade for trade, _ in self.kept} <= unbacked, "a leg is reserved for a trade that owes nothing"
+
+
+def only(rows: type_of_rows, trades: Collection[int]) -> type_of_rows:
+    """The rows of these trades."""
+    found: type_of_rows = rows[np.isin(rows["trade_id"], sorted(trades))]
+    return found
+
+
+def without(rows: type_of_rows, trades: Collection[int]) -> type_of_rows:
+    """The rows of all but these trades."""
+    found: type_of_rows = rows[~np.isin(rows["trade_id"], sorted(trades))] if trades else rows
+    return found
 
 
 def row_of(trades: type_of_rows, trade_id: int) -> Any | None:

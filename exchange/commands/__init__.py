@@ -11,6 +11,7 @@ from exchange.commands.base import *
 from exchange.commands.compliance import *
 from exchange.commands.corrections import *
 from exchange.commands.credits import *
+from exchange.commands.defaults import *
 from exchange.commands.emissions import *
 from exchange.commands.market import *
 from exchange.commands.money import *
@@ -29,6 +30,7 @@ Control = (
     | SettlementCommand
     | MoneyCommand
     | CorrectionCommand
+    | DefaultsCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -9,6 +9,7 @@ from exchange.events.base import *
 from exchange.events.compliance import *
 from exchange.events.corrections import *
 from exchange.events.credits import *
+from exchange.events.defaults import *
 from exchange.events.emissions import *
 from exchange.events.market import *
 from exchange.events.money import *
@@ -26,4 +27,5 @@ Event = (
     | SettlementEvent
     | MoneyEvent
     | CorrectionEvent
+    | DefaultsEvent
 )

@@ -3,6 +3,7 @@
 from datetime import date
 
 from exchange.events.base import ControlEvent
+from exchange.events.defaults import FailureNotified
 from settlement.batch import BatchReport
 from settlement.netting import Mode
 
@@ -12,11 +13,14 @@ class ObligationsFixed(ControlEvent, frozen=True):
     date: date
     mode: Mode
     trades: int
+    due: dict[str, int]  # trade ids of the deals that became trades
 
 
 class BatchDelivered(ControlEvent, frozen=True):
     batch: int
     report: BatchReport
+    failures: list[FailureNotified]  # of accounts whose trades were taken out
+    provision: int  # fen of the fees that went to the risk reserve
 
 
 class StatementsIssued(ControlEvent, frozen=True):
@@ -29,6 +33,9 @@ class DaySettled(ControlEvent, frozen=True):
     date: date
     report: BatchReport
     accounts: int
+    due: dict[str, int]
+    failures: list[FailureNotified]
+    provision: int
 
 
 class StatementConfirmed(ControlEvent, frozen=True):

@@ -1,7 +1,8 @@
 """apply(exchange, batch): the only door through which state changes.
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
-name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`.
+name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`,
+`defaults`.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from exchange.commands import (
     Control,
     CorrectionCommand,
     CreditsCommand,
+    DefaultsCommand,
     EmissionsCommand,
     FoundExchange,
     MarketCommand,
@@ -33,6 +35,7 @@ from exchange.transition import (
     compliance,
     corrections,
     credits,
+    defaults,
     emissions,
     market,
     money,
@@ -135,6 +138,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return money.handle(step, command)
     if isinstance(command, CorrectionCommand):
         return corrections.handle(step, command)
+    if isinstance(command, DefaultsCommand):
+        return defaults.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

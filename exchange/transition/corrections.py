@@ -155,9 +155,8 @@ def _require_settled(exchange: Exchange, trade_id: int, row: Any, batch: Batch) 
 
 def _place(exchange: Exchange, trade_id: int) -> tuple[Any | None, Batch | None]:
     """The row of a trade, and the batch it was in last unless it waits for one."""
-    for waiting in (exchange.trades_today(), *exchange.clearing.returned):
-        if (row := row_of(waiting, trade_id)) is not None:
-            return row, None
+    if (row := row_of(exchange.trades_today(), trade_id)) is not None:
+        return row, None
     batch = next(exchange.clearing.batches_with(trade_id), None)
     return (None, None) if batch is None else (batch.trade(trade_id), batch)
 
@@ -380,9 +379,7 @@ def _move(step: Step, move: _Move, numbers: "_Numbers") -> int:
         lasts = numbers.brought_by(one.trade_id, move.giver, one.unit)
         own = min(possible, sum(serials.at(one.unit, last).quantity for last in lasts))
         if own:
-            moved = serials.transfer(
-                one.unit, move.giver, move.taker, own, *stamps, wanted=lambda block: block.last in lasts
-            )
+            moved = serials.transfer(one.unit, move.giver, move.taker, own, *stamps, among=lasts)
             lasts.difference_update(block.last for block in moved)
             numbers.note(move.taker, one.unit, moved)
     if possible > own:

@@ -27,17 +27,15 @@ from exchange.reasons import Reason, Refused
 from exchange.sessions import Phase
 from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import Step, currency_named, fit_balances, require
+from exchange.transition.step import HOUSE, RESERVE, Step, currency_named, fit_balances, require
 from matching import ladder as book_of
 from matching.auction import uncrossing
 from matching.orders import Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
-from registry.accounts import ParticipantClass
+from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.statements import CASH
-
-HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
 
 
 def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
@@ -78,7 +76,15 @@ def found_exchange(step: Step, command: FoundExchange) -> happened.ExchangeFound
         )
     house = open_account(step, OpenAccount(HOUSE, command.rules.title, ParticipantClass.MARKET_OPERATOR)).account
     exchange.path.desk.progress[0].house = house.number
+    if command.rules.settlement.reserve is not None:
+        _open_reserve(step)
     return happened.ExchangeFounded(command.rules.name)
+
+
+def _open_reserve(step: Step) -> None:
+    """The risk reserve: an operator's account that nobody acts for; only the clearing house moves what it holds."""
+    reserve = open_account(step, OpenAccount(RESERVE, "Settlement risk reserve", ParticipantClass.MARKET_OPERATOR))
+    step.exchange.accounts.change_status(reserve.account, AccountStatus.RESTRICTED, "moved by the clearing house alone")
 
 
 def register_currency(step: Step, command: RegisterCurrency) -> happened.CurrencyRegistered:

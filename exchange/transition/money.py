@@ -124,6 +124,14 @@ def _at_the_bank(exchange: Exchange, *stages: Stage) -> Batch:
     return batch
 
 
+def _waits_for_the_bank(exchange: Exchange, number: int) -> Batch:
+    """The batch under way; or one that was delivered without some answers, which may still cure who failed in it."""
+    late = exchange.clearing.batch(number)
+    if late is not None and late.is_late and late.has_reached(Stage.DELIVERED) and _payments(late).open_lines:
+        return late
+    return _at_the_bank(exchange, Stage.INSTRUCTED, Stage.CONFIRMED)
+
+
 def _payments(batch: Batch) -> Payments:
     assert batch.payments is not None, f"batch {batch.number} is {batch.stage} and has no payments"
     return batch.payments
@@ -141,7 +149,7 @@ def instruct_bank(step: Step) -> happened.BankInstructed:
 
 def confirm_payments(step: Step, command: ConfirmPayments) -> happened.PaymentsConfirmed:
     acting(step.exchange, command.by, Right.PAY)
-    batch = _at_the_bank(step.exchange, Stage.INSTRUCTED, Stage.CONFIRMED)
+    batch = _waits_for_the_bank(step.exchange, command.batch)
     payments = _payments(batch)
     said = AnswerFile(command.batch, command.answers_to, command.lines, command.more_follows)
     try:
@@ -163,7 +171,7 @@ def confirm_payments(step: Step, command: ConfirmPayments) -> happened.PaymentsC
 
 
 def _note_confirmed(step: Step, batch: Batch, payments: Payments) -> None:
-    if not payments.open_lines:
+    if not payments.open_lines and not batch.has_reached(Stage.DELIVERED):
         batch.reached[Stage.CONFIRMED] = step.now_ns
 
 

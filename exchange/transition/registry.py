@@ -31,8 +31,11 @@ from exchange.transition.step import (
     free_on_registry,
     give_title,
     issue,
+    let_trade,
     require,
     require_right,
+    require_unrestricted,
+    reserve_of,
     set_position_limit,
     take_out_of_the_world,
     unit_named,
@@ -96,12 +99,8 @@ def open_account(step: Step, command: OpenAccount) -> happened.AccountOpened:
     exchange.path.desk = desk._replace(participants=participants)
     set_position_limit(exchange, account.number)
     set_fees(exchange, account)
-    _let_trade(exchange, account)
+    let_trade(exchange, account)
     return happened.AccountOpened(account)
-
-
-def _let_trade(exchange: Exchange, account: Account) -> None:
-    exchange.path.desk.participants[account.number].may_trade = account.may(Right.TRADE)
 
 
 def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.AccountStatusChanged:
@@ -111,13 +110,14 @@ def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.
     closing = command.status == AccountStatus.CLOSED
     earns_fees = account.number == int(exchange.path.desk.progress[0].house)
     require(not (closing and earns_fees), Reason.NOT_PERMITTED, "the account that earns the fees stays open")
+    require(account is not reserve_of(exchange), Reason.NOT_PERMITTED, "the risk reserve stays as it is")
     leads_there = command.status in NEXT_STATUS[account.status]
     require(leads_there, Reason.WRONG_STATE, f"an account that is {account.status} does not become {command.status}")
     if closing:
         _require_empty(exchange, account)
 
     changed = exchange.accounts.change_status(account, command.status, command.reason)
-    _let_trade(exchange, changed)
+    let_trade(exchange, changed)
     if not changed.may(Right.TRADE):
         step.say_events(exchange.path.suspend(step.row, account.number))
     return happened.AccountStatusChanged(changed)
@@ -133,6 +133,8 @@ def _require_empty(exchange: Exchange, account: Account) -> None:
     require(not favoured, Reason.ACCOUNT_NOT_EMPTY, f"units are locked in favour of {account.account_id}")
     owed = exchange.compliance.owed_by(account.number) or exchange.credits.owed_by(account.number)
     require(not owed, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id} still owes: {owed}")
+    settles = exchange.clearing.concerns(account.number)
+    require(settles is None, Reason.ACCOUNT_NOT_EMPTY, f"{account.account_id}: {settles}")
 
 
 # ---------------------------------------------------------------- units
@@ -192,6 +194,8 @@ def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransfer
     account = account_named(exchange, command.account_id)
     require_right(account, Right.MOVE)
     unit = unit_named(exchange, command.unit)
+    if not command.to_trading:
+        require_unrestricted(exchange, account)
     require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "a transfer must be positive")
     balance = exchange.path.desk.balances[account.number, unit.number]
     registry = free_on_registry(exchange, account.number, unit.number)

@@ -15,38 +15,40 @@ from exchange.commands import (
     SettleDay,
     SettlementCommand,
 )
-from exchange.payments import confirmed
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
+from exchange.transition import failing
+from exchange.transition.defaults import come_due
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
-from exchange.transition.step import Step, require
+from exchange.transition.step import Step, house_of, require
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
 from settlement.batch import BatchReport, Discharge, discharge
-from settlement.cycle import Batch, Stage, seal_of
+from settlement.cycle import Batch, Stage, seal_of, without
 from settlement.netting import Positions
-from settlement.statements import Line
+from settlement.statements import CASH, Line
 from settlement.totals import check_report
 
 
 def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
     match command:
         case FixObligations():
-            batch = fix_obligations(step)
-            return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades))
+            batch, due = fix_obligations(step)
+            return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades), due)
         case DeliverBatch():
-            batch = _paid(step.exchange)
-            return happened.BatchDelivered(batch.number, deliver(step, batch))
+            batch = _answered(step.exchange)
+            return happened.BatchDelivered(batch.number, *deliver(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
-            batch = fix_obligations(step)
-            report = deliver(step, batch)
-            return happened.DaySettled(batch.number, batch.day, report, state(step, batch))
+            batch, due = fix_obligations(step)
+            report, failures, provision = deliver(step, batch)
+            stated = state(step, batch)
+            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision)
         case ConfirmStatement():
             return confirm_statement(step, command)
         case ObjectToStatement():
@@ -66,66 +68,87 @@ def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
     return batch
 
 
-def _paid(exchange: Exchange) -> Batch:
+def _answered(exchange: Exchange) -> Batch:
     """The batch under way, which may be delivered: the bank has answered, or is late, if there is one.
 
-    A batch of which pay-ins are missing is not delivered against nothing.
+    What it has not confirmed has not been paid: who was to pay it fails.
     """
     if not exchange.market.settlement.bank:
         return _under_way(exchange, Stage.FIXED)
     batch = _under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
     is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
     require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
-    is_paid = confirmed(exchange, batch) is None
-    require(is_paid, Reason.WRONG_STATE, f"the bank has not confirmed all that batch {batch.number} is to be paid with")
     return batch
 
 
-def fix_obligations(step: Step) -> Batch:
+def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
+    """The next batch, and the deals that became trades in it."""
     exchange, house = step.exchange, step.exchange.clearing
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
     if exchange.date is None:
         raise Refused(Reason.TOO_EARLY, "no trading day has been opened yet")
     under_way = house.under_way
     require(under_way is None, Reason.WRONG_STATE, f"batch {under_way and under_way.number} is under way")
-    trades = copied(joined([np.zeros(0, TRADE), *house.returned, exchange.trades_today()]))
+    returned, due = joined([np.zeros(0, TRADE), *house.returned]), house.deals_due(exchange.date)
+    waiting = returned.size + exchange.trades_today().size + len(due)
     is_first = not house.of_day(exchange.date)
-    require(is_first or trades.size > 0, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
+    require(is_first or waiting > 0, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
 
+    later = come_due(step)
+    step.trades.append(later)
+    rows = joined([returned, exchange.trades_today(), later])
+    trades = copied(rows[np.argsort(rows["trade_id"], kind="stable")] if returned.size else rows)
+    unbacked = frozenset([*returned["trade_id"].tolist(), *later["trade_id"].tolist()])
     mode = exchange.market.settlement.mode
     number = len(house.batches) + 1
-    batch = Batch(number, exchange.date, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns})
+    batch = Batch(number, exchange.date, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns}, unbacked)
     house.batches.append(batch)
     house.returned, exchange.unsettled_trades = [], []
-    return batch
+    return batch, {deal.deal_id: house.deals[deal.deal_id].trade_id for deal in due}
 
 
-def deliver(step: Step, batch: Batch) -> BatchReport:
+def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.FailureNotified], int]:
     """Units against cash, for all trades of a batch that can be settled; title follows in the same moment.
 
     What the mode nets changes hands in one sum, but the holdings of everybody are the same in every mode: what was
-    reserved for the trades goes, and what was a claim becomes theirs.
+    reserved for the trades goes, and what was a claim becomes theirs. Returns the report, who failed, and what of the
+    fees went to the risk reserve.
     """
-    exchange, desk = step.exchange, step.exchange.path.desk
+    exchange = step.exchange
+    due, verdict = failing.judge(exchange, batch)
+    failing.take_out(step, batch, due, verdict)
+    desk = exchange.path.desk
     accounts, assets = desk.balances.shape
-    house = int(desk.progress[0].house)
-    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house, batch.mode)
-    assert (desk.balances["reserved"] >= made.positions.out).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= made.positions.into).all(), "a claim was not booked when it arose"
+    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
+    backed = exchange.positions(without(batch.settled, batch.unbacked)) if batch.unbacked else made.positions
+    assert (desk.balances["reserved"] >= backed.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= backed.into).all(), "a claim was not booked when it arose"
 
-    desk.balances["reserved"] -= made.positions.out
-    desk.balances["unsettled"] -= made.positions.into
+    desk.balances["reserved"] -= backed.out
+    desk.balances["unsettled"] -= backed.into
+    failing.hand_over(step, batch, due, verdict)
     _move_title(step, batch, made)
     _count_net_sales(exchange, batch, made.positions)
     batch.report = made.report
     batch.reached[Stage.DELIVERED] = step.now_ns
-    return batch.report
+    failures = failing.notify(step, batch, due, verdict)
+    failing.secure(step, batch)
+    provision = failing.provide(step, made.report.fees.get(CASH, 0))
+    if exchange.clearing.defaults.cases:
+        failing.lift_restrictions(step)
+    return batch.report, failures, provision
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
-    for unit, (givers, takers, quantities, trades) in made.title_moves():
-        references = np.full(trades.size, batch.number) if batch.mode.nets_units else trades
+    """Trade by trade in the order of trading, those first that are backed; or from net deliverers to net receivers."""
+    for unit, moves in made.title_moves():
+        givers, takers, quantities, references = moves
+        if batch.mode.nets_units:
+            references = np.full(references.size, batch.number)
+        elif batch.unbacked:
+            order = np.argsort(np.isin(moves.trades, sorted(batch.unbacked)), kind="stable")
+            givers, takers, quantities, references = (column[order] for column in moves)
+        cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
         step.exchange.serials.transfer_all(
             unit, givers, takers, quantities, references, step.sequence, step.now_ns, cause
         )

@@ -7,6 +7,7 @@ must succeed. A refused command leaves nothing behind.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from exchange.events import SerialRange
 from exchange.positions import limit
@@ -20,6 +21,9 @@ from registry.compliance import Obligor, Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Species, Unit
 from settlement.statements import CASH, Entry
+
+HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
+RESERVE = "RESERVE"  # the risk reserve, where the rule set has one
 
 
 def noted(exchange: Exchange, written: Written) -> Written:
@@ -107,6 +111,28 @@ def acting(exchange: Exchange, account_id: str, right: Right) -> Account:
     return account
 
 
+def house_of(exchange: Exchange) -> Account:
+    """The account that earns the fees."""
+    return exchange.accounts[int(exchange.path.desk.progress[0].house)]
+
+
+def reserve_of(exchange: Exchange) -> Account | None:
+    """The risk reserve, if the rule set has one."""
+    return exchange.accounts.by_id.get(RESERVE) if exchange.market.settlement.reserve else None
+
+
+def let_trade(exchange: Exchange, account: Account) -> None:
+    """Tell the trading path whether an account may trade: by class and status, and unless it failed in settlement."""
+    restricted = exchange.clearing.restriction(account.number) is not None
+    exchange.path.desk.participants[account.number].may_trade = account.may(Right.TRADE) and not restricted
+
+
+def require_unrestricted(exchange: Exchange, account: Account) -> None:
+    """Refused while an account is in default: it may neither trade nor take anything away."""
+    why = exchange.clearing.restriction(account.number)
+    require(why is None, Reason.IN_DEFAULT, f"{account.account_id}: {why}")
+
+
 def period_in(exchange: Exchange, year: int, *stages: Stage) -> Period:
     """A compliance year that stands in one of these stages."""
     period = period_of(exchange, year)
@@ -141,7 +167,7 @@ def free_on_registry(exchange: Exchange, account: int, unit: int) -> int:
     return held - exchange.compliance.parked_with(account, unit)
 
 
-# ---------------------------------------------------------------- units come, move and go: balance, title, statement
+# ---------------------------------------------------------------- units and cash: balance, title, statement
 
 
 def _count(exchange: Exchange, account: int, unit: Unit, tonnes: int) -> None:
@@ -163,6 +189,34 @@ def issue(step: Step, account: int, unit: Unit, quantity: int, origin: Origin) -
     _count(exchange, account, unit, quantity)
     exchange.clearing.entries.append((account, Entry(unit.number, quantity, "issuance", step.sequence)))
     return ranges([exchange.serials.issue(unit.number, account, quantity, origin, step.sequence, step.now_ns)])
+
+
+def take(balance: Any, amount: int) -> None:
+    """Take off a balance what is available, then what will be tomorrow."""
+    from_available = min(amount, max(0, int(balance.available)))
+    balance.available -= from_available
+    balance.incoming -= amount - from_available
+
+
+def move_cash(step: Step, giver: int, taker: int, asset: int, amount: int, cause: str) -> None:
+    """Move cash from the trading side of one account to that of another; `cause` is what the statements say."""
+    exchange = step.exchange
+    take(exchange.path.desk.balances[giver, asset], amount)
+    exchange.path.desk.balances[taker, asset].available += amount
+    exchange.clearing.entries.append((giver, Entry(asset, -amount, cause, step.sequence)))
+    exchange.clearing.entries.append((taker, Entry(asset, amount, cause, step.sequence)))
+
+
+def move_units(step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str, title: Cause) -> None:
+    """Move units from the trading side of one account to that of another, with title."""
+    exchange = step.exchange
+    take(exchange.path.desk.balances[giver, unit.number], quantity)
+    exchange.path.desk.balances[taker, unit.number].available += quantity
+    _count(exchange, giver, unit, -quantity)
+    _count(exchange, taker, unit, quantity)
+    exchange.clearing.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
+    exchange.clearing.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
+    exchange.serials.transfer(unit.number, giver, taker, quantity, step.sequence, step.now_ns, title)
 
 
 def give_title(

@@ -10,6 +10,7 @@ import pytest
 
 from exchange import invariants
 from exchange.commands import (
+    AgreeDelivery,
     CorrectTrades,
     FixObligations,
     InstructBank,
@@ -22,7 +23,7 @@ from exchange.commands import (
 )
 from exchange.invariants import CHECKS
 from exchange.sessions import Phase
-from exchange.transition.market import HOUSE
+from exchange.transition.step import HOUSE
 from matching import ladder as book_of
 from matching.orders import Side
 from registry.accounts import ParticipantClass
@@ -34,6 +35,7 @@ from settlement.answers import Answer
 from settlement.bank import Payments
 from settlement.bank_files import LineAnswer, Reply
 from settlement.cycle import Stage
+from settlement.default import SELLER, Claim
 from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
 
@@ -373,10 +375,78 @@ def a_surrender_is_forgotten(market):
     obligor.parked, obligor.emissions, obligor.surrendered = 0, 1, {market.asset(HBEA): 1}
 
 
+def somebody_failed(market):
+    """carol has no money for a deal that is due, which waits for her; bob could deliver."""
+    market.join("carol", nothing)
+    market.play("close\nsettle")
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "carol", HBEA, 10, 4200, date(2026, 1, 7)))
+    market.play("open 2026-01-07\nclose\nsettle")
+    assert market.exchange.clearing.restriction(market.number("carol"))
+    invariants.check(market.exchange)
+
+
+def who_failed_trades_again(market):
+    somebody_failed(market)
+    participant(market, "carol").may_trade = 1
+
+
+def who_did_not_fail_may_not_trade(market):
+    participant(market, "bob").may_trade = 0
+
+
+def a_security_is_not_there(market):
+    somebody_failed(market)
+    defaults = market.exchange.clearing.defaults
+    defaults.claims.append(Claim(1, market.number("carol"), market.number(HOUSE), 1))
+    defaults.security[1, market.asset(HBEA)] = 10
+
+
+def a_trade_that_failed_is_forgotten(market):
+    somebody_failed(market)
+    market.exchange.clearing.waiting.clear()
+
+
+def a_trade_that_failed_waits_and_comes_again(market):
+    somebody_failed(market)
+    market.exchange.clearing.returned = [*market.exchange.clearing.waiting]
+
+
+def more_is_repaid_than_was_owed(market):
+    somebody_failed(market)
+    claim = Claim(1, market.number("carol"), market.number(HOUSE), 100, repaid=101)
+    market.exchange.clearing.defaults.claims.append(claim)
+
+
+def a_case_is_lost(market):
+    somebody_failed(market)
+    market.exchange.clearing.defaults.cases.clear()
+
+
+def a_leg_is_kept_and_not_reserved(market):
+    somebody_failed(market)
+    [rows] = market.exchange.clearing.waiting
+    market.exchange.clearing.kept.add((int(rows[0]["trade_id"]), SELLER))
+
+
+def somebody_delivers_what_is_only_claimed(market):
+    """Settled holdings below zero: bob's sale of today took place before his units were there."""
+    balance(market, "alice", market.asset(HBEA)).incoming -= 50
+    balance(market, "bob", market.asset(HBEA)).unsettled += 1_000
+
+
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
+    (a_trade_that_failed_is_forgotten, invariants.batches_never_change),
+    (a_trade_that_failed_waits_and_comes_again, invariants.batches_never_change),
+    (more_is_repaid_than_was_owed, invariants.batches_never_change),
+    (a_case_is_lost, invariants.batches_never_change),
+    (a_leg_is_kept_and_not_reserved, invariants.reservations_are_backed),
+    (who_failed_trades_again, invariants.defaulters_are_restricted),
+    (who_did_not_fail_may_not_trade, invariants.defaulters_are_restricted),
+    (a_security_is_not_there, invariants.defaulters_are_restricted),
+    (somebody_delivers_what_is_only_claimed, invariants.balances_are_not_negative),
     (the_bank_answers_another_line, invariants.batches_never_change),
     (a_batch_is_confirmed_and_nobody_answered, invariants.batches_never_change),
     (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
@@ -452,7 +522,8 @@ def test_what_is_broken_is_noticed_by_its_check(market, break_it, noticed_by):
     [
         pytest.param(break_it, id=break_it.__name__)
         for break_it, noticed_by in BREAKS
-        if noticed_by not in CONSERVATION and break_it not in (nobody_holds_something, a_tonne_is_surrendered)
+        if noticed_by not in CONSERVATION
+        and break_it not in (nobody_holds_something, a_tonne_is_surrendered, somebody_delivers_what_is_only_claimed)
     ],
 )
 def test_conservation_alone_does_not_notice(market, break_it):

@@ -1,0 +1,510 @@
+"""Deals with a later leg, and the procedure when somebody fails (:mod:`settlement.default`), by command."""
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import msgspec
+import numpy as np
+
+from exchange import events as happened
+from exchange.commands import (
+    AgreeDelivery,
+    CancelDelivery,
+    CoverFailure,
+    CureFailure,
+    DefaultsCommand,
+    DisposeSecurity,
+    DrawReserve,
+    FundReserve,
+    PayRecourse,
+    WriteOffRecourse,
+)
+from exchange.fees import rates_of_trade
+from exchange.instruments import Instrument, money
+from exchange.reasons import Reason, Refused
+from exchange.rows import TRADE, type_of_rows
+from exchange.state import Exchange
+from exchange.transition.failing import (
+    fen_of,
+    free_of,
+    lacks,
+    lift_restrictions,
+    may_spare,
+    release_kept,
+    trade_rows,
+)
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    date_of,
+    house_of,
+    move_cash,
+    move_units,
+    require,
+    require_right,
+    require_unrestricted,
+    reserve_of,
+)
+from matching.ladder import PRICE_MAX_TICKS
+from matching.orders import EITHER_SIDE
+from registry.accounts import Account, AccountStatus, Right
+from registry.serials import Cause
+from registry.units import Species
+from settlement.corrections import fee_of, version_of
+from settlement.deals import Deal, DealState
+from settlement.default import Case, CaseState, Claim, waterfall
+from settlement.fees import TURNOVER_MAX
+from settlement.statements import CASH
+
+
+def handle(step: Step, command: DefaultsCommand) -> happened.DefaultsEvent:
+    match command:
+        case AgreeDelivery():
+            return agree_delivery(step, command)
+        case CancelDelivery():
+            return cancel_delivery(step, command)
+        case CureFailure():
+            return cure_failure(step, command)
+        case CoverFailure():
+            return cover_failure(step, command)
+        case PayRecourse():
+            return pay_recourse(step, command)
+        case WriteOffRecourse():
+            return write_off_recourse(step, command)
+        case DisposeSecurity():
+            return dispose_security(step, command)
+        case FundReserve():
+            return fund_reserve(step, command)
+        case DrawReserve():
+            return draw_reserve(step, command)
+        case _:
+            assert_never(command)
+
+
+# ---------------------------------------------------------------- deals
+
+
+def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgreed:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.CLEAR)
+    seller, buyer = account_named(exchange, command.seller), account_named(exchange, command.buyer)
+    require(seller is not buyer, Reason.NOT_PERMITTED, f"{seller.account_id} deals with itself")
+    listed = exchange.instruments.by_symbol.get(command.symbol)
+    if listed is None:
+        raise Refused(Reason.UNKNOWN_INSTRUMENT, f"no instrument {command.symbol!r}")
+    for party in (seller, buyer):
+        require(party.may(Right.TRADE), Reason.MAY_NOT_TRADE, f"{party.account_id} may not trade")
+    for party in (seller, buyer):
+        require_unrestricted(exchange, party)
+    known = command.deal_id in exchange.clearing.deals
+    require(not known, Reason.DEAL_EXISTS, f"deal {command.deal_id!r} has been agreed already")
+    today = date_of(exchange)
+    require(command.due > today, Reason.INVALID_DATE, f"a later leg is due after today, {today}")
+    require(command.quantity > 0, Reason.QUANTITY_NOT_POSITIVE, "the quantity must be positive")
+    lot = exchange.market.lot
+    require(command.quantity % lot == 0, Reason.QUANTITY_OFF_LOT, f"the lot is {lot} t")
+    require(command.price_ticks > 0, Reason.PRICE_NOT_POSITIVE, "the price must be positive")
+    band = exchange.market.band_ticks(today, listed.close_ticks, command.method)
+    inside = band is None or band[0] <= command.price_ticks <= band[1]
+    require(inside, Reason.PRICE_OUTSIDE_BAND, f"the band for {command.method} trades is {band} ticks")
+    require(command.price_ticks < PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the price is too high")
+    turnover = command.price_ticks * command.quantity * exchange.market.fen_per_tick
+    require(turnover <= TURNOVER_MAX, Reason.AMOUNT_TOO_LARGE, "price times quantity is more than can be booked")
+    _require_position(exchange, buyer, listed, command.quantity)
+
+    deal = Deal(
+        command.deal_id,
+        seller.number,
+        buyer.number,
+        listed.number,
+        command.quantity,
+        command.price_ticks,
+        command.due,
+        command.method,
+    )
+    exchange.clearing.deals[deal.deal_id] = deal
+    return happened.DeliveryAgreed(deal)
+
+
+def _require_position(exchange: Exchange, buyer: Account, listed: Instrument, quantity: int) -> None:
+    """Refused if the buyer would pass its limit with all that it has agreed to buy later."""
+    if exchange.units[listed.unit].species != Species.ALLOWANCE:
+        return
+    row = exchange.path.desk.participants[buyer.number]
+    counts = exchange.path.desk.instruments["counts"]
+    later = sum(
+        deal.quantity
+        for deal in exchange.clearing.deals.values()
+        if deal.state == DealState.AGREED and deal.buyer == buyer.number and counts[deal.instrument]
+    )
+    comes_to = int(row.position) + later + quantity
+    require(comes_to <= row.position_limit, Reason.POSITION_LIMIT, f"{buyer.account_id} would come to {comes_to} t")
+
+
+def cancel_delivery(step: Step, command: CancelDelivery) -> happened.DeliveryCancelled:
+    exchange = step.exchange
+    acting(exchange, command.by, Right.CLEAR)
+    deal = exchange.clearing.deals.get(command.deal_id)
+    if deal is None:
+        raise Refused(Reason.UNKNOWN_DEAL, f"no deal {command.deal_id!r}")
+    require(deal.state == DealState.AGREED, Reason.WRONG_STATE, f"deal {deal.deal_id!r} is {deal.state}")
+
+    cancelled = msgspec.structs.replace(deal, state=DealState.CANCELLED)
+    exchange.clearing.deals[deal.deal_id] = cancelled
+    return happened.DeliveryCancelled(cancelled, command.reason)
+
+
+def come_due(step: Step) -> type_of_rows:
+    """The deals whose day has come, as trades: nobody took, nothing is reserved, and fees are those of the day."""
+    exchange, today = step.exchange, date_of(step.exchange)
+    due = exchange.clearing.deals_due(today)
+    rows = np.zeros(len(due), TRADE)
+    progress = exchange.path.desk.progress[0]
+    for row, deal in zip(rows, due, strict=True):
+        row["trade_id"], row["sequence"], row["now_ns"] = progress.next_trade_id, step.sequence, step.now_ns
+        row["price_ticks"], row["quantity"] = deal.price_ticks, deal.quantity
+        row["buyer"], row["seller"], row["instrument"] = deal.buyer, deal.seller, deal.instrument
+        row["aggressor"] = EITHER_SIDE
+        became = msgspec.structs.replace(deal, state=DealState.DUE, trade_id=int(progress.next_trade_id))
+        exchange.clearing.deals[deal.deal_id] = became
+        turnover = version_of(row, exchange.terms).turnover
+        buyer_ppm, seller_ppm = rates_of_trade(exchange, row, today)
+        row["buyer_fee"], row["seller_fee"] = fee_of(turnover, buyer_ppm), fee_of(turnover, seller_ppm)
+        progress.next_trade_id += 1
+    return rows
+
+
+# ---------------------------------------------------------------- cure
+
+
+def _case_numbered(exchange: Exchange, number: int) -> Case:
+    case = exchange.clearing.defaults.case(number)
+    if case is None:
+        raise Refused(Reason.UNKNOWN_CASE, f"no failure case {number}")
+    return case
+
+
+def _require_open(case: Case) -> None:
+    require(case.is_open, Reason.WRONG_STATE, f"failure case {case.number} is {case.state}")
+
+
+def _require_nothing_lacks(exchange: Exchange, lacking: dict[int, int]) -> None:
+    """Refused if an account lacks cash or units."""
+    for asset, amount in lacking.items():
+        name = exchange.asset_names[asset]
+        if asset in exchange.terms.currencies:
+            raise Refused(Reason.INSUFFICIENT_CASH, f"{money(amount)} {name} is still lacking")
+        raise Refused(Reason.INSUFFICIENT_UNITS, f"{amount} t of {name} are still lacking")
+
+
+def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
+    exchange = step.exchange
+    by = account_named(exchange, command.by)
+    known = exchange.clearing.defaults.case(command.case)
+    if known is None or by.number != known.account:
+        require_right(by, Right.CLEAR)
+    case = _case_numbered(exchange, command.case)
+    _require_open(case)
+    in_time = step.now_ns <= case.deadline_ns
+    require(in_time, Reason.TOO_LATE, f"the deadline of failure case {case.number} has passed")
+    _require_nothing_lacks(exchange, lacks(exchange, case))
+
+    case.state = CaseState.CURED
+    exchange.clearing.end_case(case, step.now_ns)
+    lift_restrictions(step)
+    return happened.FailureCured(case.number, case.account, list(case.trades))
+
+
+# ---------------------------------------------------------------- cover
+
+
+@dataclass
+class _Cover:
+    """How a case is to be covered: what is delivered and paid by whom, and what is closed out."""
+
+    units: list[tuple[int, int, int, int]] = field(default_factory=list)  # payer, unit, tonnes, fen
+    cash: list[tuple[int, int, int, int]] = field(default_factory=list)  # payer, asset, payee, fen
+    closed_out: list[happened.Compensation] = field(default_factory=list)
+    lent: dict[int, int] = field(default_factory=dict)  # fen by cash asset that the account gets
+
+
+def cover_failure(step: Step, command: CoverFailure) -> happened.FailureCovered:
+    exchange, house = step.exchange, step.exchange.clearing
+    acting(exchange, command.by, Right.CLEAR)
+    case = _case_numbered(exchange, command.case)
+    _require_open(case)
+    too_early = step.now_ns <= case.deadline_ns
+    require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may still be cured")
+    plan = _plan(exchange, case)
+
+    payments = _carry_out(step, case, plan)
+    dropped = {one.trade for one in plan.closed_out}
+    for trade in sorted(dropped):
+        release_kept(exchange, trade)
+        house.drop(trade)
+    case.closed_out, case.paid = sorted(dropped), plan.lent
+    case.trades = [trade for trade in case.trades if trade not in dropped]
+    case.state = CaseState.CLOSED if dropped else CaseState.COVERED
+    for other in house.defaults.open_cases():
+        other.trades = [trade for trade in other.trades if trade not in dropped]
+        if not other.trades:
+            other.state, other.ended_ns = CaseState.CLOSED, step.now_ns
+    house.end_case(case, step.now_ns)
+    lift_restrictions(step)
+    return happened.FailureCovered(
+        case.number, case.account, str(case.state), list(case.trades), payments, plan.closed_out
+    )
+
+
+def _plan(exchange: Exchange, case: Case) -> _Cover:
+    """Work out the cover of a case. Refused if it cannot be covered in full: then nothing is."""
+    plan, given = _Cover(), dict[int, int]()
+    for unit, tonnes in lacks(exchange, case).items():
+        if unit not in exchange.terms.currencies:
+            bought = waterfall(tonnes, _who_has(exchange, unit))
+            if bought is None:
+                _close_out(exchange, case, unit, plan)
+            else:
+                listed = _listed(exchange, unit)
+                plan.units += [(payer, unit, part, _value(exchange, listed, part)) for payer, part in bought]
+                given[unit] = tonnes
+    dropped = frozenset(one.trade for one in plan.closed_out)
+    missing = lacks(exchange, case, dropped, given)
+    plan.lent = {asset: amount for asset, amount in missing.items() if asset in exchange.terms.currencies}
+    _require_nothing_lacks(exchange, {asset: missing[asset] for asset in missing.keys() - plan.lent.keys()})
+    payees = [(asset, case.account, amount) for asset, amount in plan.lent.items()]
+    instrument_of = {int(row["trade_id"]): int(row["instrument"]) for row in trade_rows(exchange, case)}
+    for one in plan.closed_out:
+        payees.append((int(exchange.terms.cash[instrument_of[one.trade]]), one.buyer, one.amount))
+    for asset in sorted({asset for asset, _, _ in payees}):
+        payers = _who_pays(exchange, asset)
+        for payee, amount in [(payee, amount) for at, payee, amount in payees if at == asset and amount]:
+            paid = waterfall(amount, payers)
+            if paid is None:
+                there = sum(at_most for _, at_most in payers)
+                found = f"{money(amount)} is needed; reserve and house may still give {money(there)}"
+                raise Refused(Reason.INSUFFICIENT_CASH, found)
+            plan.cash += [(payer, asset, payee, part) for payer, part in paid]
+            spent = dict(paid)
+            payers = [(payer, at_most - spent.get(payer, 0)) for payer, at_most in payers]
+    return plan
+
+
+def _who_has(exchange: Exchange, unit: int) -> list[tuple[int, int]]:
+    """(account, tonnes) of who delivers in a defaulter's place: the reserve what is its own, then the house."""
+    reserve, house = reserve_of(exchange), house_of(exchange).number
+    held = [] if reserve is None else [(reserve.number, _own_units(exchange, reserve.number, unit))]
+    return [*held, (house, free_of(exchange, house, unit))]
+
+
+def _own_units(exchange: Exchange, reserve: int, unit: int) -> int:
+    """Tonnes that the reserve holds and not as security."""
+    security = exchange.clearing.defaults.security
+    return free_of(exchange, reserve, unit) - sum(tonnes for (_, kind), tonnes in security.items() if kind == unit)
+
+
+def _who_pays(exchange: Exchange, asset: int) -> list[tuple[int, int]]:
+    """(account, fen) of who pays for a defaulter: the reserve, then the house up to its limit for all together.
+
+    In the rule set's currency: in others nobody does.
+    """
+    reserve, rules = reserve_of(exchange), exchange.market.settlement.reserve
+    if reserve is None or rules is None or asset != CASH:
+        return []
+    house = house_of(exchange).number
+    lent = sum(claim.left for claim in exchange.clearing.defaults.claims if claim.creditor == house)
+    at_most = min(fen_of(rules.house_funds_max) - lent, free_of(exchange, house, CASH))
+    return [(reserve.number, free_of(exchange, reserve.number, CASH)), (house, max(0, at_most))]
+
+
+def _close_out(exchange: Exchange, case: Case, unit: int, plan: _Cover) -> None:
+    """Close out the latest sales of a unit until nothing of it lacks.
+
+    The buyer gets what the price has risen, unless it cannot pay either.
+    """
+    rows = trade_rows(exchange, case)
+    also_fails = {(other.account, trade) for other in exchange.clearing.defaults.open_cases() for trade in other.trades}
+    units = exchange.terms.unit[rows["instrument"]]
+    for row in rows[(rows["seller"] == case.account) & (units == unit)][::-1]:
+        listed = exchange.instruments[int(row["instrument"])]
+        risen = max(0, listed.close_ticks - int(row["price_ticks"]))
+        if (int(row["buyer"]), int(row["trade_id"])) in also_fails:
+            risen = 0
+        amount = risen * int(row["quantity"]) * int(exchange.path.desk.instruments[listed.number].fen_per_tick)
+        plan.closed_out.append(
+            happened.Compensation(int(row["trade_id"]), int(row["buyer"]), listed.close_ticks, amount)
+        )
+        if unit not in lacks(exchange, case, frozenset(one.trade for one in plan.closed_out)):
+            return
+
+
+def _listed(exchange: Exchange, unit: int) -> Instrument:
+    return next(listed for listed in exchange.instruments if listed.unit == unit)
+
+
+def _value(exchange: Exchange, listed: Instrument, tonnes: int) -> int:
+    """Fen of so many tonnes at the last closing price."""
+    return listed.close_ticks * tonnes * int(exchange.path.desk.instruments[listed.number].fen_per_tick)
+
+
+def _carry_out(step: Step, case: Case, plan: _Cover) -> list[happened.Payment]:
+    """Deliver and pay as planned, and book what is owed for it; returns the payments in their order."""
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    payments = []
+    for payer, unit, tonnes, value in plan.units:
+        move_units(step, payer, case.account, exchange.units[unit], tonnes, "buy_in", Cause.TRADED)
+        payments.append(happened.Payment(payer, unit, tonnes, value))
+    for payer, asset, payee, amount in plan.cash:
+        move_cash(step, payer, payee, asset, amount, "cover" if payee == case.account else "compensation")
+        payments.append(happened.Payment(payer, asset, amount, amount))
+    owed: dict[int, int] = {}
+    for payment in payments:
+        owed[payment.payer] = owed.get(payment.payer, 0) + payment.claim
+    for payer, amount in owed.items():
+        if amount:
+            defaults.claims.append(Claim(case.number, case.account, payer, amount))
+    return payments
+
+
+# ---------------------------------------------------------------- recourse
+
+
+def _repay(exchange: Exchange, claims: list[Claim], amount: int) -> list[tuple[Claim, int]]:
+    """How an amount is spread over claims: the oldest first."""
+    parts = waterfall(amount, [(index, claim.left) for index, claim in enumerate(claims)])
+    assert parts is not None, "more is spread than is owed"
+    return [(claims[index], part) for index, part in parts]
+
+
+def _owed(claims: list[Claim]) -> int:
+    return sum(claim.left for claim in claims)
+
+
+def pay_recourse(step: Step, command: PayRecourse) -> happened.RecoursePaid:
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    account = account_named(exchange, command.account_id)
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a repayment must be positive")
+    claims = defaults.owed_by(account.number)
+    owed = _owed(claims)
+    require(command.amount <= owed, Reason.ABOVE_OBLIGATION, f"{money(owed)} is owed")
+    spare = may_spare(exchange, account.number, CASH)
+    require(command.amount <= spare, Reason.INSUFFICIENT_CASH, f"{money(spare)} is free, besides what is to settle")
+
+    payments = []
+    for claim, part in _repay(exchange, claims, command.amount):
+        move_cash(step, account.number, claim.creditor, CASH, part, "recourse")
+        claim.repaid += part
+        payments.append(happened.Repayment(claim.case, claim.creditor, part))
+    released = _release_security(step, account.number)
+    lift_restrictions(step)
+    return happened.RecoursePaid(account.number, command.amount, payments, owed - command.amount, released)
+
+
+def _release_security(step: Step, account: int) -> list[happened.Security]:
+    """Give back what the reserve holds for cases that are repaid."""
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    reserve, released = reserve_of(exchange), []
+    for case in defaults.of(account):
+        if defaults.is_repaid(case.number) and reserve is not None:
+            for unit, tonnes in sorted(defaults.secured(case.number).items()):
+                move_units(
+                    step, reserve.number, account, exchange.units[unit], tonnes, "security_released", Cause.TRANSFERRED
+                )
+                del defaults.security[case.number, unit]
+                released.append(happened.Security(case.number, unit, tonnes))
+    return released
+
+
+def write_off_recourse(step: Step, command: WriteOffRecourse) -> happened.RecourseWrittenOff:
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    acting(exchange, command.by, Right.CLEAR)
+    account = account_named(exchange, command.account_id)
+    claims = defaults.owed_by(account.number)
+    secured = [claim.case for claim in claims if defaults.secured(claim.case)]
+    require(not secured, Reason.WRONG_STATE, f"the security for failure case {max(secured, default=0)} is still held")
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "what is written off must be positive")
+    owed = _owed(claims)
+    require(command.amount <= owed, Reason.ABOVE_OBLIGATION, f"{money(owed)} is owed")
+
+    losses = []
+    for claim, part in _repay(exchange, claims, command.amount):
+        claim.written_off += part
+        losses.append(happened.Repayment(claim.case, claim.creditor, part))
+    lift_restrictions(step)
+    return happened.RecourseWrittenOff(account.number, command.amount, losses, owed - command.amount, command.note)
+
+
+def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityDisposed:
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    acting(exchange, command.by, Right.CLEAR)
+    case = _case_numbered(exchange, command.case)
+    secured, reserve = defaults.secured(case.number), reserve_of(exchange)
+    if not secured or reserve is None:
+        raise Refused(Reason.WRONG_STATE, f"nothing is held for failure case {case.number}")
+    house = house_of(exchange).number
+    proceeds = sum(_value(exchange, _listed(exchange, unit), tonnes) for unit, tonnes in secured.items())
+    claims = [claim for claim in defaults.owed_by(case.account) if claim.case == case.number]
+    parts = _repay(exchange, claims, min(proceeds, _owed(claims)))
+    surplus = max(0, proceeds - _owed(claims))
+    outlay = surplus + sum(part for claim, part in parts if claim.creditor != house)
+    free = free_of(exchange, house, CASH)
+    require(outlay <= free, Reason.INSUFFICIENT_CASH, f"the house needs {money(outlay)} and has {money(free)}")
+
+    for unit, tonnes in sorted(secured.items()):
+        move_units(step, reserve.number, house, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
+        del defaults.security[case.number, unit]
+    for claim, part in parts:
+        claim.repaid += part
+        if claim.creditor != house:
+            move_cash(step, house, claim.creditor, CASH, part, "security_sold")
+    if surplus:
+        move_cash(step, house, case.account, CASH, surplus, "security_sold")
+    lift_restrictions(step)
+    return happened.SecurityDisposed(
+        case.number,
+        case.account,
+        [happened.Security(case.number, unit, tonnes) for unit, tonnes in sorted(secured.items())],
+        proceeds,
+        [happened.Repayment(case.number, claim.creditor, part) for claim, part in parts],
+        surplus,
+    )
+
+
+# ---------------------------------------------------------------- the reserve
+
+
+def _reserve(exchange: Exchange) -> Account:
+    reserve = reserve_of(exchange)
+    if reserve is None:
+        raise Refused(Reason.UNKNOWN_ACCOUNT, "the rule set has no risk reserve")
+    return reserve
+
+
+def fund_reserve(step: Step, command: FundReserve) -> happened.ReserveFunded:
+    exchange = step.exchange
+    reserve, house = _reserve(exchange).number, house_of(exchange).number
+    acting(exchange, command.by, Right.CLEAR)
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "what is put aside must be positive")
+    free = free_of(exchange, house, CASH)
+    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"the house has {money(free)}")
+
+    move_cash(step, house, reserve, CASH, command.amount, "reserve_funding")
+    return happened.ReserveFunded(command.amount, free_of(exchange, reserve, CASH))
+
+
+def draw_reserve(step: Step, command: DrawReserve) -> happened.ReserveDrawn:
+    exchange = step.exchange
+    reserve = _reserve(exchange)
+    acting(exchange, command.by, Right.CLEAR)
+    account = account_named(exchange, command.account_id)
+    takes = account is not reserve and account.status != AccountStatus.CLOSED
+    require(takes, Reason.NOT_PERMITTED, f"{account.account_id} cannot be paid from the reserve")
+    require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "what is drawn must be positive")
+    free = free_of(exchange, reserve.number, CASH)
+    require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"the reserve holds {money(free)}")
+
+    move_cash(step, reserve.number, account.number, CASH, command.amount, "reserve_draw")
+    return happened.ReserveDrawn(
+        account.number, command.amount, command.cause, command.note, free_of(exchange, reserve.number, CASH)
+    )

@@ -1,0 +1,372 @@
+"""Delivery when somebody may fail: who does, what stays reserved, what is handed over that nobody had reserved.
+
+A backed trade that fails is unwound: claims are taken back, and the leg of who failed is available to it again. The leg
+of who did not fail stays reserved, so that it can still perform when the other's failure is cured or covered. Resting
+orders that counted on a claim which is gone are cancelled.
+"""
+
+from datetime import UTC, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from exchange.events import FailureNotified
+from exchange.payments import confirmed
+from exchange.rows import type_of_rows
+from exchange.state import Exchange
+from exchange.transition.step import Step, date_of, house_of, let_trade, move_cash, move_units, reserve_of, take
+from registry.serials import Cause
+from registry.workdays import after_working_days
+from settlement import default
+from settlement.clearing import obligations, type_of_column
+from settlement.cycle import Batch, only, without
+from settlement.default import BUYER, SELLER, Case, Dues, Means, Move, Verdict
+from settlement.statements import CASH
+
+_LEGS = ((SELLER, "seller_fails"), (BUYER, "buyer_fails"))
+
+
+# ---------------------------------------------------------------- before: who fails
+
+
+def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
+    """What the trades of a batch move that can fail, and which of them settle.
+
+    None can where all are backed and all has been paid in: those of a day of millions are not looked at.
+    """
+    can_fail = batch.unbacked or confirmed(exchange, batch) is not None
+    trades = batch.trades if can_fail else batch.trades[:0]
+    due = default.dues(trades, exchange.terms, batch.unbacked, exchange.clearing.kept)
+    if not due.size:
+        nobody = np.zeros(0, np.bool_)
+        return due, Verdict(nobody, nobody, nobody)
+    caps = _caps(exchange, batch)
+    return due, default.settling(due, _means(exchange), batch.mode, house_of(exchange).number, caps)
+
+
+def _means(exchange: Exchange) -> Means:
+    balances = exchange.path.desk.balances
+    held = balances["available"] + balances["reserved"] + balances["incoming"] - balances["unsettled"]
+    kept = kept_legs(exchange)
+    return Means(held, kept, balances["reserved"] - kept - exchange.positions(exchange.owing()).out)
+
+
+def kept_legs(exchange: Exchange) -> type_of_column:
+    """What is reserved for trades that failed, by (account, asset)."""
+    kept: type_of_column = np.zeros(exchange.path.desk.balances.shape, np.int64)
+    for rows in exchange.clearing.unbacked() if exchange.clearing.kept else []:
+        due = default.dues(rows, exchange.terms, (), exchange.clearing.kept)
+        sells, buys = due.seller_kept, due.buyer_kept
+        np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
+        np.add.at(kept, (due.buyer[buys], due.cash[buys]), due.pays[buys])
+    return kept
+
+
+def _caps(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
+    """Fen that count as paid in, of who has not paid in full: what the bank confirmed, and what others paid for it."""
+    paid_in, found = confirmed(exchange, batch) or {}, {}
+    for (account, cash), missing in unconfirmed(exchange, batch).items():
+        ids = set(batch.trades["trade_id"].tolist())
+        cases = exchange.clearing.defaults.of(account)
+        paid = sum(case.paid.get(cash, 0) for case in cases if ids.intersection(case.trades))
+        if paid < missing:
+            found[account, cash] = paid_in[account, cash] + paid
+    return found
+
+
+def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
+    """Fen of pay-ins, by (account, cash asset), that the bank has not confirmed."""
+    paid_in = confirmed(exchange, batch)
+    if paid_in is None:
+        return {}
+    sums = exchange.positions(batch.trades)
+    asked = -sums.net if batch.mode.nets_cash else sums.out
+    return {holding: int(asked[holding]) - fen for holding, fen in paid_in.items() if fen < asked[holding]}
+
+
+# ---------------------------------------------------------------- then: take out, hand over
+
+
+def take_out(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> None:
+    """Unwind what does not settle, and let it wait."""
+    exchange, house = step.exchange, step.exchange.clearing
+    failed = np.flatnonzero(~verdict.settles).tolist()
+    batch.failed = frozenset(batch.trades["trade_id"][failed].tolist())
+    for row in failed:
+        if due.is_backed[row]:
+            _unwind(exchange, batch.trades[row], due, row)
+    _cancel_what_counted_on_it(step)
+    for row in failed:
+        trade = int(batch.trades[row]["trade_id"])
+        for leg, fails in _LEGS:
+            if bool(getattr(verdict, fails)[row]):
+                _let_go(exchange, trade, leg, due, row)
+            elif due.is_backed[row]:
+                _keep(exchange, trade, leg, due, row)
+    if failed:
+        house.wait(only(batch.trades, batch.failed))
+
+
+def _given(due: Dues, leg: int, row: int) -> tuple[int, int, int]:
+    """(account, asset, amount) of one leg of a trade."""
+    account, asset, amount = (due.buyer, due.cash, due.pays) if leg == BUYER else (due.seller, due.unit, due.quantity)
+    return int(account[row]), int(asset[row]), int(amount[row])
+
+
+def _taken(exchange: Exchange, instrument: Any, due: Dues, row: int) -> list[tuple[int, int, int, bool]]:
+    """(account, asset, amount, at once) of what a trade brings to buyer, seller and house."""
+    at_once = bool(instrument.proceeds_at_once)
+    cash = int(due.cash[row])
+    return [
+        (int(due.buyer[row]), int(due.unit[row]), int(due.quantity[row]), bool(instrument.resale_at_once)),
+        (int(due.seller[row]), cash, int(due.receives[row]), at_once),
+        (house_of(exchange).number, cash, int(due.fees[row]), at_once),
+    ]
+
+
+def _unwind(exchange: Exchange, trade: Any, due: Dues, row: int) -> None:
+    """A backed trade is backed no more: its legs are available again, and nothing is claimed."""
+    desk = exchange.path.desk
+    for leg in (SELLER, BUYER):
+        account, asset, amount = _given(due, leg, row)
+        desk.balances[account, asset].reserved -= amount
+        desk.balances[account, asset].available += amount
+    instrument = desk.instruments[trade["instrument"]]
+    for account, asset, amount, at_once in _taken(exchange, instrument, due, row):
+        balance = desk.balances[account, asset]
+        balance.unsettled -= amount
+        if at_once:
+            balance.available -= amount
+        else:
+            balance.incoming -= amount
+    _count(exchange, trade, -1)
+
+
+def _count(exchange: Exchange, trade: Any, times: int) -> None:
+    """A trade changes what its parties hold of allowances."""
+    desk = exchange.path.desk
+    if desk.instruments["counts"][trade["instrument"]]:
+        desk.participants["position"][trade["seller"]] -= times * trade["quantity"]
+        desk.participants["position"][trade["buyer"]] += times * trade["quantity"]
+
+
+def _cancel_what_counted_on_it(step: Step) -> None:
+    """Who has less than nothing available had used a claim that is gone: it goes back, and its orders if need be."""
+    desk = step.exchange.path.desk
+    for account, asset in np.argwhere(desk.balances["available"] < 0).tolist():
+        balance = desk.balances[account, asset]
+        part = min(int(balance.incoming), -int(balance.available))
+        balance.available += part
+        balance.incoming -= part
+        if balance.available < 0:
+            step.say_events(step.exchange.path.suspend(step.row, account))
+        assert desk.balances[account, asset].available >= 0, "somebody settles with what it does not have"
+
+
+def _keep(exchange: Exchange, trade: int, leg: int, due: Dues, row: int) -> None:
+    """Keep the leg of who did not fail, if it is there without the claims that are gone."""
+    account, asset, amount = _given(due, leg, row)
+    balance = exchange.path.desk.balances[account, asset]
+    if balance.available >= amount:
+        balance.available -= amount
+        balance.reserved += amount
+        exchange.clearing.kept.add((trade, leg))
+
+
+def _let_go(exchange: Exchange, trade: int, leg: int, due: Dues, row: int) -> None:
+    """A leg that was kept is available again."""
+    if (trade, leg) in exchange.clearing.kept:
+        exchange.clearing.kept.remove((trade, leg))
+        account, asset, amount = _given(due, leg, row)
+        exchange.path.desk.balances[account, asset].reserved -= amount
+        exchange.path.desk.balances[account, asset].available += amount
+
+
+def release_kept(exchange: Exchange, trade: int) -> None:
+    """Nothing is reserved for a trade any more."""
+    for rows in exchange.clearing.unbacked():
+        for row in np.flatnonzero(rows["trade_id"] == trade).tolist():
+            due = default.dues(rows, exchange.terms, (), ())
+            for leg in (SELLER, BUYER):
+                _let_go(exchange, trade, leg, due, row)
+
+
+def hand_over(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> None:
+    """Deliver the trades that settle and are not backed: what comes in first, so that it can go out."""
+    exchange, desk = step.exchange, step.exchange.path.desk
+    rows = np.flatnonzero(verdict.settles & ~due.is_backed).tolist()
+    for row in rows:
+        instrument = desk.instruments[batch.trades[row]["instrument"]]
+        for account, asset, amount, at_once in _taken(exchange, instrument, due, row):
+            desk.balances[account, asset]["available" if at_once else "incoming"] += amount
+        _count(exchange, batch.trades[row], 1)
+    for row in rows:
+        trade = int(batch.trades[row]["trade_id"])
+        for leg in (SELLER, BUYER):
+            account, asset, amount = _given(due, leg, row)
+            if (trade, leg) in exchange.clearing.kept:
+                exchange.clearing.kept.remove((trade, leg))
+                desk.balances[account, asset].reserved -= amount
+            else:
+                take(desk.balances[account, asset], amount)
+
+
+# ---------------------------------------------------------------- after: notify, secure, provide
+
+
+def notify(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> list[FailureNotified]:
+    """Open a case for everybody who failed, and restrict its account."""
+    exchange, house = step.exchange, step.exchange.clearing
+    notes = []
+    for account in verdict.failing(due):
+        rows = (verdict.seller_fails & (due.seller == account)) | (verdict.buyer_fails & (due.buyer == account))
+        trades = batch.trades["trade_id"][rows].tolist()
+        case = house.defaults.open(account, batch.number, trades, step.now_ns, _deadline_ns(step))
+        step.say_events(exchange.path.suspend(step.row, account))
+        let_trade(exchange, exchange.accounts[account])
+        notes.append(case)
+    for case in notes:
+        case.lacked = lacks(exchange, case)
+    return [
+        FailureNotified(case.number, case.account, case.lacked, list(case.trades), case.deadline_ns) for case in notes
+    ]
+
+
+def _deadline_ns(step: Step) -> int:
+    """The last moment to cure what is notified now."""
+    rules = step.exchange.market
+    procedure = rules.settlement.defaults
+    last = after_working_days(date_of(step.exchange), procedure.cure_working_days, rules.credits.holidays)
+    until = datetime.combine(last, time.fromisoformat(procedure.cure_by), ZoneInfo(rules.timezone)).astimezone(UTC)
+    return max(step.now_ns, int(until.timestamp()) * 1_000_000_000)
+
+
+def secure(step: Step, batch: Batch) -> None:
+    """The reserve takes what covered trades have brought to who failed, until what others paid is repaid."""
+    exchange, defaults = step.exchange, step.exchange.clearing.defaults
+    reserve = reserve_of(exchange)
+    if reserve is None or not batch.unbacked:
+        return
+    settled = only(without(batch.trades, batch.failed), batch.unbacked)
+    for case in defaults.cases:
+        if not case.paid or defaults.is_repaid(case.number):
+            continue
+        bought = only(settled, case.trades)
+        bought = bought[bought["buyer"] == case.account]
+        owed = obligations(bought, exchange.terms)
+        for number in np.unique(owed["unit"]).tolist():
+            free = free_of(exchange, case.account, number)
+            quantity = min(free, int(owed["quantity"][owed["unit"] == number].sum()))
+            if quantity:
+                unit = exchange.units[number]
+                move_units(step, case.account, reserve.number, unit, quantity, "security", Cause.TRANSFERRED)
+                held = defaults.security.get((case.number, number), 0)
+                defaults.security[case.number, number] = held + quantity
+
+
+def provide(step: Step, fees: int) -> int:
+    """Put the reserve's share of a batch's fees aside; returns fen."""
+    exchange, rules = step.exchange, step.exchange.market.settlement.reserve
+    reserve = reserve_of(exchange)
+    if reserve is None or rules is None:
+        return 0
+    house = house_of(exchange).number
+    held = free_of(exchange, reserve.number, CASH)
+    amount = default.provision(fees, rules.share, held, fen_of(rules.target))
+    amount = min(amount, free_of(exchange, house, CASH))
+    if amount:
+        move_cash(step, house, reserve.number, CASH, amount, "reserve_provision")
+    return amount
+
+
+def lift_restrictions(step: Step) -> None:
+    """Who has met everything may trade again."""
+    for account in {case.account for case in step.exchange.clearing.defaults.cases}:
+        let_trade(step.exchange, step.exchange.accounts[account])
+
+
+# ---------------------------------------------------------------- what an account has, and lacks
+
+
+def fen_of(amount: str) -> int:
+    """An amount of the rule set in fen."""
+    whole, _, part = amount.partition(".")
+    return int(whole) * 100 + int(part.ljust(2, "0"))
+
+
+def free_of(exchange: Exchange, account: int, asset: int) -> int:
+    """What an account has on the trading side that is settled and reserved for nothing."""
+    balance = exchange.path.desk.balances[account, asset]
+    return max(0, int(balance.available) + int(balance.incoming) - int(balance.unsettled))
+
+
+def lacks(
+    exchange: Exchange, case: Case, dropped: frozenset[int] = frozenset(), given: dict[int, int] | None = None
+) -> dict[int, int]:
+    """What the account of a case lacks now, by asset, so that the trades that wait for it could settle.
+
+    If some of them were `dropped`, and some assets `given` to it.
+    """
+    waiting = _moves(exchange, case.account, set(case.trades))
+    moves = [move for trade, sides in waiting if trade not in dropped for move in sides]
+    assets = {asset for move in moves for asset in (move.gives, move.takes)}
+    free = {asset: free_of(exchange, case.account, asset) for asset in assets}
+    batch = exchange.clearing.batch(case.batch)
+    assert batch is not None
+    for (account, cash), missing in unconfirmed(exchange, batch).items():
+        if account == case.account and cash in free:
+            free[cash] = max(0, free[cash] - missing)
+    for asset, amount in (given or {}).items():
+        free[asset] = free.get(asset, 0) + amount
+    return default.lacking(moves, free, _netted(exchange, assets))
+
+
+def may_spare(exchange: Exchange, account: int, asset: int) -> int:
+    """What of an asset an account does not need for its trades that are still to settle."""
+    waiting = {trade for case in exchange.clearing.defaults.of(account) if case.is_open for trade in case.trades}
+    moves = [move for _, sides in _moves(exchange, account, waiting) for move in sides]
+    free = {asset: free_of(exchange, account, asset)}
+    low, high = 0, free[asset]
+    netted = _netted(exchange, {asset})
+    needed = default.lacking(moves, free, netted).get(asset, 0)
+    while low < high:  # the most that can go without a greater lack
+        middle = (low + high + 1) // 2
+        more = default.lacking(moves, {asset: free[asset] - middle}, netted).get(asset, 0)
+        low, high = (middle, high) if more == needed else (low, middle - 1)
+    return low
+
+
+def _netted(exchange: Exchange, assets: set[int]) -> set[int]:
+    mode = exchange.market.settlement.mode
+    cash = assets & {*exchange.terms.currencies} if mode.nets_cash else set()
+    return assets if mode.nets_units else cash
+
+
+def _moves(exchange: Exchange, account: int, waiting: set[int]) -> list[tuple[int, list[Move]]]:
+    """An account's sides of some trades that wait, and of all that are not backed and come again, by trade id."""
+    house = exchange.clearing
+    others = {trade for case in house.defaults.open_cases() if case.account != account for trade in case.trades}
+    wanted = [only(rows, waiting) for rows in house.waiting] + house.unbacked()[len(house.waiting) :]
+    found: list[tuple[int, list[Move]]] = []
+    for rows in wanted:
+        due = default.dues(rows, exchange.terms, (), house.kept)
+        for row, trade in enumerate(rows["trade_id"].tolist()):
+            comes = 0 if trade in others else 1
+            unit, cash = int(due.unit[row]), int(due.cash[row])
+            sides = []
+            if due.seller[row] == account:
+                gives = 0 if due.seller_kept[row] else int(due.quantity[row])
+                sides.append(Move(unit, gives, cash, comes * int(due.receives[row])))
+            if due.buyer[row] == account:
+                gives = 0 if due.buyer_kept[row] else int(due.pays[row])
+                sides.append(Move(cash, gives, unit, comes * int(due.quantity[row])))
+            if sides:
+                found.append((trade, sides))
+    return sorted(found)
+
+
+def trade_rows(exchange: Exchange, case: Case) -> type_of_rows:
+    """The trades that wait for a case, in the order of trading."""
+    rows = np.concatenate([only(rows, case.trades) for rows in exchange.clearing.waiting])
+    return rows[np.argsort(rows["trade_id"])]

@@ -1,0 +1,727 @@
+"""Who fails with a later leg, and what follows: notify, cure, cover, recourse.
+
+The deal of most scenes: 100 t at 42.00, 4,200.00 and a fee of 21.00 a side, so the buyer needs 4,221.00.
+"""
+
+from datetime import date
+
+import pytest
+
+from exchange.commands import (
+    AgreeDelivery,
+    BustTrades,
+    CancelDelivery,
+    ChangeAccountStatus,
+    CoverFailure,
+    CureFailure,
+    DeliverBatch,
+    DisposeSecurity,
+    DrawReserve,
+    FixObligations,
+    FundReserve,
+    IssueStatements,
+    PayRecourse,
+    TransferUnits,
+    WriteOffRecourse,
+)
+from exchange.instruments import fen
+from exchange.transition.step import HOUSE, RESERVE
+from registry.accounts import AccountStatus, ParticipantClass
+from settlement.bank import SimulatedBank
+from settlement.default import CaseState
+from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
+from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
+
+NEEDED = fen("4221.00")  # by the buyer of 100 t at 42.00
+
+
+def agreed(mode="gross_gross", price="42.00", **people):
+    """bob has agreed to sell 100 t to alice, due tomorrow."""
+    market = Failing(mode, **people)
+    market.agree("F-1", "bob", "alice", 100, price)
+    return market
+
+
+# ---------------------------------------------------------------- deals
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_deal_reserves_nothing_and_is_delivered_against_payment_on_its_day(mode):
+    market = agreed(mode, alice=cash("5000.00"), bob=units(100))
+    assert market.holding("alice", CNY).reserved == market.holding("bob", HBEA).reserved == 0
+    market.evening()
+    assert market.last.trades.size == 0
+
+    said = market.next_evening()
+
+    assert (said.failures, said.report.trades) == ([], 1)
+    assert market.settled("alice") == (fen("779.00"), 100)
+    assert market.settled("bob") == (fen("4179.00"), 0)
+    assert market.settled(HOUSE) == (fen("42.00"), 0)
+    [trade] = market.last.settled
+    assert (trade.trade_id, trade.buy_order_id, trade.sell_order_id, trade.buyer_fee) == (1, 0, 0, 2100)
+    assert market.last.unbacked == {1}
+    assert market.exchange.clearing.deals["F-1"].trade_id == 1
+    assert "from bob to alice" in market.history(1)[-1]
+
+
+def test_a_deal_comes_due_in_the_first_batch_after_a_day_that_was_no_trading_day():
+    market = Failing(alice=cash("5000.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 100, "42.00", due="2026-01-10")  # a Saturday
+    market.next_evening("2026-01-09")
+    assert market.settled("alice") == (fen("5000.00"), 0)
+
+    market.next_evening("2026-01-12")
+
+    assert market.settled("alice") == (fen("779.00"), 100)
+
+
+def test_a_deal_is_dropped_by_agreement_before_it_is_due():
+    market = agreed(alice=nothing, bob=nothing)
+    market.must(CancelDelivery(HOUSE, "F-1", "both filed"))
+
+    assert market.next_evening().failures == []
+    assert market.last.trades.size == 0
+    assert market.do(CancelDelivery(HOUSE, "F-1", "again")) == "refused: wrong_state"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_an_order_has_reserved_is_not_free_for_a_later_leg(mode):
+    market = agreed(mode, alice=cash("5000.00"), bob=units(120))
+    market.evening()
+    market.play(f"open {DUE}\nstart\nbob sells 30 @ 43.00 gtc")
+    market.evening()
+
+    assert market.lacked() == {}  # since his order has been cancelled: he may cure at once
+    assert market.book() == ""
+    assert market.cure(by="bob") == "FailureCured"
+    assert market.batch().report.trades == 1
+
+
+# ---------------------------------------------------------------- the buyer lacks money
+
+
+def test_a_buyer_without_money_is_notified_and_its_trade_waits():
+    market = agreed(alice=cash("1000.00"), bob=units(100))
+    said = market.next_evening()
+
+    [note] = said.failures
+    assert (note.case, note.account, note.trades) == (1, market.number("alice"), [1])
+    assert market.lacked() == {CNY: NEEDED - fen("1000.00")}
+    assert said.report.trades == 0 and market.last.failed == {1}
+    assert market.settled("alice") == (fen("1000.00"), 0) and market.settled("bob") == (0, 100)
+    market.at(DEADLINE)
+    assert note.deadline_ns == market.now_ns + 1_000_000_000
+
+
+def test_who_failed_may_neither_trade_nor_take_anything_away_but_may_top_up():
+    market = agreed(alice=cash("1000.00") + units(10), bob=units(100))
+    market.next_evening()
+    market.play("open 2026-01-07\nstart")
+
+    before = market.digest()
+    assert market.play("alice sells 1 @ 42.00") == "alice refused: may_not_trade"
+    assert market.withdraw("alice", "1.00") == "refused: withdrawal_blocked"
+    assert market.do(TransferUnits("alice", HBEA, 1, to_trading=False)) == "refused: in_default"
+    assert market.digest() == before
+    assert market.play("bob sells 1 @ 43.00") == "bob accepted"
+    assert market.deposit("alice", "1.00") == "CashDeposited"
+
+
+def test_resting_orders_of_who_failed_are_cancelled():
+    market = Failing(alice=cash("1000.00") + units(10), bob=units(101))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.evening()
+    market.play(f"open {DUE}\nstart\nalice sells 10 @ 43.00 gtc\nbob sells 1 @ 43.00 gtc\nclose")
+    market.must(FixObligations())
+
+    assert market.do(DeliverBatch()) == "alice loses 10 @ 43.00: account_suspended\nBatchDelivered"
+    assert market.book() == "bob sells 1 @ 43.00"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_default_is_cured_in_time(mode):
+    market = agreed(mode, alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    market.deposit("alice", "3221.00")
+
+    assert market.cure(by="alice") == "FailureCured"
+    assert market.case().state == CaseState.CURED
+    assert market.why_restricted("alice") == "trades of failure case 1 are still to settle"
+    said = market.batch()  # the same evening
+
+    assert (said.failures, said.report.trades) == ([], 1)
+    assert market.settled("alice") == (0, 100) and market.settled("bob") == (fen("4179.00"), 0)
+    assert market.why_restricted("alice") is None
+    assert market.withdraw("bob", "4179.00") == "CashWithdrawn"
+
+
+def test_a_default_is_cured_at_the_last_moment_and_settles_on_the_next_day():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    market.deposit("alice", "4221.00")
+    assert market.cure(at=DEADLINE) == "FailureCured"
+
+    assert market.next_evening("2026-01-08").report.trades == 1
+    assert market.settled("alice") == (0, 100)
+
+
+def test_curing_with_a_fen_too_little_is_refused():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    market.deposit("alice", "4220.99")
+    before = market.digest()
+
+    assert market.cure() == "refused: insufficient_cash"
+    assert market.digest() == before
+    market.deposit("alice", "0.01")
+    assert market.cure() == "FailureCured"
+
+
+def test_cured_too_late_is_refused():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    market.deposit("alice", "4221.00")
+    before = market.digest()
+
+    assert market.cure(at=TOO_LATE) == "refused: too_late"
+    assert market.digest() == before
+    assert market.cover() == "FailureCovered"  # with its own money: nobody else pays
+    assert (market.event.payments, market.event.state) == ([], "covered")
+    assert market.batch().report.trades == 1
+    assert market.owed("alice") == {} and market.why_restricted("alice") is None
+
+
+# ---------------------------------------------------------------- covered by others
+
+
+def test_the_reserve_covers_and_holds_the_units_until_it_is_repaid():
+    market = agreed(reserve="5000.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    before = market.digest()
+    assert market.cover(at=DEADLINE) == "refused: too_early"
+    assert market.digest() == before
+
+    assert market.cover() == "FailureCovered"
+    lent = NEEDED - fen("1000.00")
+    assert [(one.payer, one.quantity) for one in market.event.payments] == [(market.number(RESERVE), lent)]
+    market.batch()
+
+    assert market.settled("bob") == (fen("4179.00"), 0)
+    assert market.settled("alice") == (0, 0)
+    assert market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+    assert market.owed("alice") == {RESERVE: lent}
+    assert market.why_restricted("alice") == "recourse for failure case 1 is not paid"
+
+    market.deposit("alice", "3221.00")
+    assert market.do(PayRecourse("alice", fen("3000.00"))) == "RecoursePaid"
+    assert market.settled(RESERVE)[1] == 100 and market.event.left == fen("221.00")
+    assert market.do(PayRecourse("alice", fen("221.00"))) == "RecoursePaid"
+    assert market.settled("alice") == (0, 100) and market.settled(RESERVE) == (fen("5000.00"), 0)
+    assert market.why_restricted("alice") is None
+    assert market.do(TransferUnits("alice", HBEA, 100, to_trading=False)) == "UnitsTransferred"
+
+
+def test_the_money_of_the_reserve_is_not_paid_back_before_it_has_settled_the_trade():
+    market = agreed(reserve="5000.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    market.cover()
+    before = market.digest()
+
+    assert market.do(PayRecourse("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+
+def test_the_house_pays_when_the_reserve_is_exhausted():
+    market = agreed(reserve="3000.00", house="2000.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    market.cover()
+
+    paid = [(market.exchange.accounts[one.payer].account_id, one.quantity) for one in market.event.payments]
+    assert paid == [(RESERVE, fen("3000.00")), (HOUSE, fen("221.00"))]
+    market.batch()
+    assert market.owed("alice") == {RESERVE: fen("3000.00"), HOUSE: fen("221.00")}
+    market.deposit("alice", "3221.00")
+    market.must(PayRecourse("alice", fen("3100.00")))
+    assert market.owed("alice") == {HOUSE: fen("121.00")}
+
+
+@pytest.mark.parametrize(("house", "most"), [("1000.00", "100000.00"), ("9000.00", "220.99")])
+def test_what_reserve_and_house_cannot_pay_in_full_stays_open_until_somebody_funds_the_reserve(house, most):
+    market = agreed(reserve="3000.00", house="100.00", house_funds_max=most, alice=cash("1000.00"), bob=units(100))
+    if most != "100000.00":
+        market.deposit(HOUSE, house)
+    market.next_evening()
+    before = market.digest()
+
+    assert market.cover() == "refused: insufficient_cash"
+    assert market.digest() == before and market.case().is_open
+    market.deposit(HOUSE, "1000.00")
+    market.must(FundReserve(HOUSE, fen("221.00")))
+    assert market.cover() == "FailureCovered"
+    assert market.batch().report.trades == 1
+
+
+def test_the_house_buys_the_security_at_the_close_against_the_claim():
+    market = agreed(reserve="5000.00", house="5000.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    market.cover()
+    market.batch()
+    before = market.digest()
+    assert market.do(WriteOffRecourse(HOUSE, "alice", 1, "lost")) == "refused: wrong_state"
+    assert market.digest() == before
+
+    assert market.do(DisposeSecurity(HOUSE, 1)) == "SecurityDisposed"
+    assert (market.event.proceeds, market.event.surplus) == (fen("4200.00"), fen("979.00"))
+    assert market.settled("alice") == (fen("979.00"), 0)
+    assert market.settled(RESERVE) == (fen("5000.00"), 0) and market.settled(HOUSE)[1] == 100
+    assert market.why_restricted("alice") is None
+    assert market.do(DisposeSecurity(HOUSE, 1)) == "refused: wrong_state"
+
+
+def test_what_the_security_does_not_bring_is_still_owed_and_may_be_written_off():
+    market = agreed(price="46.00", reserve="5000.00", house="5000.00", alice=nothing, bob=units(100))
+    market.next_evening()
+    market.cover()
+    market.batch()
+    market.must(DisposeSecurity(HOUSE, 1))
+    left = fen("4600.00") + fen("23.00") - fen("4200.00")
+    assert market.owed("alice") == {RESERVE: left}
+
+    before = market.digest()
+    assert market.do(WriteOffRecourse("alice", "alice", left, "please")) == "refused: not_permitted"
+    assert market.do(WriteOffRecourse(HOUSE, "alice", left + 1, "more")) == "refused: above_obligation"
+    assert market.digest() == before
+    market.must(WriteOffRecourse(HOUSE, "alice", left, "alice is bankrupt"))
+    assert market.owed("alice") == {} and market.why_restricted("alice") is None
+
+
+# ---------------------------------------------------------------- the seller lacks units
+
+
+def test_a_seller_without_units_is_notified_and_cures_by_a_transfer():
+    market = agreed(alice=cash("5000.00"), bob=units(100))
+    market.must(TransferUnits("bob", HBEA, 40, to_trading=False))
+    market.next_evening()
+    assert market.lacked() == {HBEA: 40}
+    assert market.cure() == "refused: insufficient_units"
+
+    market.must(TransferUnits("bob", HBEA, 40, to_trading=True))
+    assert market.cure(by="bob") == "FailureCured"
+    assert market.batch().report.trades == 1
+
+
+def test_the_house_delivers_what_a_seller_lacks_and_is_owed_its_price():
+    market = agreed(price="44.00", alice=cash("5000.00"), bob=units(60))
+    market.give(HOUSE, HBEA, 50)
+    market.next_evening()
+
+    assert market.cover() == "FailureCovered"
+    [payment] = market.event.payments
+    assert (payment.quantity, payment.claim) == (40, 40 * 4200)  # at the day's close
+    market.batch()
+    assert market.settled("alice") == (fen("5000.00") - fen("4422.00"), 100)
+    assert market.settled(HOUSE)[1] == 10
+    assert market.owed("bob") == {HOUSE: fen("1680.00")}
+    market.must(PayRecourse("bob", fen("1680.00")))  # out of what it was paid
+    assert market.why_restricted("bob") is None
+
+
+def test_what_nobody_can_deliver_is_closed_out_in_cash():
+    """The price has risen from 40.00 to 42.00: alice gets 2.00 a tonne from the reserve, bob owes it."""
+    market = agreed(price="40.00", reserve="500.00", alice=cash("5000.00"), bob=cash("500.00") + units(60))
+    market.next_evening()
+
+    assert market.cover() == "FailureCovered"
+    [one] = market.event.closed_out
+    assert (one.trade, one.amount, market.event.state) == (1, fen("200.00"), "closed")
+    assert market.settled("alice") == (fen("5200.00"), 0) and market.settled("bob") == (fen("500.00"), 60)
+    assert market.owed("bob") == {RESERVE: fen("200.00")}
+    assert market.exchange.clearing.concerns(market.number("alice")) is None
+    assert market.do(FixObligations()) == "refused: day_already_settled"  # nothing is left of it
+    market.must(PayRecourse("bob", fen("200.00")))
+    assert market.why_restricted("bob") is None
+
+
+def test_a_buyer_is_not_asked_to_pay_when_the_price_has_fallen():
+    market = agreed(price="44.00", alice=cash("5000.00"), bob=nothing)
+    market.next_evening()
+    market.cover()
+
+    assert market.settled("alice") == (fen("5000.00"), 0)
+    assert market.owed("bob") == {} and market.why_restricted("bob") is None
+
+
+# ---------------------------------------------------------------- several at once
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_counted_on_a_delivery_that_fails_fails_too(mode):
+    """A sells to B, B sells on to C; A has nothing."""
+    market = Failing(mode, a=nothing, b=cash("4221.00"), c=cash("5000.00"))
+    market.agree("AB", "a", "b", 100, "42.00")
+    market.agree("BC", "b", "c", 100, "42.00")
+    said = market.next_evening()
+
+    assert [note.account for note in said.failures] == [market.number("a"), market.number("b")]
+    assert said.report.trades == 0 and market.last.failed == {1, 2}
+    assert market.settled("b") == (fen("4221.00"), 0) and market.settled("c") == (fen("5000.00"), 0)
+
+    market.give("a", HBEA, 100)
+    assert market.cure(1) == "FailureCured"
+    assert market.cure(2) == "FailureCured"  # with what comes from a
+    assert market.batch().report.trades == 2
+    assert market.settled("c")[1] == 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_chain_of_deliveries_settles_when_its_first_giver_has_the_units(mode):
+    market = Failing(mode, a=units(100), b=cash("43.00"), c=cash("5000.00"))
+    market.agree("AB", "a", "b", 100, "42.00")
+    market.agree("BC", "b", "c", 100, "42.00")
+    said = market.next_evening()
+
+    if mode == "gross_gross":  # b has to pay before it is paid
+        assert [note.account for note in said.failures] == [market.number("b")]
+    else:
+        assert said.failures == []
+        assert market.settled("b") == (fen("1.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_two_members_fail_in_one_trade_and_both_have_to_cure(mode):
+    market = agreed(mode, alice=nothing, bob=nothing)
+    market.next_evening()
+    assert [case.account for case in market.exchange.clearing.defaults.cases] == [
+        market.number("alice"),
+        market.number("bob"),
+    ]
+
+    market.deposit("alice", "4221.00")
+    assert market.cure(1) == "FailureCured"
+    before = market.digest()
+    assert market.do(FixObligations()) == "refused: day_already_settled"  # the trade still waits for bob
+    assert market.digest() == before
+    assert market.why_restricted("alice") is None
+    market.give("bob", HBEA, 100)
+    assert market.cure(2) == "FailureCured"
+    assert market.batch().report.trades == 1
+
+
+def test_a_trade_that_is_closed_out_ends_the_case_of_the_other_side_too():
+    """The price has risen, but alice could not have paid either: nobody compensates her."""
+    market = agreed(price="40.00", reserve="500.00", alice=nothing, bob=nothing)
+    market.next_evening()
+
+    market.cover(2)
+    assert market.settled("alice") == (0, 0) and market.owed("bob") == {}
+    assert (market.case(1).state, market.case(2).state) == (CaseState.CLOSED, CaseState.CLOSED)
+    assert market.why_restricted("alice") is market.why_restricted("bob") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_spot_trades_of_who_fails(mode):
+    """alice sells 10 t on the book and cannot pay a later leg: gross her sale settles, net all is taken out."""
+    market = Failing(mode, alice=units(10), bob=units(100), carol=cash("1000.00"), dave=cash("500.00") + units(5))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.evening()
+    market.play(f"open {DUE}\nstart\nalice sells 10 @ 42.00\ncarol buys 10 @ 42.00")
+    market.play("dave sells 5 @ 42.00\ncarol buys 5 @ 42.00")
+    said = market.evening()
+
+    gross = mode == "gross_gross"
+    assert said.report.trades == (2 if gross else 1)
+    assert market.last.failed == ({3} if gross else {1, 3})
+    assert market.settled("carol") == (fen("1000.00") - (fen("633.15") if gross else fen("211.05")), 15 if gross else 5)
+    assert market.holding("carol", CNY).reserved == (0 if gross else fen("422.10"))  # she stands by her purchase
+    assert market.holding("alice", HBEA).available == (0 if gross else 10)
+    market.deposit("alice", "4221.00")
+    assert market.cure() == "FailureCured"
+    assert market.batch().failures == []
+    assert market.settled("carol")[1] == 15 and market.settled("alice")[1] == 100
+    assert market.settled("bob") == (fen("4179.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_reserved_for_the_book_comes_before_a_later_leg(mode):
+    """alice has spent her money on the book when the deal is due: the book's trade settles, the deal fails."""
+    market = agreed(mode, alice=cash("4221.00"), bob=units(100), carol=units(100))
+    market.evening()
+    market.play(f"open {DUE}\nstart\ncarol sells 100 @ 42.00\nalice buys 100 @ 42.00")
+    market.evening()
+
+    settled = {"gross_gross": {1}}.get(mode, set())
+    assert set(market.last.settled["trade_id"].tolist()) == settled
+    assert market.lacked() == {CNY: NEEDED}
+
+
+# ---------------------------------------------------------------- the bank says no
+
+
+def sold_on_the_book(mode, alice="9000.00"):
+    """bob has sold alice 100 t on the book, in a market with a bank: she pays in 4,221.00."""
+    market = Failing(mode, bank=True, alice=cash(alice), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.must(FixObligations())
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("paid", ["0.00", "4220.99"])
+def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
+    market = sold_on_the_book(mode)
+    said = market.deliver(SimulatedBank(partial={"alice": fen(paid)}))
+
+    [note] = said.failures
+    assert note.account == market.number("alice") and market.last.failed == {1}
+    assert market.lacked() == {}  # she has more than what the bank refused: it may be cured with that
+    assert market.holding("bob", HBEA).reserved == 100  # bob stands by his sale
+    assert market.holding("alice", CNY).unsettled == market.holding("bob", CNY).unsettled == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_bank_that_confirms_late_cures(mode):
+    market = sold_on_the_book(mode, alice="4221.00")
+    market.deliver(SimulatedBank(late={"alice": None}))
+    assert market.lacked() == {CNY: NEEDED}
+    market.must(IssueStatements())
+    before = market.digest()
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.answer()
+    assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
+    assert market.batch().report.trades == 1
+    assert market.settled("alice") == (0, 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_has_not_paid_in_cures_by_paying_in_anew(mode):
+    market = sold_on_the_book(mode, alice="4221.00")
+    market.deliver(SimulatedBank(partial={"alice": fen("1000.00")}))
+    market.must(IssueStatements())
+    assert market.lacked() == {CNY: NEEDED - fen("1000.00")}
+
+    market.deposit("alice", "3221.00")
+    assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
+    assert market.batch().report.trades == 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_reserve_has_paid_counts_as_paid_in(mode):
+    """The bank refuses alice's money again: what the reserve gave for her is there."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("4221.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    market.cover()
+
+    assert market.batch(refusing).report.trades == 1
+    assert market.owed("alice") == {RESERVE: NEEDED}
+    assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE)[1] == 100
+
+
+def test_gross_trades_settle_as_far_as_the_confirmed_money_reaches():
+    market = Failing(bank=True, alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 60 @ 42.00\nalice buys 60 @ 42.00\nbob sells 40 @ 42.00\nalice buys 40 @ 42.00\nclose")
+    market.must(FixObligations())
+    market.deliver(SimulatedBank(partial={"alice": fen("3000.00")}))
+
+    assert market.last.failed == {2}
+    assert market.settled("alice") == (fen("9000.00") - fen("2532.60"), 60)
+
+
+def test_a_pay_out_that_is_refused_fails_nobody():
+    market = sold_on_the_book("gross_gross")
+    assert market.deliver(SimulatedBank(refuse=frozenset({"bob"}))).failures == []
+    assert market.settled("bob") == (fen("4179.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_order_that_counted_on_proceeds_that_fail_is_cancelled(mode):
+    market = Failing(mode, bank=True, alice=cash("5000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nbob buys 90 @ 42.00 gtc\nclose")
+    assert market.book() == "bob buys 90 @ 42.00"
+    market.must(FixObligations())
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+
+    assert market.book() == ""
+    assert market.settled("bob") == (0, 100)
+    assert market.holding("bob", HBEA).reserved == 100
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_spent_the_proceeds_of_a_sale_that_fails_fails_too(mode):
+    """alice's bank does not pay; bob has bought with what she owes him, and carol stands by her sale."""
+    market = Failing(mode, bank=True, alice=cash("5000.00"), bob=units(100), carol=units(50))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\ncarol sells 50 @ 42.00\nbob buys 50 @ 42.00\nclose")
+    market.must(FixObligations())
+    said = market.deliver(SimulatedBank(late={"alice": None}))
+
+    assert [note.account for note in said.failures] == [market.number("alice"), market.number("bob")]
+    assert market.last.failed == {1, 2} and said.report.trades == 0
+    assert market.holding("carol", HBEA).reserved == 50
+    market.must(IssueStatements())
+    market.answer()
+    assert market.cure(1, at="2026-01-06 10:00:00") == "FailureCured"
+    assert market.cure(2, at="2026-01-06 10:00:00") == "FailureCured"
+    assert market.batch().report.trades == 2
+    assert market.settled("bob") == (fen("4179.00") - fen("2110.50"), 50)
+
+
+# ---------------------------------------------------------------- corrections
+
+
+def test_a_trade_that_failed_is_put_right_once_it_has_settled():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    bust = BustTrades(HOUSE, (1,), "agreed by mistake")
+    assert market.do(bust) == "refused: wrong_state"
+    market.deposit("alice", "4221.00")
+    market.cure()
+    before = market.digest()
+    assert market.do(bust) == "refused: wrong_state"
+    assert market.digest() == before
+
+    market.batch()
+    assert "TradesBusted" in market.do(bust)
+    assert market.settled("alice") == (fen("4221.00"), 0) and market.settled("bob") == (0, 100)
+
+
+# ---------------------------------------------------------------- the reserve
+
+
+def test_a_share_of_the_fees_goes_to_the_reserve_until_its_target_is_held():
+    market = Failing(share="0.25", target="15.00", alice=cash("10000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00")
+    said = market.evening()
+
+    assert said.provision == fen("10.50")  # a quarter of 42.00
+    assert market.settled(RESERVE) == (fen("10.50"), 0) and market.settled(HOUSE) == (fen("31.50"), 0)
+    market.play(f"open {DUE}\nstart\nalice sells 100 @ 42.00\nbob buys 90 @ 42.00")
+    assert market.evening().provision == fen("4.50")
+    assert market.settled(RESERVE) == (fen("15.00"), 0)
+
+
+def test_the_reserve_is_funded_and_drawn_by_the_clearing_house_alone():
+    market = Failing(reserve="100.00", house="50.00", alice=nothing)
+    before = market.digest()
+    assert market.do(FundReserve("alice", 1)) == "refused: not_permitted"
+    assert market.do(FundReserve(RESERVE, 1)) == "refused: not_permitted"
+    assert market.do(FundReserve(HOUSE, 0)) == "refused: amount_not_positive"
+    assert market.do(FundReserve(HOUSE, fen("50.01"))) == "refused: insufficient_cash"
+    assert market.withdraw(RESERVE, "1.00") == "refused: not_permitted"
+    draw = DrawReserve(HOUSE, fen("30.00"), "operating_error", "alice", "a statement was wrong")
+    assert market.do(DrawReserve("alice", 1, "force_majeure", "alice", "")) == "refused: not_permitted"
+    assert market.do(DrawReserve(HOUSE, 1, "default", RESERVE, "")) == "refused: not_permitted"
+    assert market.do(DrawReserve(HOUSE, -1, "default", "alice", "")) == "refused: amount_not_positive"
+    assert market.do(DrawReserve(HOUSE, fen("100.01"), "default", "alice", "")) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.must(draw)
+    assert market.event.balance == fen("70.00")
+    assert market.settled("alice") == (fen("30.00"), 0)
+    market.evening()
+    for statement in market.statements():
+        statement.check()
+
+
+def test_the_account_of_the_reserve_stays_as_it_is():
+    market = Failing(reserve="1.00")
+    market.join("registry", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
+    before = market.digest()
+
+    for status in (AccountStatus.ACTIVE, AccountStatus.CLOSED):
+        assert market.do(ChangeAccountStatus("registry", RESERVE, status, "please")) == "refused: not_permitted"
+    assert market.do(an_agreement(seller=RESERVE, buyer=HOUSE)) == "refused: may_not_trade"
+    assert market.digest() == before
+
+
+def test_without_a_reserve_a_case_can_be_cured_and_a_sale_closed_out_but_nobody_pays():
+    market = Market("generic", alice=nothing, bob=nothing, carol=cash("5000.00"))
+    tomorrow = date(2026, 1, 6)
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "carol", HBEA, 100, 4200, tomorrow))
+    market.must(AgreeDelivery(HOUSE, "F-2", "carol", "alice", HBEA, 100, 4300, tomorrow))
+    assert RESERVE not in market.exchange.accounts.by_id
+    assert market.do(FundReserve(HOUSE, 1)) == "refused: unknown_account"
+    market.play("close\nsettle\nopen 2026-01-06\nclose\nsettle")
+    market.now_ns += 10 * 24 * 3600 * 1_000_000_000
+
+    before = market.digest()
+    assert market.do(CoverFailure(HOUSE, 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+    assert market.do(CoverFailure(HOUSE, 2)) == "FailureCovered"
+    assert [one.trade for one in market.event.closed_out] == [1]
+
+
+def test_who_still_has_to_do_with_a_deal_or_a_failure_keeps_its_account():
+    market = agreed(alice=nothing, bob=units(100))
+    market.join("registry", Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
+    close = ChangeAccountStatus("registry", "alice", AccountStatus.CLOSED, "asked for")
+    assert market.do(close) == "refused: account_not_empty"
+    market.next_evening()
+    assert market.do(close) == "refused: account_not_empty"
+
+
+# ---------------------------------------------------------------- refusals
+
+
+def an_agreement(**changes):
+    terms = {
+        "by": HOUSE, "deal_id": "F-2", "seller": "bob", "buyer": "alice", "symbol": HBEA, "quantity": 10,
+        "price_ticks": 4200, "due": date(2026, 1, 6), "method": "block",
+    }  # fmt: skip
+    return AgreeDelivery(**(terms | changes))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"by": "nobody"}, "unknown_account"),
+        ({"by": "alice"}, "not_permitted"),
+        ({"seller": "nobody"}, "unknown_account"),
+        ({"buyer": "bob"}, "not_permitted"),
+        ({"symbol": "HBEA-1999"}, "unknown_instrument"),
+        ({"deal_id": "F-1"}, "deal_exists"),
+        ({"buyer": HOUSE}, "may_not_trade"),
+        ({"due": date(2026, 1, 5)}, "invalid_date"),
+        ({"quantity": 0}, "quantity_not_positive"),
+        ({"price_ticks": 0}, "price_not_positive"),
+        ({"price_ticks": 9999}, "price_outside_band"),
+        ({"quantity": 1 << 50}, "amount_too_large"),
+        ({"quantity": 1_000_000_000}, "position_limit"),
+    ],
+)
+def test_an_agreement_that_makes_no_sense_is_refused(change, reason):
+    market = agreed(alice=nothing, bob=nothing)
+    before = market.digest()
+
+    assert market.do(an_agreement(**change)) == f"refused: {reason}"
+    assert market.digest() == before
+
+
+def test_who_is_in_default_agrees_nothing_further():
+    market = agreed(alice=nothing, bob=units(200))
+    market.next_evening()
+    before = market.digest()
+
+    assert market.do(an_agreement(due=date(2026, 1, 9))) == "refused: in_default"
+    assert market.digest() == before
+
+
+def test_steps_of_a_case_in_the_wrong_order_are_refused():
+    market = agreed(reserve="5000.00", alice=nothing, bob=units(100))
+    market.next_evening()
+    before = market.digest()
+    assert market.cure(2) == "refused: unknown_case"
+    assert market.cure(by="bob") == "refused: not_permitted"
+    assert market.do(CoverFailure("alice", 1)) == "refused: not_permitted"
+    assert market.do(CoverFailure(HOUSE, 2)) == "refused: unknown_case"
+    assert market.do(DisposeSecurity(HOUSE, 1)) == "refused: wrong_state"
+    assert market.do(PayRecourse("alice", 1)) == "refused: above_obligation"
+    assert market.do(PayRecourse("alice", 0)) == "refused: amount_not_positive"
+    assert market.digest() == before
+
+    market.cover()
+    assert market.do(CoverFailure(HOUSE, 1)) == "refused: wrong_state"
+    assert market.do(CureFailure(HOUSE, 1)) == "refused: wrong_state"
