@@ -6,13 +6,14 @@ do it, what the bank is to be told and what the statements say, it works out by 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from settlement.bank_files import Direction
 from settlement.netting import Mode
 
 HOUSE = "EXCHANGE"
+RESERVE = "RESERVE"
 
 
 class Trade(NamedTuple):
@@ -50,6 +51,8 @@ class Plain:
         self.waiting: dict[int, Trade] = {}  # for a batch
         self.fixed: dict[int, Trade] = {}  # in the batch under way
         self.done: dict[int, Trade] = {}  # settled, as they stand
+        self.failed: dict[int, Trade] = {}  # wait for who failed
+        self.cases: dict[int, list[int]] = {}  # what waits for whom, by number of the case, until it has ended
 
     def bring(self, account: str, asset: str, amount: int, cause: str) -> None:
         """From outside, or to it if it is less than nothing."""
@@ -59,6 +62,10 @@ class Plain:
     def move(self, account: str, asset: str, amount: int, cause: str) -> None:
         self.settled[account, asset] += amount
         self.moved[account, asset, cause] += amount
+
+    def give(self, giver: str, taker: str, asset: str, amount: int, cause: str) -> None:
+        self.move(giver, asset, -amount, cause)
+        self.move(taker, asset, amount, cause)
 
     def traded(self, trades: Iterable[Trade]) -> None:
         self.waiting |= {trade.number: trade for trade in trades}
@@ -80,12 +87,27 @@ class Plain:
         lines |= {(*who, Direction.CREDIT): fen for who, fen in paid_out.items()}
         return {line: fen for line, fen in lines.items() if fen > 0}
 
-    def deliver(self) -> None:
-        for trade in self.fixed.values():
+    def deliver(self, cases: dict[int, list[int]]) -> None:
+        """What is fixed settles, but for the trades that failed: they wait until all their cases have ended."""
+        failed = {number for trades in cases.values() for number in trades}
+        self.cases |= cases
+        for number, trade in self.fixed.items():
+            if number in failed:
+                self.failed[number] = trade
+                continue
+            self.done[number] = trade
             for account, asset, amount, cause in trade.moves():
                 self.move(account, asset, amount, cause)
-        self.done |= self.fixed
         self.fixed = {}
+
+    def end_case(self, case: int, dropped: Collection[int] = ()) -> None:
+        """A case is cured or covered; some of its trades may be dropped for good."""
+        del self.cases[case]
+        for number in dropped:
+            del self.failed[number]
+        still = {number for trades in self.cases.values() for number in trades}
+        for number in [number for number in self.failed if number not in still]:
+            self.waiting[number] = self.failed.pop(number)
 
     def state(self) -> dict[tuple[str, str, str], int]:
         """What the statements say has moved; from now on the next ones count."""

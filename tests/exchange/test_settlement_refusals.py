@@ -108,8 +108,8 @@ STAGES = {
     fixed: UNDER_WAY | {"instruct": TAKEN},
     instructed: UNDER_WAY | {"late": R.TOO_EARLY},
     half_answered: UNDER_WAY | {"late": R.TOO_EARLY},
-    late: UNDER_WAY,
-    unpaid: UNDER_WAY,
+    late: UNDER_WAY | {"deliver": TAKEN},  # without what has not been paid
+    unpaid: UNDER_WAY | {"deliver": TAKEN},
     confirmed_market: UNDER_WAY | {"deliver": TAKEN},
     delivered: UNDER_WAY | {"state": TAKEN},
     settled: NO_BATCH | {"fix": R.DAY_ALREADY_SETTLED, "settle": R.DAY_ALREADY_SETTLED, "open": TAKEN},
