@@ -96,8 +96,13 @@ def _sold(
     trades: type_of_rows, terms: Terms, shape: tuple[int, ...], settles: type_of_rows, reuse: bool, sums: Positions
 ) -> type_of_column:
     """Tonnes that each account must have at first to deliver each of its sales at its turn."""
-    if not reuse:
-        return sums.out
+    return needed_at_turns(trades, terms, shape, settles) if reuse else sums.out
+
+
+def needed_at_turns(
+    trades: type_of_rows, terms: Terms, shape: tuple[int, ...], settles: type_of_rows = EVERYTHING
+) -> type_of_column:
+    """Tonnes, (accounts, assets), that each account must have at first if what it buys may be passed on at its turn."""
     left, lowest = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     loops.deepest(as_given(trades), terms, as_given(settles), left, lowest)
     return -lowest

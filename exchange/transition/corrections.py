@@ -14,9 +14,11 @@ Where a trade stands decides what is undone:
 | has settled                            | units, cash and fees move back as new entries; the batch stays as it is  |
 
 A list is put right as a whole: it is refused if what goes back is not there after all of it has, whatever the order.
-What is not there has been spent, sold on, withdrawn or moved to the registry side. From settled trades only what is
-settled itself is taken back: first what may not be resold yet, which is what was bought last, then what is available.
-What a trade gives besides, since it was larger than it said, comes out of what is available, like that of any trade.
+What is not there has been spent, sold on, withdrawn or moved to the registry side. What was sold on counts as gone
+even if as much was bought afterwards: trade by trade the sale would come up for settlement before its units. From
+settled trades only what is settled itself is taken back: first what may not be resold yet, which is what was bought
+last, then what is available. What a trade gives besides, since it was larger than it said, comes out of what is
+available, like that of any trade.
 
 The orders of the trade are left alone: what they traded is not offered again, and if they rest their fees go on from
 what they were charged. Limits bind orders and not corrections: a corrected price may lie off the band, and a position
@@ -61,8 +63,10 @@ from registry import holdings
 from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Block, Cause, Serials
 from registry.units import Species
+from settlement.clearing import type_of_column
 from settlement.corrections import NOTHING, Correction, Version, applied, charged_anew, version_of
 from settlement.cycle import Batch, Stage, row_of
+from settlement.fails import needed_at_turns
 from settlement.fees import TURNOVER_MAX
 from settlement.statements import Entry
 
@@ -291,6 +295,13 @@ class _Unwinding:
                 holdings.take_back(balance, taken_back)
         return lacking
 
+    def settled(self) -> type_of_column:
+        """Settled holdings, (accounts, assets), after the corrections."""
+        after = holdings.settled(self._desk.balances)
+        for place, balance in self._balances.items():
+            after[place] = holdings.settled(balance)
+        return after
+
     def keep(self) -> None:
         """The balances are so from now on."""
         for place, balance in self._balances.items():
@@ -301,7 +312,8 @@ def _put_right(step: Step, corrections: list[Correction]) -> dict[int, int]:
     """Carry out corrections, all or none; returns the closing prices that follow. Refused if somebody lacks some."""
     exchange = step.exchange
     unwinding = _Unwinding(exchange, corrections)
-    _require_nothing(exchange, unwinding.missing(), {one.cash for one in corrections})
+    missing = unwinding.missing() or _missing_at_turns(exchange, corrections, unwinding)
+    _require_nothing(exchange, missing, {one.cash for one in corrections})
 
     unwinding.keep()
     for one in corrections:
@@ -324,6 +336,16 @@ def _require_nothing(exchange: Exchange, missing: dict[Place, int], currencies: 
         what = f"{money(lacking) if is_cash else f'{lacking} t'} {exchange.asset_names[asset]}"
         reason = Reason.INSUFFICIENT_CASH if is_cash else Reason.INSUFFICIENT_UNITS
         raise Refused(reason, f"{exchange.accounts[account].account_id} lacks {what} of what would go back")
+
+
+def _missing_at_turns(exchange: Exchange, corrections: list[Correction], after: _Unwinding) -> dict[Place, int]:
+    """Tonnes that sellers would lack when the trades that wait for a batch settle one after another, by place."""
+    standing = {one.trade_id: one.after for one in corrections if not one.batch}
+    if not standing:
+        return {}
+    held, trades = after.settled(), applied(exchange.trades_today(), standing)
+    lacking = needed_at_turns(trades, exchange.terms, held.shape) - held
+    return {(account, unit): int(lacking[account, unit]) for account, unit in np.argwhere(lacking > 0).tolist()}
 
 
 def _count_position(exchange: Exchange, one: Correction) -> None:

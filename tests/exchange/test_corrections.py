@@ -236,6 +236,23 @@ def test_in_another_currency_that_is_what_comes_back(is_settled):
     assert market.holding("alice", "EUR").available == 100_000
 
 
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("put_right", [bust, lambda market, trade_id: correct(market, trade_id, quantity=90)])
+def test_what_was_sold_on_does_not_go_back_though_as_much_was_bought_afterwards(mode, put_right):
+    """Trade by trade alice would come to deliver to carol before dave has delivered to her."""
+    rules = msgspec.structs.replace(AT_ONCE, settlement=msgspec.structs.replace(AT_ONCE.settlement, mode=mode))
+    market = traders(rules, dave=units(100))
+    first = trade(market, "alice", "bob", 100)
+    trade(market, "carol", "alice", 100)
+    last = trade(market, "alice", "dave", 100)
+    before = market.digest()
+
+    assert put_right(market, first) == "refused: insufficient_units"
+    assert market.digest() == before
+    assert "TradesBusted" in bust(market, last)
+    assert market.play("close\nsettle").endswith("2 trades")
+
+
 # ---------------------------------------------------------------- prices and figures of the day
 
 
