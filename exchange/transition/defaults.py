@@ -51,6 +51,7 @@ from matching.orders import EITHER_SIDE
 from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Cause
 from registry.units import Species
+from settlement.conversions import OWN_RATE, converted
 from settlement.corrections import fee_of, version_of
 from settlement.deals import Deal, DealState
 from settlement.default import Case, CaseState, Claim, waterfall
@@ -344,8 +345,16 @@ def _listed(exchange: Exchange, unit: int) -> Instrument:
 
 
 def _value(exchange: Exchange, listed: Instrument, tonnes: int) -> int:
-    """Fen of so many tonnes at the last closing price."""
-    return listed.close_ticks * tonnes * int(exchange.path.desk.instruments[listed.number].fen_per_tick)
+    """Fen of the rule set's currency, in which claims are, of so many tonnes at the last closing price.
+
+    What is quoted in another currency counts at the rate in force. Refused if there is none.
+    """
+    row = exchange.path.desk.instruments[listed.number]
+    worth, cash = listed.close_ticks * tonnes * int(row.fen_per_tick), int(row.cash)
+    rate = exchange.clearing.conversions.rate(cash)
+    if rate is None:
+        raise Refused(Reason.NO_RATE, f"nobody has set a rate for {exchange.asset_names[cash]}")
+    return converted(worth, rate, OWN_RATE)
 
 
 def _carry_out(step: Step, case: Case, plan: _Cover) -> list[happened.Payment]:

@@ -20,7 +20,10 @@ from exchange.commands import (
     FixObligations,
     FundReserve,
     IssueStatements,
+    ListInstrument,
     PayRecourse,
+    RegisterCurrency,
+    SetExchangeRate,
     TransferUnits,
     WriteOffRecourse,
 )
@@ -28,6 +31,7 @@ from exchange.instruments import fen
 from exchange.reasons import Reason
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
+from registry.units import Species
 from settlement.bank import SimulatedBank
 from settlement.default import CaseState
 from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
@@ -328,6 +332,27 @@ def test_the_house_delivers_what_a_seller_lacks_and_is_owed_its_price():
     assert market.owed("bob") == {HOUSE: fen("1680.00")}
     market.must(PayRecourse("bob", fen("1680.00")))  # out of what it was paid
     assert market.why_restricted("bob") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_quoted_in_another_currency_is_claimed_at_the_rate_in_force(mode):
+    """40 t at 6.00 dollars, for 7.00 each, are 1,680.00 of what claims are in."""
+    market = Failing(mode, reserve="5000.00", house="5000.00", alice=nothing, bob=cash("2000.00"))
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 60)
+    market.give(HOUSE, "HBEA-2026", 40)
+    market.deposit("alice", "603.00", "USD")
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 600, date.fromisoformat(DUE)))
+    market.next_evening()
+
+    before = market.digest()
+    assert market.cover() == "refused: no_rate"
+    assert market.digest() == before
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    assert market.cover() == "FailureCovered"
+    assert market.owed("bob") == {HOUSE: fen("1680.00")}
 
 
 def test_what_nobody_can_deliver_is_closed_out_in_cash():
