@@ -199,6 +199,7 @@ def batches_never_change(exchange: Exchange) -> None:
     for batch in exchange.clearing.batches:
         if batch.line is not None:
             batch.line.check(exchange.terms)
+            assert batch.stated == batch.line.seal(), f"the statements of batch {batch.number} have changed"
 
 
 def payments_are_as_instructed(exchange: Exchange) -> None:

@@ -70,6 +70,7 @@ class Batch(msgspec.Struct, eq=False):
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
+    stated: str = ""  # the seal of this line
     payments: Payments | None = None  # what the bank was told and has answered
     answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 
@@ -255,6 +256,7 @@ class ClearingHouse:
         """All that matters, for the digest."""
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
+            yield "stated", batch.stated
             yield "unbacked", sorted(batch.unbacked)
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())

@@ -5,6 +5,7 @@ participant's side: fen of cash, tonnes of a unit. Opening and closing are settl
 somebody asks for it; that all of them add up is proved for all accounts at once when the line is drawn.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -97,6 +98,12 @@ class Line(msgspec.Struct, frozen=True, eq=False):
         holding[[account for account, _ in self.entries]] = True
         found: list[int] = np.flatnonzero(holding).tolist()
         return found
+
+    def seal(self) -> str:
+        """SHA-256 of what its statements say besides trades: every movement, and what everybody has at the close."""
+        places = np.argwhere(self.closing)
+        held = [(account, asset, int(self.closing[account, asset])) for account, asset in places.tolist()]
+        return hashlib.sha256(msgspec.json.encode((self.entries, held))).hexdigest()
 
     def check(self, terms: Terms) -> None:
         """Assert that every statement adds up."""

@@ -222,6 +222,12 @@ def a_settled_batch_is_rewritten(market):
     batch.trades = rewritten
 
 
+def a_statement_calls_a_movement_something_else(market):
+    entries = market.exchange.clearing.batches[0].line.entries
+    account, entry = entries[0]
+    entries[0] = account, msgspec.structs.replace(entry, cause="gift")
+
+
 def at_the_bank(market):
     """The payments of today's batch, as the bank was told."""
     market.play("close")
@@ -468,6 +474,7 @@ BREAKS = [
     (a_rebate_is_not_stated, invariants.treasury_is_stated),
     (a_conversion_has_another_rate, invariants.batches_never_change),
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
+    (a_statement_calls_a_movement_something_else, invariants.batches_never_change),
     (a_trade_that_failed_is_forgotten, invariants.batches_never_change),
     (a_trade_that_failed_waits_and_comes_again, invariants.batches_never_change),
     (more_is_repaid_than_was_owed, invariants.batches_never_change),

@@ -928,6 +928,22 @@ def test_after_a_crash_between_any_two_steps_all_goes_on_as_if_nothing_had_been(
         assert engine.exchange.digest() == evenings.digests[-1]
 
 
+def test_the_digest_tells_apart_what_was_there_at_a_close():
+    """What goes in and out after a day's last statements leaves the same holdings, and another day to compare."""
+    markets = []
+    for story in (("deposit", "settle", "withdraw"), ("settle", "deposit", "withdraw")):
+        market = Market("hubei", alice=cash("100.00"))
+        market.play("close")
+        for act in story:
+            _ = market.play(act) if act == "settle" else getattr(market, act)("alice", "50.00")
+        market.play("open 2026-01-06\nstart\nclose\nsettle\nopen 2026-01-07")
+        markets.append(market)
+
+    one, other = (market.exchange for market in markets)
+    assert closing_balances(one, date(2026, 1, 5)) != closing_balances(other, date(2026, 1, 5))
+    assert one.digest() != other.digest()
+
+
 def test_the_digest_remembers_every_step(evenings):
     assert len({*evenings.digests}) == len(evenings.digests) - 2  # those of the two withdrawals that were refused
 
