@@ -63,6 +63,8 @@ def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
         if batch.has_reached(Stage.DELIVERED):
             stand = applied(batch.settled, exchange.clearing.corrections.standing)
             brought += int(exchange.positions(stand).net[account.number, asset])
+    # What it was converted into waits like itself.
+    brought += exchange.clearing.conversions.brought(exchange.date, account.number, asset)
     return max(0, brought)
 
 

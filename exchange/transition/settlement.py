@@ -23,6 +23,7 @@ from exchange.transition import failing
 from exchange.transition.defaults import come_due
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, house_of, require
+from exchange.transition.treasury import convert_proceeds
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
@@ -40,15 +41,16 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades), due)
         case DeliverBatch():
             batch = _answered(step.exchange)
-            return happened.BatchDelivered(batch.number, *deliver(step, batch))
+            return happened.BatchDelivered(batch.number, *deliver(step, batch), convert_proceeds(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
             batch, due = fix_obligations(step)
             report, failures, provision = deliver(step, batch)
+            legs = convert_proceeds(step, batch)
             stated = state(step, batch)
-            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision)
+            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision, legs)
         case ConfirmStatement():
             return confirm_statement(step, command)
         case ObjectToStatement():
