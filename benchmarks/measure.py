@@ -68,5 +68,5 @@ def machine() -> str:
 
 def show(runs: int, *made: Table) -> None:
     """Print tables under what they were measured on."""
-    console = Console()
+    console = Console(width=max(120, Console().width))
     console.print(f"{machine()}, median of {runs} runs after a warm-up", *made)

@@ -6,9 +6,10 @@
     the first of them                                            --> dicts in plain Python  --> sums
     the same rows and what each account can pay                  --> outcome  --> who fails, which trades settle
 
-From trade rows in memory to the whole batch in memory; moving title is measured in `title.py`. Participants,
+From trade rows in memory to the whole batch in memory; the second table adds the moving of title, once, beginning
+with one large block a participant and unit (`title.py` looks closer). Participants,
 instruments, prices and quantities are random; one instrument in eight is quoted in a second currency. For the
-second table each account can pay what it needs in that mode and a tenth of what it owes gross, but for one in a
+third table each account can pay what it needs in that mode and a tenth of what it owes gross, but for one in a
 hundred, which has nothing; what the batch brings may be passed on. Copy and NumPy's sums are measured in turn with
 the rest.
 
@@ -29,6 +30,8 @@ from rich.table import Table
 
 from benchmarks.measure import WrongAnswer, in_turn, millions, ratio, show, spread, table
 from exchange.rows import TRADE, type_of_rows
+from registry import title
+from registry.serials import Cause, Origin, Serials
 from settlement.batch import Discharge, discharge
 from settlement.clearing import Terms, obligations, terms_of, type_of_column, warm_up
 from settlement.fails import Outcome, outcome
@@ -38,6 +41,8 @@ PARTICIPANTS, INSTRUMENTS = 2000, 8
 HOUSE, ACCOUNTS = 1, PARTICIPANTS + 1  # participants are 2 and on
 ASSETS = INSTRUMENTS + 1  # units are 1 to 8; currencies 0 and 9
 FEE_PPM = 5000
+FIRST = 2  # participant
+PLENTY = 1 << 24  # tonnes of each unit that each has at first
 CHECKED = 100_000  # trades that plain Python goes over
 FAILING = 100  # every so manieth account has nothing
 
@@ -68,6 +73,7 @@ def make_trades(count: int) -> type_of_rows:
 def run(trades: int, runs: int) -> None:
     """Measure and print."""
     warm_up(np.zeros(0, TRADE))
+    title.warm_up()
     batches = table(
         "batches: millions of trades a second",
         "mode", "trades", "copy", "NumPy", "plain", "batch", "spread", "of copy", "x NumPy", "x plain", "memory",
@@ -76,11 +82,16 @@ def run(trades: int, runs: int) -> None:
         "who fails: millions of trades a second",
         "mode", "trades", "fail", "settle", "outcome", "spread", "of copy", "memory",
     )  # fmt: skip
+    titles = table(
+        "batches with their title: millions of trades a second",
+        "mode", "trades", "transfers", "blocks moved", "title, s", "us/transfer", "us/block", "with batch", "MiB",
+    )  # fmt: skip
     terms, rows = market(), make_trades(trades)
     for size in (trades // 4, trades // 2, trades):
         _measure_batches(batches, rows[:size], terms, runs)
+        _measure_title(titles, rows[:size], terms)
     _measure_fails(fails, rows, terms, runs)
-    show(runs, batches, fails)
+    show(runs, batches, titles, fails)
 
 
 def _measure_batches(made: Table, rows: type_of_rows, terms: Terms, runs: int) -> None:
@@ -100,6 +111,37 @@ def _measure_batches(made: Table, rows: type_of_rows, terms: Terms, runs: int) -
         made.add_row(
             mode, f"{rows.size:,}", millions(copies), millions(numpy), f"{plain / 1e6:.2f}", millions(found),
             spread(found), ratio(found, copies), ratio(found, numpy), f"{np.median(found) / plain:.0f}", memory[mode],
+        )  # fmt: skip
+
+
+def _measure_title(made: Table, rows: type_of_rows, terms: Terms) -> None:
+    """A batch and then its title, once: everybody begins with one block of each unit that no day uses up."""
+    for mode in Mode:
+        serials = Serials()
+        for account in range(FIRST, ACCOUNTS + 1):
+            for unit in terms.units:
+                serials.issue(unit, account, PLENTY, Origin.FREE, 1, 1)
+        blocks = [sum(serials.title_of(unit).count("links") for unit in terms.units)]
+        began = perf_counter()
+        one = _batch(rows, terms, mode)
+        worked_out = perf_counter()
+        transfers = 0
+        for unit, moves in one.title_moves():
+            serials.transfer_all(unit, *moves, 2, 2, Cause.NETTED if mode.nets_units else Cause.TRADED)
+            transfers += moves.trades.size
+        done = perf_counter()
+        for unit in terms.units:
+            held = np.array([serials.held(account, unit) for account in range(ACCOUNTS + 1)])
+            if (held[FIRST:] != PLENTY + one.positions.net[FIRST:, unit]).any():
+                raise WrongAnswer(f"{mode}: title is not where the batch says")
+        blocks += [sum(serials.title_of(unit).count("links") for unit in terms.units)]
+        moved, took = blocks[1] - blocks[0], done - worked_out
+        nbytes = sum(serials.title_of(unit).bytes_used() for unit in terms.units)
+        made.add_row(
+            mode, f"{rows.size:,}", f"{transfers:,}", f"{moved:,}",
+            f"{took:.2f}",
+            f"{1e6 * took / transfers:.2f}", f"{1e6 * took / moved:.2f}", f"{rows.size / (done - began) / 1e6:.2f}",
+            f"{nbytes >> 20:,}",
         )  # fmt: skip
 
 

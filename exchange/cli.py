@@ -390,6 +390,18 @@ def settlement(
     benchmark.run(trades, runs)
 
 
+@bench.command()
+def day(
+    trades: Annotated[int, typer.Option(min=1000, help="Of the day.")] = 1_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed days in each mode, after one warm-up.")] = 3,
+) -> None:
+    """One whole day in each mode of settlement: seconds of trading and of each step up to the statements."""
+    from benchmarks import settled_day as benchmark
+
+    load_compiled("trading")
+    benchmark.run(trades, runs)
+
+
 def _date(text: str) -> date:
     try:
         return date.fromisoformat(text)

@@ -6,6 +6,9 @@ in here can be settled: who cannot pay or deliver has been found before (:mod:`s
 is a broken invariant, not a case.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import msgspec
 import numpy as np
 
@@ -44,6 +47,15 @@ class BatchReport(msgspec.Struct, frozen=True):
     fees: dict[int, int]  # fen to the house, by currency
 
 
+class TitleMoves(NamedTuple):
+    """Transfers of one unit: columns of accounts, tonnes, and the trade that each is for; 0 where many are netted."""
+
+    givers: type_of_rows
+    takers: type_of_rows
+    quantities: type_of_rows
+    trades: type_of_rows
+
+
 class Discharge(msgspec.Struct, frozen=True):
     """What discharges a batch: deliveries by unit and payments by currency, of those that the mode nets."""
 
@@ -53,6 +65,16 @@ class Discharge(msgspec.Struct, frozen=True):
     deliveries: dict[int, type_of_rows]  # DELIVERY
     payments: dict[int, type_of_rows]  # PAYMENT
     report: BatchReport
+
+    def title_moves(self) -> Iterator[tuple[int, TitleMoves]]:
+        """By unit, what title moves in order: trade by trade, or from net deliverers to net receivers."""
+        if self.mode.nets_units:
+            for unit, rows in self.deliveries.items():
+                yield unit, TitleMoves(rows["giver"], rows["taker"], rows["quantity"], np.zeros(rows.size, np.int64))
+            return
+        for unit in np.unique(self.obligations["unit"]).tolist():
+            rows = self.obligations[self.obligations["unit"] == unit]
+            yield unit, TitleMoves(rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"])
 
     def check(self) -> None:
         """Assert that nothing is left over and that deliveries and payments are the net positions."""

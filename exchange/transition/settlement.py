@@ -27,7 +27,7 @@ from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
 from settlement.batch import BatchReport, Discharge, discharge
-from settlement.cycle import Batch, Stage, seal_of, without
+from settlement.cycle import Batch, Stage, only, seal_of, without
 from settlement.netting import Positions
 from settlement.statements import CASH, Line
 from settlement.totals import check_report
@@ -119,13 +119,15 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
     failing.take_out(step, batch, due, verdict)
     desk = exchange.path.desk
     accounts, assets = desk.balances.shape
-    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
-    backed = exchange.positions(without(batch.settled, batch.unbacked)) if batch.unbacked else made.positions
-    assert (desk.balances["reserved"] >= backed.out).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= backed.into).all(), "a claim was not booked when it arose"
+    backed, others = without(batch.settled, batch.unbacked), only(batch.settled, batch.unbacked)
+    in_turn = joined([backed, others]) if others.size else backed
+    made = discharge(in_turn, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
+    sums = exchange.positions(backed) if others.size else made.positions
+    assert (desk.balances["reserved"] >= sums.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= sums.into).all(), "a claim was not booked when it arose"
 
-    desk.balances["reserved"] -= backed.out
-    desk.balances["unsettled"] -= backed.into
+    desk.balances["reserved"] -= sums.out
+    desk.balances["unsettled"] -= sums.into
     failing.hand_over(step, batch, due, verdict)
     _move_title(step, batch, made)
     _count_net_sales(exchange, batch, made.positions)
@@ -140,19 +142,13 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    """Trade by trade in the order of trading, those first that are backed; or from net deliverers to net receivers."""
-    serials, stamps = step.exchange.serials, (step.sequence, step.now_ns)
-    if batch.mode.nets_units:
-        for unit, rows in made.deliveries.items():
-            of_batch = np.full(rows.size, batch.number)
-            serials.transfer_all(unit, rows["giver"], rows["taker"], rows["quantity"], of_batch, *stamps, Cause.NETTED)
-        return
-    owed = made.obligations
-    if batch.unbacked:
-        owed = owed[np.argsort(np.isin(owed["trade_id"], sorted(batch.unbacked)), kind="stable")]
-    for unit in np.unique(owed["unit"]).tolist():
-        rows = owed[owed["unit"] == unit]
-        serials.transfer_all(unit, rows["seller"], rows["buyer"], rows["quantity"], rows["trade_id"], *stamps)
+    """Trade by trade in the order in which they settle, or from net deliverers to net receivers."""
+    cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
+    for unit, (givers, takers, quantities, trades) in made.title_moves():
+        references = np.full(trades.size, batch.number) if batch.mode.nets_units else trades
+        step.exchange.serials.transfer_all(
+            unit, givers, takers, quantities, references, step.sequence, step.now_ns, cause
+        )
 
 
 def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from datetime import date
 from decimal import Decimal
 
 import msgspec
@@ -13,7 +14,7 @@ from api.client import ApiError, AsyncClient
 from api.routers.settlement import preferred
 from api.settlement_views import names
 from api.tables import table_of
-from exchange.commands import DeliverBatch, FixObligations, IssueStatements
+from exchange.commands import AgreeDelivery, CureFailure, DeliverBatch, FixObligations, IssueStatements
 from exchange.rules import load_rule_set
 from settlement.rules import SettlementRules
 from settlement.statement_files import read_csv
@@ -232,29 +233,35 @@ async def desk_without_a_bank(anyio_backend):
 
 
 async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_without_a_bank):
-    client, gateway = desk_without_a_bank.client, desk_without_a_bank.gateway
-    for quantity in (30, 70):
-        await desk_without_a_bank.sell("40.00", quantity)
-        await desk_without_a_bank.buy("40.00", quantity)
+    """What S agreed to deliver failed in the first batch of the day, is cured, and settles with the second."""
+    desk, client, gateway = desk_without_a_bank, desk_without_a_bank.client, desk_without_a_bank.gateway
+    later = date(2026, 1, 6)
+    await gateway.inbox.ask(AgreeDelivery(HOUSE, "F-1", "S", "B", "HBEA-2025", 70, 4000, later))
+    await client.set_phase("closed")
+    await client.settle()
+    await desk.open(str(later))
+    await desk.sell("40.00", 30)
+    await desk.buy("40.00", 30)
+    await client.transfer("S", "HBEA-2025", 970, to_trading=False)
     await client.set_phase("closed")
     await gateway.inbox.ask(FixObligations())
-    assert await code_of(client.confirm_statement("B", DAY)) == (409, "too_early")
-    assert await code_of(client.batch_statements(1)) == (409, "too_early")
-    clearing = gateway.exchange.clearing
-    batch = clearing.batches[0]
-    batch.failed, clearing.returned = frozenset({2}), [batch.trades[1:]]
-    for command in (DeliverBatch(), IssueStatements(), FixObligations(), DeliverBatch(), IssueStatements()):
+    assert await code_of(client.confirm_statement("B", str(later))) == (409, "too_early")
+    assert await code_of(client.batch_statements(2)) == (409, "too_early")
+    for command in (DeliverBatch(), IssueStatements()):
+        await gateway.inbox.ask(command)
+    await client.transfer("S", "HBEA-2025", 970)
+    for command in (CureFailure("S", 1), FixObligations(), DeliverBatch(), IssueStatements()):
         await gateway.inbox.ask(command)
 
-    whole = await client.statement("B", DAY)
-    assert ([one.batch for one in whole.batches], whole.closing["HBEA-2025"]) == ([1, 2], 100)
-    assert (await client.statement("B", 1)).closing["HBEA-2025"] == 30
-    parts = read_csv(await client.statement_file("B", DAY, "csv"), names(gateway))
-    assert [one.batch for one in parts] == [1, 2]
-    assert "Batch 2" in await client.statement_file("B", DAY, "html")
-    assert await code_of(client.confirm_statement("B", DAY)) == (409, "several_batches")
-    await client.confirm_statement("B", 2)
-    assert [one.state for one in await client.statements("B")] == ["issued", "confirmed"]
+    whole = await client.statement("B", str(later))
+    assert ([one.batch for one in whole.batches], whole.closing["HBEA-2025"]) == ([2, 3], 100)
+    assert (await client.statement("B", 2)).closing["HBEA-2025"] == 30
+    parts = read_csv(await client.statement_file("B", str(later), "csv"), names(gateway))
+    assert [one.batch for one in parts] == [2, 3]
+    assert "Batch 3" in await client.statement_file("B", str(later), "html")
+    assert await code_of(client.confirm_statement("B", str(later))) == (409, "several_batches")
+    await client.confirm_statement("B", 3)
+    assert [one.state for one in await client.statements("B")] == ["accepted", "issued", "confirmed"]
 
 
 async def test_beyond_the_end_of_the_calendar_no_deadline_is_named():

@@ -47,6 +47,7 @@ from settlement.cycle import Stage
 from settlement.fees import TURNOVER_MAX
 from settlement.netting import Mode
 from tests.exchange.cycle import authority, replayed
+from tests.exchange.defaults import Failing
 from tests.exchange.market import CNY, HBEA, Market, cash, units
 
 pytestmark = pytest.mark.kernels
@@ -538,36 +539,6 @@ def test_settled_and_waiting_trades_go_together():
     assert [one.batch for one in market.exchange.clearing.corrections] == [1, 0]
 
 
-def failed(market, trade_id):
-    """Let the last batch deliver nothing of a trade; it waits for the next batch."""
-    house = market.exchange.clearing
-    batch = house.batches[-1]
-    house.returned = [batch.trades[batch.trades["trade_id"] == trade_id]]
-    batch.failed = frozenset({trade_id})
-
-
-@pytest.mark.parametrize("overnight", [False, True])
-def test_a_trade_that_failed_and_waits_again_is_undone_where_its_claims_are_now(overnight):
-    market = traders()
-    before = everything(market)
-    number = trade(market, "alice", "bob", 100)
-    market.close()
-    market.must(FixObligations())
-    failed(market, number)
-    market.must(DeliverBatch())
-    market.must(IssueStatements())
-    if overnight:
-        market.play(f"open {TUESDAY}\nstart")
-    assert market.holding("alice", HBEA)[:3] == ((100, 0, 0) if overnight else (0, 0, 100))
-    correct(market, number, quantity=60)
-    assert market.holding("alice", HBEA)[:3] == ((60, 0, 0) if overnight else (0, 0, 60))
-    bust(market, number)
-
-    assert everything(market) == before
-    assert market.exchange.clearing.returned == []
-    assert market.exchange.days[0].volume == 0
-
-
 # ---------------------------------------------------------------- refused
 
 
@@ -753,14 +724,13 @@ def test_it_is_refused_and_nothing_has_changed(code, scene, command):
 
 
 def test_a_trade_that_failed_and_is_not_back_in_a_batch_is_left_to_who_deals_with_that():
-    market = fixed()
-    failed(market, 1)
-    market.must(DeliverBatch())
-    market.exchange.clearing.returned = []  # as while its failure is open; nothing here opens one
+    market = Failing(alice=cash("10.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.next_evening()
     digest = market.digest()
     receipts, outcome = market.engine.submit([control(BUST)], market.now_ns)
 
-    assert outcome.events[receipts[0]].detail == "trade 1 failed in batch 1 and is not back"
+    assert outcome.events[receipts[0]].detail == "trade 1 failed in batch 2 and is not back"
     assert market.digest() == digest
 
 

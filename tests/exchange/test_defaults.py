@@ -25,6 +25,7 @@ from exchange.commands import (
     WriteOffRecourse,
 )
 from exchange.instruments import fen
+from exchange.reasons import Reason
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from settlement.bank import SimulatedBank
@@ -83,6 +84,8 @@ def test_a_deal_is_dropped_by_agreement_before_it_is_due():
     assert market.next_evening().failures == []
     assert market.last.trades.size == 0
     assert market.do(CancelDelivery(HOUSE, "F-1", "again")) == "refused: wrong_state"
+    assert market.do(CancelDelivery(HOUSE, "F-9", "never was")) == "refused: unknown_deal"
+    assert market.do(CancelDelivery("alice", "F-1", "please")) == "refused: not_permitted"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -664,6 +667,8 @@ def test_who_still_has_to_do_with_a_deal_or_a_failure_keeps_its_account():
 
 
 # ---------------------------------------------------------------- refusals
+
+SHOWN = {Reason.UNKNOWN_DEAL, Reason.UNKNOWN_CASE, Reason.DEAL_EXISTS, Reason.IN_DEFAULT}
 
 
 def an_agreement(**changes):

@@ -40,10 +40,13 @@ from registry.serials import Origin
 from registry.units import Species
 from settlement.fees import TURNOVER_MAX
 from tests.exchange.market import DAY, HBEA, NOBODY, Market, cash, nothing, units, verifier
+from tests.exchange.test_corrections import REFUSED as OF_CORRECTIONS
 from tests.exchange.test_credits import REFUSALS as OF_CREDITS
+from tests.exchange.test_defaults import SHOWN as OF_DEFAULTS
 from tests.exchange.test_emissions import REFUSALS as OF_EMISSIONS
 from tests.exchange.test_money import SHOWN as OF_MONEY
 from tests.exchange.test_registry_refusals import SHOWN as OF_THE_REGISTRY
+from tests.exchange.test_statements import CASES as OF_STATEMENTS
 
 pytestmark = pytest.mark.kernels
 
@@ -561,9 +564,14 @@ def test_an_amount_finer_than_a_fen_is_refused_before_it_is_a_command(amount):
 def test_every_refusal_is_in_the_table():
     before_a_command = {Reason.PRICE_OFF_TICK, Reason.AMOUNT_OFF_FEN}
     in_scenes = {Reason.ALREADY_CREDITED, Reason.POSITION_LIMIT}  # not in tables
-    other_rooms = (
-        OF_THE_REGISTRY | OF_MONEY | {row[0] for row in OF_EMISSIONS} | {param.values[0] for param in OF_CREDITS}
-    )
+    of_settlement = {
+        *OF_MONEY,
+        *OF_DEFAULTS,
+        *(Reason[code.upper()] for code, _, _ in OF_CORRECTIONS),
+        *(reason for case in OF_STATEMENTS for reason, _ in case.faults),
+    }
+    of_reports = {row[0] for row in OF_EMISSIONS} | {param.values[0] for param in OF_CREDITS}
+    other_rooms = OF_THE_REGISTRY | of_reports | of_settlement
     shown = {param.values[0] for param in REFUSALS} | before_a_command | other_rooms | in_scenes
     of_foreign_flow = {Reason.ORDER_EXISTS, Reason.ORDER_ID_OUT_OF_SEQUENCE}  # in test_flow.py
     given = {reason for reason in Reason if Reason.NONE < reason < Reason.BY_REQUEST}

@@ -12,24 +12,24 @@ from exchange.commands import (
     AnswerObjection,
     ChangeAccountStatus,
     ConfirmStatement,
-    DeliverBatch,
+    CureFailure,
     DepositCash,
     FixObligations,
-    IssueStatements,
     ListInstrument,
     ObjectToStatement,
     OpenAccount,
+    TransferUnits,
 )
 from exchange.events import ObjectionAnswered, StatementConfirmed, StatementObjected
+from exchange.instruments import fen
 from exchange.reasons import Reason
-from exchange.rules import load_rule_set
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.answers import StatementState
-from settlement.rules import SettlementRules
 from settlement.statements import CASH, Statement, as_one
 from settlement.totals import totals, totals_of
 from tests.exchange.cycle import authority, replayed
+from tests.exchange.defaults import DUE, Failing
 from tests.exchange.market import DAY, HBEA, Market, cash, nothing, units
 from tests.exchange.test_engine import reopened
 
@@ -184,30 +184,27 @@ def test_who_brought_and_took_its_money_on_one_day_gets_a_statement():
 
 
 def test_a_day_of_two_batches_has_one_statement_and_two_answers():
-    """Trade 2 could not be settled with the first batch, and is with the second. There is no bank."""
-    without_a_bank = msgspec.structs.replace(load_rule_set("hubei"), settlement=SettlementRules())
-    market = Market(without_a_bank, alice=cash("10000.00"), bob=units(100))
-    for quantity in (30, 70):
-        market.play(f"bob sells {quantity} @ 42.00\nalice buys {quantity} @ 42.00")
-    market.close()
-    market.must(FixObligations())
-    house = market.exchange.clearing
-    batch = house.batches[0]
-    batch.failed = frozenset({2})
-    house.returned = [batch.trades[1:]]
-    for command in (DeliverBatch(), IssueStatements(), FixObligations(), DeliverBatch(), IssueStatements()):
-        market.must(command)
+    """What bob agreed to deliver failed in the first batch, is cured, and settles with the second."""
+    market = Failing(alice=cash("10000.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 70, "42.00")
+    market.must(TransferUnits("bob", HBEA, 70, to_trading=False))
+    market.evening()
+    market.play(f"open {DUE}\nstart\nbob sells 30 @ 42.00\nalice buys 30 @ 42.00")
+    market.evening()
+    market.must(TransferUnits("bob", HBEA, 70, to_trading=True))
+    market.must(CureFailure("bob", 1))
+    market.batch()
 
-    alice, terms = market.number("alice"), market.exchange.terms
-    parts = [one.line.statement(alice, terms) for one in house.batches]
+    house, alice, terms = market.exchange.clearing, market.number("alice"), market.exchange.terms
+    parts = [one.line.statement(alice, terms) for one in house.batches[1:]]
     whole = house.statement(market.exchange.date, alice, terms)
     assert whole == as_one(parts)
     whole.check()
-    assert (whole.batch, whole.opening, whole.closing[market.asset(HBEA)]) == (2, {}, 100)
+    assert (whole.batch, whole.opening, whole.closing[market.asset(HBEA)]) == (3, {CASH: fen("10000.00")}, 100)
     assert [entry.reference for entry in whole.entries if entry.cause == "purchase"] == [1, 1, 2, 2]
-    market.must(ConfirmStatement("alice", 2))
-    market.must(ObjectToStatement("alice", 1, "late"))
-    assert (state(market, "alice", 1), state(market, "alice", 2)) == ("objected", "confirmed")
+    market.must(ConfirmStatement("alice", 3))
+    market.must(ObjectToStatement("alice", 2, "late"))
+    assert (state(market, "alice", 2), state(market, "alice", 3)) == ("objected", "confirmed")
 
 
 # ---------------------------------------------------------------- all of a batch
