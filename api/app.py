@@ -14,9 +14,12 @@ from api.feed import Feed
 from api.gateway import Gateway
 from api.routers import (
     accounts,
+    clearing,
     compliance,
     corrections,
     credits,
+    currencies,
+    defaults,
     emissions,
     market,
     orders,
@@ -64,7 +67,10 @@ def make_app(gateway: Gateway) -> FastAPI:
         compliance.router,
         emissions.router,
         credits.router,
+        currencies.router,
         settlement.router,
+        clearing.router,
+        defaults.router,
         stream.router,
     ):
         app.include_router(router)

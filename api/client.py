@@ -18,6 +18,7 @@ import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from api import schemas
+from api.currency_calls import CurrencyCalls
 from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 from api.settlement_calls import SettlementCalls
@@ -61,7 +62,7 @@ class DryRun(httpx.AsyncBaseTransport):
         raise NotSent(request.method, request.url.raw_path.decode(), (await request.aread()).decode())
 
 
-class AsyncClient(RegistryCalls, SettlementCalls):
+class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
     """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
 
     def __init__(

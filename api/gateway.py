@@ -11,22 +11,30 @@ from api.history import History
 from api.inbox import Inbox
 from api.problems import Problem
 from api.timers import Clock, Timers
+from exchange.commands import OpenAccount
 from exchange.engine import Engine
 from exchange.instruments import Instrument
 from exchange.journal import Journal
 from exchange.reasons import Reason
 from exchange.rules import RuleSet
+from exchange.settling import bank_account
 from exchange.state import Exchange
-from registry.accounts import Account
+from registry.accounts import Account, ParticipantClass
+from settlement.bank import Policy
+
+BANK = "BANK"  # account id of the simulated settlement bank
 
 
 class Gateway:
     """One exchange, opened from its journal, ready to be served. JournalError, Refused if it can't be.
 
-    Without `rules` it has those of its journal, or Hubei's if the journal is empty.
+    Without `rules` it has those of its journal, or Hubei's if the journal is empty. `bank`: how a simulated settlement
+    bank answers while the timers run, where the rules want one.
     """
 
-    def __init__(self, journal: Journal, rules: RuleSet | None, clock: Clock, inbox: int = 8192) -> None:
+    def __init__(
+        self, journal: Journal, rules: RuleSet | None, clock: Clock, inbox: int = 8192, bank: Policy | None = None
+    ) -> None:
         self.engine = Engine(journal)
         self.history = History()
         for batch, outcome in self.engine.open(rules, clock.now_ns()):
@@ -34,7 +42,7 @@ class Gateway:
         self.clock = clock
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
-        self.timers = Timers(self.exchange, self.inbox, self.clock)
+        self.timers = Timers(self.exchange, self.inbox, self.clock, bank)
 
     @property
     def exchange(self) -> Exchange:
@@ -44,6 +52,7 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Consume the inbox and run the timers; on leaving, finish what is in the inbox and close the journal."""
         consumer = asyncio.create_task(self.inbox.consume())
+        await self._open_bank()
         timers = asyncio.create_task(self.timers.run())
         try:
             yield
@@ -56,6 +65,13 @@ class Gateway:
                 await consumer
             finally:
                 self.engine.journal.close()
+
+    async def _open_bank(self) -> None:
+        """Give the simulated settlement bank its account, unless somebody may pay already."""
+        exchange = self.exchange
+        if self.timers.bank and exchange.market.settlement.bank and bank_account(exchange) is None:
+            with suppress(Problem):  # the account id is taken: whoever may pay answers over the wire
+                await self.inbox.ask(OpenAccount(BANK, "Settlement bank", ParticipantClass.CLEARING_BANK))
 
     def account(self, account_id: str) -> Account:
         """An account by its id. Problem 404 if there is none."""

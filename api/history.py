@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exchange.events import DayOpened, SessionClosed, TradesBusted, TradesCorrected
+from exchange.events import BankReconciled, DayOpened, SessionClosed, TradesBusted, TradesCorrected
 from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
 from exchange.transition import Outcome
@@ -90,6 +90,7 @@ class History:
         self.day_opened_at = 0  # sequence of the command that opened the last day
         self.client_order_ids: dict[int, str] = {}  # by order id
         self.closes: dict[date, dict[int, int]] = {}  # closing price in ticks by instrument number
+        self.reconciled: dict[int, BankReconciled] = {}  # comparisons with the bank's books, by sequence
 
     def extend(self, batch: Batch, outcome: Outcome) -> None:
         """Add what a batch made happen."""
@@ -106,6 +107,8 @@ class History:
                 self.closes[event.date] = dict(event.closes_ticks)
             elif isinstance(event, TradesBusted | TradesCorrected) and event.closes_ticks:
                 self.closes[max(self.closes)].update(event.closes_ticks)
+            elif isinstance(event, BankReconciled):
+                self.reconciled[sequence] = event
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)

@@ -71,6 +71,8 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.NOT_BLOCKED,
         Reason.LINE_ANSWERED,
         Reason.TRADE_BUSTED,
+        Reason.REBATES_PAID,
+        Reason.NO_RATE,
         Reason.NOT_IN_CALL,
         Reason.NOT_COVERED,
         Reason.NO_BASIS,

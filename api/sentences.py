@@ -83,6 +83,16 @@ def _of_statements(answer: schemas.Happened) -> str:
         case schemas.ObjectionAnswered(account_id=who, batch=batch, by=by, upheld=upheld, answer=told):
             ruled = "upheld" if upheld else "dismissed"
             return f"{who}'s objection to its statement of batch {batch} is {ruled} by {by}: {told}"
+        case schemas.PaymentsConfirmed(batch=batch, answered=answered, open_lines=left, short=short):
+            unpaid = f"; not in full: lines {', '.join(map(str, short))}" if short else ""
+            return f"the bank has answered {answered:,} lines of batch {batch}, {len(left):,} are open{unpaid}"
+        case schemas.BreakReport(date=day, balances=balances, breaks=breaks):
+            found = f"{len(breaks):,} differ" if breaks else "all agree"
+            return f"the bank's {balances:,} balances of {day}: {found}"
+        case schemas.WithdrawalsBlocked(account_id=who, reason=why):
+            return f"{who} may withdraw nothing: {why}"
+        case schemas.WithdrawalsUnblocked(account_id=who, reason=why):
+            return f"the block of {who}'s withdrawals ends: {why}"
         case _:
             return ""
 

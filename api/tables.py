@@ -59,6 +59,7 @@ _SHOWN = {  # of shapes that have more than a list of them should show
         "first_serial",
         "last_serial",
     ),
+    schemas.CaseView: ("number", "account_id", "batch", "state", "deadline", "overdue", "lacked", "trades", "owed"),
     schemas.EmissionReport: ("account_id", "year", "version", "state", "total", "figure", "submitted_on", "late"),
 }
 _LONG = 3  # entries beyond which a mapping is a table of its own

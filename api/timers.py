@@ -3,7 +3,8 @@
 The clock can run faster than time, and can be set forward, never back. The timers look at where the
 market stands and hand in the next command of the timetable when it is due; so they go on after a restart
 in the middle of a day without remembering anything themselves. Before the trading of a day begins they take
-the steps of the compliance calendar that are due (:mod:`exchange.calendar`).
+the steps of the compliance calendar that are due (:mod:`exchange.calendar`); after its close they settle it step by
+step (:mod:`exchange.settling`). The simulated settlement bank answers by the same clock, as a participant of its own.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from api.problems import Problem
 from exchange.calendar import due_steps
 from exchange.commands import Control, StartTrading
 from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
+from exchange.settling import next_of_bank, next_of_settlement, waiting_for_bank
 from exchange.state import Exchange
+from settlement.bank import Policy
 
 _log = logging.getLogger("carbonex")
 _LONGEST_NAP_S = 0.05
@@ -84,8 +87,11 @@ def iso(at_ns: int, zone: str) -> str:
     return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(zone)).isoformat()
 
 
-def next_step(exchange: Exchange, now_ns: int) -> Step:
-    """The command that the timetable has next, given where the market stands. CalendarError at its end."""
+def next_step(exchange: Exchange, now_ns: int) -> Step | None:
+    """The command that the timetable has next, given where the market stands. CalendarError at its end.
+
+    None while settlement waits for the bank beyond its time.
+    """
     rules = exchange.market
     if exchange.date is None or exchange.is_settled:
         today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(rules.timezone)).date()
@@ -98,7 +104,7 @@ def next_step(exchange: Exchange, now_ns: int) -> Step:
     steps = timetable(rules, exchange.date)
     starts = [index for index, step in enumerate(steps) if isinstance(step.command, StartTrading)]
     begun = min(exchange.session, len(starts))  # by hand there may be more sessions than the timetable has
-    close, settle = steps[-2:]
+    close = steps[-2]
     match exchange.phase:
         case Phase.PRE_OPEN:
             return steps[1]
@@ -109,20 +115,22 @@ def next_step(exchange: Exchange, now_ns: int) -> Step:
         case Phase.CALL | Phase.BREAK:
             return steps[starts[min(begun, len(starts) - 1)]]
         case _:
-            return settle
+            return next_of_settlement(exchange)
 
 
 class Timers:
-    """Runs trading days by the timetable while it is switched on."""
+    """Runs trading days by the timetable while it is switched on; without `bank` others answer for the bank."""
 
-    def __init__(self, exchange: Exchange, inbox: Inbox, clock: Clock) -> None:
+    def __init__(self, exchange: Exchange, inbox: Inbox, clock: Clock, bank: Policy | None = None) -> None:
         self.exchange = exchange
         self.inbox = inbox
         self.clock = clock
+        self.bank = bank
         self.days_left: int | None = 0  # None: without end
         self.skip_idle = False
         self._last_settled: date | None = None
         self._refused: set[tuple[date, Control]] = set()  # steps of the compliance calendar, on that day
+        self._warned = ""
 
     @property
     def running(self) -> bool:
@@ -146,7 +154,16 @@ class Timers:
         """The next step while the timers run and there is something to trade."""
         if not self.running or not len(self.exchange.instruments):
             return None
-        return next_step(self.exchange, self.clock.now_ns())
+        step = next_step(self.exchange, self.clock.now_ns())
+        answer = next_of_bank(self.exchange, self.bank) if self.bank else None
+        return min((one for one in (answer, step) if one is not None), key=lambda one: one.at_ns, default=None)
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether nobody needs the time until the next step: not while there is trading, or while a bank is asked."""
+        if self.exchange.phase in (Phase.CONTINUOUS, Phase.CALL):
+            return False
+        return self.skip_idle and (self.bank is not None or waiting_for_bank(self.exchange) is None)
 
     def due_by_calendar(self) -> Control | None:
         """The next step of the compliance calendar, in the pre-open of a day; one that was refused waits a day."""
@@ -175,7 +192,7 @@ class Timers:
             return _LONGEST_NAP_S
         if step is None:
             return _LONGEST_NAP_S
-        if self.skip_idle and self.exchange.phase not in (Phase.CONTINUOUS, Phase.CALL):
+        if self.may_skip:
             self.clock.advance_to(step.at_ns)
         wait_s = (step.at_ns - self.clock.now_ns()) / 1e9 / self.clock.speed
         if wait_s > 0:
@@ -184,7 +201,9 @@ class Timers:
             await self.inbox.ask(step.command)
         except Problem as problem:
             # An operator was faster, or the exchange has stopped: look again.
-            _log.warning("timers: %s", problem)
+            if str(problem) != self._warned:
+                _log.warning("timers: %s", problem)
+            self._warned = str(problem)
             return _LONGEST_NAP_S
         return 0.0
 

@@ -59,6 +59,23 @@ class ClockKind(StrEnum):
     REAL = "real"
 
 
+class Bank(StrEnum):
+    ACCEPT = "accept"
+    REJECT = "reject"
+    PARTIAL = "partial"
+    LATE = "late"
+    NONE = "none"
+
+
+BankPolicy = Annotated[
+    Bank,
+    typer.Option(
+        help="How a simulated settlement bank answers, where the rules want one: it accepts all, rejects what the "
+        "first participant has to pay in, pays half of it, or answers half an hour late; none: somebody else answers."
+    ),
+]
+
+
 @app.command()
 def serve(
     journal: JournalFile = DEFAULT_JOURNAL,
@@ -76,6 +93,7 @@ def serve(
         str | None, typer.Option(help="First trading day of a new journal, e.g. 2026-01-05; default: today.")
     ] = None,
     manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
+    bank: BankPolicy = Bank.ACCEPT,
     inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
 ) -> None:
     """Run the exchange alone, until Ctrl-C."""
@@ -98,12 +116,15 @@ def serve(
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
     from exchange.sessions import CalendarError
+    from settlement.bank import Policy
 
+    answers = None if bank == Bank.NONE else Policy(bank)
     try:
         rule_set = load_rule_set(rules) if rules else None
         opened = SqliteJournal(journal)
         started_ns = real_now_ns()
-        gateway = Gateway(opened, rule_set, Clock.real() if clock == ClockKind.REAL else Clock(0, speed), inbox)
+        runs = Clock.real() if clock == ClockKind.REAL else Clock(0, speed)
+        gateway = Gateway(opened, rule_set, runs, inbox, answers)
         if clock == ClockKind.SIMULATED:
             gateway.clock.advance_to(simulated_clock(gateway.exchange, first_day, manual))
     except JournalError as error:
@@ -156,6 +177,7 @@ def demo(
         float, typer.Option(min=1, max=14_400, help="About how long the four trading hours take.")
     ] = 20.0,
     seed: Annotated[int, typer.Option(help="Of the participants' plans.")] = 2026,
+    bank: BankPolicy = Bank.ACCEPT,
     exit_: Annotated[bool, typer.Option("--exit", help="End after the report instead of going on serving.")] = False,
 ) -> None:
     """Trade one whole day with simulated enterprises over HTTP, settle it, print what came of it."""
@@ -169,7 +191,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
-         "--day", day, "--speed", str(4 * 3600 / seconds)]
+         "--day", day, "--speed", str(4 * 3600 / seconds), "--bank", bank]
     )  # fmt: skip
 
     async def whole_day() -> None:

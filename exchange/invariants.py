@@ -251,6 +251,29 @@ def corrections_stand(exchange: Exchange) -> None:
             assert version_of(row, exchange.terms) == settled.before, f"trade {trade_id} settled with other terms"
 
 
+def treasury_is_stated(exchange: Exchange) -> None:
+    """Every conversion and every rebate is in the statements, both sides of it, and nothing else is called so."""
+    house = exchange.clearing
+    fee_account = int(exchange.path.desk.progress[0].house)
+    done = Counter(
+        ("conversion", account, asset, amount, one.sequence)
+        for one in house.conversions.made
+        for account, asset, amount in one.entries()
+    )
+    for one in (one for rebates in house.rebates.values() for one in rebates):
+        done["fee_rebate", one.account, one.asset, one.amount, one.sequence] += 1
+        done["fee_rebate", fee_account, one.asset, -one.amount, one.sequence] += 1
+    lines = [batch.line.entries for batch in house.batches if batch.line is not None]
+    stated = Counter(
+        (entry.cause, account, entry.asset, entry.amount, entry.reference)
+        for entries in (*lines, house.entries)
+        for account, entry in entries
+        if entry.cause in ("conversion", "fee_rebate")
+    )
+    wrong = (done - stated) + (stated - done)
+    assert not wrong, f"done and not stated, or stated and not done: {sorted(wrong)[:3]}"
+
+
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -272,6 +295,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     payments_are_as_instructed,
     corrections_stand,
     defaulters_are_restricted,
+    treasury_is_stated,
 )
 
 

@@ -9,6 +9,7 @@ from registry import holdings
 from registry.accounts import Account
 from settlement.bank import instructions as instructions_of
 from settlement.bank_files import InstructionFile
+from settlement.corrections import applied
 from settlement.cycle import Batch, Stage
 
 
@@ -54,13 +55,16 @@ def withdrawable(exchange: Exchange, account: Account, asset: int) -> int:
 
 
 def _brought_today(exchange: Exchange, account: Account, asset: int) -> int:
-    """What the batches of the day have brought an account net, as far as the rules hold it back."""
+    """What the batches of the day have brought an account net, as far as the rules hold it back and trades stand."""
     if exchange.market.settlement.withdrawal_lag_days == 0 or exchange.date is None:
         return 0
     brought = 0
     for batch in exchange.clearing.of_day(exchange.date):
         if batch.has_reached(Stage.DELIVERED):
-            brought += int(exchange.positions(batch.settled).net[account.number, asset])
+            stand = applied(batch.settled, exchange.clearing.corrections.standing)
+            brought += int(exchange.positions(stand).net[account.number, asset])
+    # What it was converted into waits like itself.
+    brought += exchange.clearing.conversions.brought(exchange.date, account.number, asset)
     return max(0, brought)
 
 

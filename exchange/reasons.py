@@ -64,6 +64,7 @@ class Reason(IntEnum):
     ALREADY_BLOCKED = 53
     NOT_BLOCKED = 54
     TRADE_BUSTED = 57  # and so can't be put right any more
+    REBATES_PAID = 58  # of a year
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -77,7 +78,7 @@ class Reason(IntEnum):
     INVALID_NUMBER = 71  # a factor, a share, an amount that makes no sense
     NOT_COVERED = 72
     NO_BASIS = 73  # nothing says how much to allocate
-    NOT_ELIGIBLE = 74  # a unit that may not be used for this
+    NOT_ELIGIBLE = 74  # a unit or a currency that may not be used for this
     ALREADY_CREDITED = 75  # the same tonne, megawatt hour or time of a project
     EMPTY_TEXT = 76  # an objection, or the answer to it, that says nothing
     WRONG_BATCH = 77  # of a bank's file, as what follows: see settlement.bank_files.Fault
@@ -90,6 +91,7 @@ class Reason(IntEnum):
     LINE_MISSING = 84
     DUPLICATE_TRADE = 85  # in one list
     NOTHING_TO_CORRECT = 86
+    NO_RATE = 88  # of exchange, for a currency
     # how much and at what price
     QUANTITY_NOT_POSITIVE = 90
     QUANTITY_OFF_LOT = 91

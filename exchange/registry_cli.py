@@ -96,11 +96,16 @@ Ask = Callable[..., Coroutine[Any, Any, "BaseModel | Sequence[BaseModel] | str"]
 
 
 def asks(
-    app: typer.Typer, name: str | None = None, *, changes: bool = True, panel: str | None = None
+    app: typer.Typer,
+    name: str | None = None,
+    *,
+    changes: bool = True,
+    panel: str | None = None,
+    formats: Sequence[str] = ("json", "csv", "html"),
 ) -> Callable[[Ask], Ask]:
     """Make a question to the client a command, with the options that all have; `panel`: where help lists it.
 
-    A question with a parameter `format` is told which is wanted: json, csv, html or table. It may answer with text.
+    A question with a parameter `format` is told which of its `formats`, or table, is wanted. It may answer with text.
     """
     defaults, hints = Options._field_defaults, Options.__annotations__
 
@@ -108,8 +113,8 @@ def asks(
         own = list(inspect.signature(ask).parameters.values())[1:]  # the first is the client
         is_told = any(one.name == "format" for one in own)
         own = [one for one in own if one.name != "format"]
-        known = ("json", "csv", "html") if is_told else ("json", "csv")
-        left_out = {"dry_run" if not changes else "", "html" if not is_told else ""}
+        known = formats if is_told else ("json", "csv")
+        left_out = {"dry_run" if not changes else "", "html" if "html" not in known else ""}
         taken = [option for option in Options._fields if option not in left_out]
         keyword = inspect.Parameter.KEYWORD_ONLY
         common = [

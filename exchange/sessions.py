@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from exchange.commands import BreakSession, CloseSession, Control, OpenCall, OpenDay, SettleDay, StartTrading
+from exchange.commands import BreakSession, CloseSession, Control, FixObligations, OpenCall, OpenDay, StartTrading
 from exchange.rules import RuleSet
 
 _FIRST_KNOWN_DATE = "2013-01-01"  # before the first pilot market opened
@@ -87,7 +87,10 @@ def moment_ns(rules: RuleSet, day: date, local: str) -> int:
 
 
 def timetable(rules: RuleSet, day: date) -> list[Step]:
-    """The commands of a trading day in order, each with its time."""
+    """The commands of a trading day in order, each with its time, until its settlement begins.
+
+    What follows then depends on the settlement bank: :mod:`exchange.settling`.
+    """
 
     def at(local: str) -> int:
         return moment_ns(rules, day, local)
@@ -100,5 +103,5 @@ def timetable(rules: RuleSet, day: date) -> list[Step]:
         if rules.closing_call and number == len(rules.sessions):
             steps.append(Step(at(rules.closing_call), OpenCall()))
         steps.append(Step(at(end), CloseSession() if number == len(rules.sessions) else BreakSession()))
-    steps.append(Step(at(rules.settle_at), SettleDay()))
+    steps.append(Step(at(rules.settle_at), FixObligations()))
     return steps

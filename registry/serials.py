@@ -188,15 +188,16 @@ class Serials:
         cause: Cause = Cause.TRADED,
         reference: int = 0,
         wanted: Callable[[Block], bool] | None = None,
+        among: Iterable[int] | None = None,
     ) -> list[Block]:
-        """Move the giver's oldest `quantity` serial numbers, of blocks that are `wanted`.
+        """Move the giver's oldest `quantity` serial numbers, of blocks that are `wanted`, or have one `among` these.
 
         Returns the blocks as the taker got them, oldest first. ValueError, before anything moved, if the giver has
         title to fewer or the cause is no transfer's.
         """
         _require_transfer(cause)
         _require_account(taker)
-        return self._move(unit, giver, taker, quantity, reference, cause, sequence, now_ns, wanted)
+        return self._move(unit, giver, taker, quantity, reference, cause, sequence, now_ns, wanted, among)
 
     def transfer_all(
         self,
@@ -259,13 +260,16 @@ class Serials:
         sequence: int,
         now_ns: int,
         wanted: Callable[[Block], bool] | None,
+        among: Iterable[int] | None = None,
     ) -> list[Block]:
         """One movement; refuses what the giver lacks."""
         _require_quantity(quantity)
         chosen: type_of_rows | None = None
         missing = quantity - self.held(giver, unit)
-        if wanted is not None:
-            chosen, missing = self._chosen(unit, giver, quantity, wanted)
+        if among is not None:
+            chosen, missing = self._chosen(unit, self._rows_with(unit, giver, among), quantity, None)
+        elif wanted is not None:
+            chosen, missing = self._chosen(unit, self.title_of(unit).rows_of(giver), quantity, wanted)
         if missing > 0:
             raise _lacks(giver, missing, unit)
         if quantity == 0:
@@ -275,19 +279,24 @@ class Serials:
         rows = title.move_one(giver, taker, quantity, reference, _CAUSES.index(cause), sequence, now_ns, chosen)
         return list(self._blocks(unit, rows.tolist()))
 
+    def _rows_with(self, unit: int, holder: int, numbers: Iterable[int]) -> "type_of_rows":
+        """The rows of somebody's blocks in which these numbers lie, oldest first."""
+        import numpy as np
+
+        title, blocks = self.title_of(unit), self.title_of(unit).columns.blocks
+        rows = dict.fromkeys(title.row_of(number) for number in sorted(numbers) if 1 <= number < title.next_serial)
+        return np.array([row for row in rows if (blocks[row].holder, blocks[row].state) == (holder, 0)], np.int64)
+
     def _chosen(
-        self, unit: int, holder: int, quantity: int, wanted: Callable[[Block], bool]
-    ) -> "tuple[type_of_rows | None, int]":
-        """The oldest wanted rows of a holder that together have a quantity, and what is missing of it."""
-        if unit not in self._titles:
-            return None, quantity
-        rows = self._titles[unit].rows_of(holder)
+        self, unit: int, rows: "type_of_rows", quantity: int, wanted: Callable[[Block], bool] | None
+    ) -> "tuple[type_of_rows, int]":
+        """The oldest wanted of some rows that together have a quantity, and what is missing of it."""
         chosen: list[int] = []
         missing = quantity
-        for place, block in enumerate(self._blocks(unit, rows.tolist())):
+        for place, block in enumerate(self._blocks(unit, rows.tolist()) if rows.size else ()):
             if missing <= 0:
                 break
-            if wanted(block):
+            if wanted is None or wanted(block):
                 chosen.append(place)
                 missing -= block.quantity
         return rows[chosen], missing

@@ -229,8 +229,16 @@ class SimulatedBank(msgspec.Struct, frozen=True):
         said = tuple(self._answer(line) for line in due)
         return AnswerFile(file.batch, file.checksum, said, more_follows=len(due) < len(waiting))
 
+    def minutes_until(self, lines: Iterable[InstructionLine]) -> int | None:
+        """Minutes after it got a file at which it answers the first of some of its lines; None: never."""
+        delays = {self._delay(line) for line in lines} - {None}
+        return min(delays, default=None)  # type: ignore[type-var]
+
+    def _delay(self, line: InstructionLine) -> int | None:
+        return self.late.get(line.account_id, self.delay_minutes)
+
     def _is_due(self, line: InstructionLine, minutes: int) -> bool:
-        delay = self.late.get(line.account_id, self.delay_minutes)
+        delay = self._delay(line)
         return delay is not None and minutes >= delay
 
     def _answer(self, line: InstructionLine) -> LineAnswer:
@@ -255,3 +263,26 @@ class SimulatedBank(msgspec.Struct, frozen=True):
         if isinstance(most, str):
             most = int(line.fen * Decimal(most))
         return max(0, min(line.fen, most))
+
+
+class Policy(StrEnum):
+    """How a simulated bank answers: all at once, unless it is late."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"  # the first who has to pay in
+    PARTIAL = "partial"  # half of what the first has to pay in
+    LATE = "late"
+
+
+def bank_by(policy: Policy, file: InstructionFile, minutes_late: int) -> SimulatedBank:
+    """A bank that answers a file by a policy; a late one after so many minutes."""
+    first = next((line.account_id for line in file.lines if line.direction == Direction.DEBIT), "")
+    match policy:
+        case Policy.ACCEPT:
+            return SimulatedBank()
+        case Policy.REJECT:
+            return SimulatedBank(reject=frozenset({first}))
+        case Policy.PARTIAL:
+            return SimulatedBank(partial={first: "0.5"})
+        case Policy.LATE:
+            return SimulatedBank(delay_minutes=minutes_late)

@@ -34,10 +34,12 @@ from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
 from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
 from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
+from settlement.rebates import Rebate
 from settlement.statements import Entry, Line, Statement, as_one
 
 
@@ -140,6 +142,8 @@ class ClearingHouse:
         self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
         self.reconciled: date | None = None  # the last day whose balances the bank has sent
         self.corrections = Corrections()
+        self.conversions = Conversions()
+        self.rebates: dict[int, list[Rebate]] = {}  # paid back, by year
 
     @property
     def under_way(self) -> Batch | None:
@@ -265,6 +269,8 @@ class ClearingHouse:
         yield "withdrawals", sorted(self.blocked.items()), sorted(self.in_break.items()), self.reconciled
         yield "entries", self.entries
         yield "corrections", [*self.corrections]
+        yield from self.conversions.content()
+        yield "rebates", sorted(self.rebates.items())
 
     def check(self) -> None:
         """Assert that every batch is as it was fixed, and that they follow one another."""
@@ -276,6 +282,7 @@ class ClearingHouse:
         self.defaults.check()
         self._check_failed()
         self.corrections.check()
+        self.conversions.check()
 
     def _check_failed(self) -> None:
         """Assert that every trade that failed waits for a case, comes again, has come again, or was closed out."""

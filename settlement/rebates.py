@@ -27,6 +27,15 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on: Literal["whole", "part_above"]
 
 
+class Rebate(msgspec.Struct, frozen=True):
+    """What a participant was paid back of its fees in a currency."""
+
+    account: int
+    asset: int
+    amount: int  # hundredths
+    sequence: int  # of the command
+
+
 def rebate(tiers: Iterable[Tier], tonnes: type_of_column, fees: type_of_column) -> int:
     """Fen paid back to one participant for one year.
 

@@ -248,6 +248,8 @@ _CAUSES = {  # what an entry's cause means, and what its reference counts
     "correction": ("command", "Units that changed hands to correct an earlier entry"),
     "trade_bust": ("trade", "Given or got back of a trade that was undone, or its fee"),
     "trade_correction": ("trade", "Given or got of a trade that has other terms since, or its fee"),
+    "conversion": ("command", "Cash given for, or got for, cash of another currency"),
+    "fee_rebate": ("command", "Trading fees of a year paid back to a participant that traded much"),
     "fine": ("command", "Fine for a shortfall of surrendered units"),
 }
 

@@ -48,7 +48,7 @@ async def _market_day(base_url: str, seed: int, console: Console) -> None:
 
         market = await client.market()
         if market.phase == "closed" and not market.is_settled:
-            await client.settle()  # a day that was left closed
+            await _finish(client)
         await client.run_timers(days=1, skip_idle=True)
         tally = Tally()
         async with asyncio.TaskGroup() as tasks:
@@ -56,6 +56,13 @@ async def _market_day(base_url: str, seed: int, console: Console) -> None:
             tasks.create_task(_trade(stop, client, participants, seed, tally))
             await _watch(client, tally, console, stop)
         await _report(client, tally, console)
+
+
+async def _finish(client: AsyncClient) -> None:
+    """Let the timers settle a day that was left closed, from whatever step it had reached."""
+    await client.run_timers(days=1, skip_idle=True)
+    while (await client.market()).timers_running:
+        await asyncio.sleep(0.05)
 
 
 async def _trade(
@@ -134,8 +141,25 @@ async def _report(client: AsyncClient, tally: Tally, console: Console) -> None:
         f"buyers paid {_grouped(settlement.cash_moved)} CNY with their fees; "
         f"fees of both sides {_grouped(settlement.fees)} CNY"
     )
+    await _report_steps(client, str(market.date), console)
     await _report_holdings(client, console)
     await _report_checks(client, console)
+
+
+async def _report_steps(client: AsyncClient, day: str, console: Console) -> None:
+    """When each step of the day's settlement was taken, and what the bank said."""
+    for row in await client.batches(day):
+        batch = await client.batch(row.number)
+        steps = ", ".join(f"{one.stage} {one.at[11:16]}" for one in batch.stages)
+        console.print(f"Batch {batch.number}: {steps}")
+        if batch.bank is not None:
+            late = f", late since {batch.bank.late_at[11:16]}" if batch.bank.late_at else ""
+            short = f", {batch.bank.rejected} of them not in full" if batch.bank.rejected else ""
+            console.print(
+                f"  the settlement bank answered {batch.bank.answered} of {batch.bank.lines} lines{short}{late}"
+            )
+        if batch.failed:
+            console.print(f"  {len(batch.failed)} trades failed and wait: somebody did not pay or deliver")
 
 
 async def _report_holdings(client: AsyncClient, console: Console) -> None:

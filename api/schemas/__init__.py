@@ -6,9 +6,12 @@ here: they are made of the commands themselves (:mod:`api.verbs`).
 """
 
 from api.schemas.base import *
+from api.schemas.clearing import *
 from api.schemas.compliance import *
 from api.schemas.corrections import *
 from api.schemas.credits import *
+from api.schemas.currencies import *
+from api.schemas.defaults import *
 from api.schemas.emissions import *
 from api.schemas.market import *
 from api.schemas.registry import *

@@ -18,6 +18,7 @@ from exchange.commands.money import *
 from exchange.commands.orders import *
 from exchange.commands.registry import *
 from exchange.commands.settlement import *
+from exchange.commands.treasury import *
 from exchange.rows import CommandKind
 
 Control = (
@@ -31,6 +32,7 @@ Control = (
     | MoneyCommand
     | CorrectionCommand
     | DefaultsCommand
+    | TreasuryCommand
 )
 
 _encode = msgspec.json.Encoder().encode

@@ -15,6 +15,7 @@ from exchange.events.market import *
 from exchange.events.money import *
 from exchange.events.registry import *
 from exchange.events.settlement import *
+from exchange.events.treasury import *
 
 Event = (
     CommandRefused
@@ -28,4 +29,5 @@ Event = (
     | MoneyEvent
     | CorrectionEvent
     | DefaultsEvent
+    | TreasuryEvent
 )

@@ -4,6 +4,7 @@ from datetime import date
 
 from exchange.events.base import ControlEvent
 from exchange.events.defaults import FailureNotified
+from exchange.events.treasury import CurrencyLeg
 from settlement.batch import BatchReport
 from settlement.netting import Mode
 
@@ -21,6 +22,7 @@ class BatchDelivered(ControlEvent, frozen=True):
     report: BatchReport
     failures: list[FailureNotified]  # of accounts whose trades were taken out
     provision: int  # fen of the fees that went to the risk reserve
+    currency_legs: list[CurrencyLeg]  # of proceeds in other currencies than their owners elected
 
 
 class StatementsIssued(ControlEvent, frozen=True):
@@ -36,6 +38,7 @@ class DaySettled(ControlEvent, frozen=True):
     due: dict[str, int]
     failures: list[FailureNotified]
     provision: int
+    currency_legs: list[CurrencyLeg]
 
 
 class StatementConfirmed(ControlEvent, frozen=True):

@@ -2,7 +2,7 @@
 
 Rows of the trading path go to the compiled loop in one run; every other command has a handler in the room of its
 name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, `settlement`, `money`, `corrections`,
-`defaults`.
+`defaults`, `treasury`.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,7 @@ from exchange.commands import (
     MarketCommand,
     MoneyCommand,
     SettlementCommand,
+    TreasuryCommand,
     decode_control,
 )
 from exchange.journal import Batch
@@ -41,6 +42,7 @@ from exchange.transition import (
     money,
     registry,
     settlement,
+    treasury,
 )
 from exchange.transition.step import Step, noted
 
@@ -140,6 +142,8 @@ def _handle(step: Step, command: Control) -> happened.Event:
         return corrections.handle(step, command)
     if isinstance(command, DefaultsCommand):
         return defaults.handle(step, command)
+    if isinstance(command, TreasuryCommand):
+        return treasury.handle(step, command)
     if isinstance(command, AllocationCommand):
         return allocation.handle(step, command)
     if isinstance(command, ComplianceCommand):

@@ -379,9 +379,7 @@ def _move(step: Step, move: _Move, numbers: "_Numbers") -> int:
         lasts = numbers.brought_by(one.trade_id, move.giver, one.unit)
         own = min(possible, sum(serials.at(one.unit, last).quantity for last in lasts))
         if own:
-            moved = serials.transfer(
-                one.unit, move.giver, move.taker, own, *stamps, wanted=lambda block: block.last in lasts
-            )
+            moved = serials.transfer(one.unit, move.giver, move.taker, own, *stamps, among=lasts)
             lasts.difference_update(block.last for block in moved)
             numbers.note(move.taker, one.unit, moved)
     if possible > own:

@@ -23,11 +23,12 @@ from exchange.transition import failing
 from exchange.transition.defaults import come_due
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
 from exchange.transition.step import Step, house_of, require
+from exchange.transition.treasury import convert_proceeds
 from registry import holdings
 from registry.serials import Cause
 from registry.units import Species
 from settlement.batch import BatchReport, Discharge, discharge
-from settlement.cycle import Batch, Stage, only, seal_of, without
+from settlement.cycle import Batch, Stage, seal_of, without
 from settlement.netting import Positions
 from settlement.statements import CASH, Line
 from settlement.totals import check_report
@@ -40,15 +41,16 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             return happened.ObligationsFixed(batch.number, batch.day, batch.mode, len(batch.trades), due)
         case DeliverBatch():
             batch = _answered(step.exchange)
-            return happened.BatchDelivered(batch.number, *deliver(step, batch))
+            return happened.BatchDelivered(batch.number, *deliver(step, batch), convert_proceeds(step, batch))
         case IssueStatements():
             batch = _under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
             batch, due = fix_obligations(step)
             report, failures, provision = deliver(step, batch)
+            legs = convert_proceeds(step, batch)
             stated = state(step, batch)
-            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision)
+            return happened.DaySettled(batch.number, batch.day, report, stated, due, failures, provision, legs)
         case ConfirmStatement():
             return confirm_statement(step, command)
         case ObjectToStatement():
@@ -119,15 +121,13 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
     failing.take_out(step, batch, due, verdict)
     desk = exchange.path.desk
     accounts, assets = desk.balances.shape
-    backed, others = without(batch.settled, batch.unbacked), only(batch.settled, batch.unbacked)
-    in_turn = joined([backed, others]) if others.size else backed
-    made = discharge(in_turn, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
-    sums = exchange.positions(backed) if others.size else made.positions
-    assert (desk.balances["reserved"] >= sums.out).all(), "an obligation is not backed by a reservation"
-    assert (desk.balances["unsettled"] >= sums.into).all(), "a claim was not booked when it arose"
+    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
+    backed = exchange.positions(without(batch.settled, batch.unbacked)) if batch.unbacked else made.positions
+    assert (desk.balances["reserved"] >= backed.out).all(), "an obligation is not backed by a reservation"
+    assert (desk.balances["unsettled"] >= backed.into).all(), "a claim was not booked when it arose"
 
-    desk.balances["reserved"] -= sums.out
-    desk.balances["unsettled"] -= sums.into
+    desk.balances["reserved"] -= backed.out
+    desk.balances["unsettled"] -= backed.into
     failing.hand_over(step, batch, due, verdict)
     _move_title(step, batch, made)
     _count_net_sales(exchange, batch, made.positions)
@@ -142,10 +142,15 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
 
 
 def _move_title(step: Step, batch: Batch, made: Discharge) -> None:
-    """Trade by trade in the order in which they settle, or from net deliverers to net receivers."""
-    cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
-    for unit, (givers, takers, quantities, trades) in made.title_moves():
-        references = np.full(trades.size, batch.number) if batch.mode.nets_units else trades
+    """Trade by trade in the order of trading, those first that are backed; or from net deliverers to net receivers."""
+    for unit, moves in made.title_moves():
+        givers, takers, quantities, references = moves
+        if batch.mode.nets_units:
+            references = np.full(references.size, batch.number)
+        elif batch.unbacked:
+            order = np.argsort(np.isin(moves.trades, sorted(batch.unbacked)), kind="stable")
+            givers, takers, quantities, references = (column[order] for column in moves)
+        cause = Cause.NETTED if batch.mode.nets_units else Cause.TRADED
         step.exchange.serials.transfer_all(
             unit, givers, takers, quantities, references, step.sequence, step.now_ns, cause
         )

@@ -7,7 +7,7 @@ import pytest
 
 from api.client import ApiError
 from api.timers import Clock, next_step
-from exchange.commands import BreakSession, CloseSession, OpenDay, SettleDay, StartTrading
+from exchange.commands import BreakSession, CloseSession, FixObligations, OpenDay, StartTrading
 from tests.api.conftest import MORNING_NS, hold_back, running_desk
 
 pytestmark = pytest.mark.anyio
@@ -116,7 +116,7 @@ async def test_the_timetable_goes_on_from_wherever_the_market_stands(desk):
     ):  # fmt: skip
         due.append(type(next_step(exchange, now).command))
         await verb()
-    assert due == [OpenDay, StartTrading, BreakSession, StartTrading, CloseSession, SettleDay]
+    assert due == [OpenDay, StartTrading, BreakSession, StartTrading, CloseSession, FixObligations]
     assert next_step(exchange, now).command.date.isoformat() == "2026-01-06"
 
 

@@ -8,7 +8,7 @@ import pytest
 from api.client import ApiError
 from api.gateway import Gateway
 from api.timers import Clock, next_step
-from exchange.commands import BreakSession, CloseSession, OpenCall, OpenDay, SettleDay, StartTrading
+from exchange.commands import BreakSession, CloseSession, FixObligations, OpenCall, OpenDay, StartTrading
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
 from tests.api.conftest import MORNING_NS, Desk, running_desk
@@ -196,7 +196,7 @@ async def test_the_timetable_has_calls(anyio_backend):
                 await desk.client.settle()
             else:
                 await desk.client.set_phase(phase)
-    assert due == [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, OpenCall, CloseSession, SettleDay]
+    assert due == [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, OpenCall, CloseSession, FixObligations]
 
 
 async def test_a_call_between_sessions_ends_with_the_next_one(anyio_backend):

@@ -21,6 +21,7 @@ from exchange.commands import (
     DeliverBatch,
     DepositCash,
     FixObligations,
+    InstructBank,
     IssueStatements,
     ListInstrument,
     NewTerms,
@@ -52,10 +53,19 @@ from tests.exchange.market import CNY, HBEA, Market, cash, units
 
 pytestmark = pytest.mark.kernels
 
-HUBEI = load_rule_set("hubei")
+AT_A_BANK = load_rule_set("hubei")
 GENERIC = load_rule_set("generic")
+
+
+def settling(**terms):
+    """Hubei's rules with other terms of settlement."""
+    return msgspec.structs.replace(AT_A_BANK, settlement=msgspec.structs.replace(AT_A_BANK.settlement, **terms))
+
+
+HUBEI = settling(bank=False)
+PAID_OUT_NEXT_DAY = settling(bank=False, withdrawal_lag_days=1)
 AT_ONCE = msgspec.structs.replace(HUBEI, resale_lag_days=0)  # what was bought may be sold on the same day
-NETTED = msgspec.structs.replace(AT_ONCE, settlement=msgspec.structs.replace(HUBEI.settlement, mode=Mode.NET_NET))
+NETTED = msgspec.structs.replace(settling(bank=False, mode=Mode.NET_NET), resale_lag_days=0)
 NEXT_DAY = msgspec.structs.replace(HUBEI, proceeds_usable_same_day=False)
 TUESDAY = "2026-01-06"
 
@@ -335,6 +345,15 @@ def test_a_bust_after_settlement_brings_everything_back(rules, until):
     ]  # fmt: skip
 
 
+def test_what_a_busted_trade_had_brought_today_holds_back_no_withdrawal():
+    market = traders(PAID_OUT_NEXT_DAY, bob=units(1000) + cash("5000.00"))
+    number = trade(market, "alice", "bob", 100)
+    market.play("close\nsettle")
+    bust(market, number)
+
+    assert market.withdraw("bob", "5000.00") == "CashWithdrawn"
+
+
 def test_the_statement_says_what_a_bust_moved():
     market = traders()
     number = trade(market, "alice", "bob", 100)
@@ -556,6 +575,14 @@ def fixed():
     return market
 
 
+def at_the_bank():
+    market = a_day(traders(AT_A_BANK))
+    market.close()
+    market.must(FixObligations())
+    market.must(InstructBank())
+    return market
+
+
 def busted():
     market = a_day(traders())
     bust(market, 1)
@@ -668,6 +695,7 @@ REFUSED = [
     ("unknown_trade", busted, BustTrades(HOUSE, [1, 3], "")),
     ("wrong_state", fixed, BUST),
     ("wrong_state", fixed, corrected((1, 4100))),
+    ("wrong_state", at_the_bank, BUST),
     ("wrong_state", dave_has_closed_his_account, corrected((3, 4300))),
     ("trade_busted", busted, BUST),
     ("trade_busted", busted, corrected((2, 4100), (1, 4100))),

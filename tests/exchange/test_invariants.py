@@ -34,8 +34,11 @@ from registry.serials import Cause, Origin
 from settlement.answers import Answer
 from settlement.bank import Payments
 from settlement.bank_files import LineAnswer, Reply
+from settlement.conversions import Conversion, Rate
 from settlement.cycle import Stage
 from settlement.default import SELLER, Claim
+from settlement.rebates import Rebate
+from settlement.statements import Entry
 from tests.exchange.market import HBEA, Market, Stake, cash, nothing, units
 
 
@@ -435,8 +438,35 @@ def somebody_delivers_what_is_only_claimed(market):
 
 
 MONEY, TONNES = invariants.cash_is_conserved, invariants.units_are_conserved
+
+
+def a_conversion_is_not_stated(market):
+    """What alice gave the bank is what it gave her, and nobody is told."""
+    house, day = market.exchange.clearing, market.exchange.date
+    house.conversions.set_rate(Rate(9, "1", day, 1, 1))
+    house.conversions.made.append(Conversion(1, day, 0, 2, 3, 9, CASH, 5, 5, "1", "1", 2))
+
+
+def a_conversion_is_stated_that_was_not(market):
+    for account, amount in (("alice", -5), ("bob", 5)):
+        market.exchange.clearing.entries.append((market.number(account), Entry(CASH, amount, "conversion", 1)))
+
+
+def a_rebate_is_not_stated(market):
+    market.exchange.clearing.rebates[2025] = [Rebate(market.number("alice"), CASH, 5, 1)]
+
+
+def a_conversion_has_another_rate(market):
+    a_conversion_is_not_stated(market)
+    market.exchange.clearing.conversions.rates[9][0] = Rate(9, "2", market.exchange.date, 1, 1)
+
+
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
+    (a_conversion_is_not_stated, invariants.treasury_is_stated),
+    (a_conversion_is_stated_that_was_not, invariants.treasury_is_stated),
+    (a_rebate_is_not_stated, invariants.treasury_is_stated),
+    (a_conversion_has_another_rate, invariants.batches_never_change),
     (a_settled_batch_is_rewritten, invariants.batches_never_change),
     (a_trade_that_failed_is_forgotten, invariants.batches_never_change),
     (a_trade_that_failed_waits_and_comes_again, invariants.batches_never_change),

@@ -312,7 +312,8 @@ def test_a_pay_in_that_is_not_confirmed_is_told_and_nothing_is_delivered_against
         (short,) = market.event.not_paid
         assert (short.account_id, short.confirmed, market.event.kept) == ("alice", fen(paid), [])
         assert confirmed(market.exchange, batch_of(market)) == {(market.number("alice"), 0): fen(paid)}
-        refused(market, DeliverBatch(), R.WRONG_STATE)
+        deliver_and_state(market)
+        assert batch_of(market).failed == {1} and market.holding("alice", HBEA).settled == 0
 
 
 def test_a_pay_out_that_is_rejected_stays_in_the_sub_ledger():
@@ -392,7 +393,8 @@ def test_what_a_late_bank_has_not_answered_is_not_paid():
     market = late()
 
     assert confirmed(market.exchange, batch_of(market)) == {(market.number("alice"), 0): 0}
-    refused(market, DeliverBatch(), R.WRONG_STATE)
+    deliver_and_state(market)
+    assert batch_of(market).failed == {1} and market.holding("alice", HBEA).settled == 0
 
 
 def test_a_bank_may_still_answer_late_and_in_parts():

@@ -47,6 +47,7 @@ from tests.exchange.test_emissions import REFUSALS as OF_EMISSIONS
 from tests.exchange.test_money import SHOWN as OF_MONEY
 from tests.exchange.test_registry_refusals import SHOWN as OF_THE_REGISTRY
 from tests.exchange.test_statements import CASES as OF_STATEMENTS
+from tests.exchange.test_treasury import SHOWN as OF_THE_TREASURY
 
 pytestmark = pytest.mark.kernels
 
@@ -568,6 +569,8 @@ def test_every_refusal_is_in_the_table():
         *OF_MONEY,
         *OF_DEFAULTS,
         *(Reason[code.upper()] for code, _, _ in OF_CORRECTIONS),
+        Reason.REBATES_PAID,
+        *(row[0] for row in OF_THE_TREASURY),
         *(reason for case in OF_STATEMENTS for reason, _ in case.faults),
     }
     of_reports = {row[0] for row in OF_EMISSIONS} | {param.values[0] for param in OF_CREDITS}

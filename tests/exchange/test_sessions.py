@@ -6,7 +6,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from exchange.commands import BreakSession, CloseSession, ListInstrument, OpenCall, OpenDay, SettleDay, StartTrading
+from exchange.commands import (
+    BreakSession,
+    CloseSession,
+    FixObligations,
+    ListInstrument,
+    OpenCall,
+    OpenDay,
+    SettleDay,
+    StartTrading,
+)
 from exchange.rules import load_rule_set
 from exchange.sessions import CalendarError, Phase, next_trading_day, timetable, trading_days
 from registry.units import Species
@@ -111,7 +120,7 @@ def test_the_timetable_of_a_day():
         ("2026-01-05 11:30", BreakSession()),
         ("2026-01-05 13:00", StartTrading()),
         ("2026-01-05 15:00", CloseSession()),
-        ("2026-01-05 15:30", SettleDay()),
+        ("2026-01-05 15:30", FixObligations()),
     ]
 
 
@@ -130,7 +139,7 @@ def test_a_timetable_played_through_is_a_whole_day():
         "session 1 broken",
         "session 2 started",
         "day 2026-01-05 closed at 42.00",
-        "day 2026-01-05 settled, 0 trades",
+        "ObligationsFixed",
     ]
 
 
@@ -141,20 +150,20 @@ BOTH_CALLS = {"opening_call": "09:20", "closing_call": "14:57"}
 @pytest.mark.parametrize(
     ("rules", "commands"),
     [
-        pytest.param(ONE_SESSION, [OpenDay, StartTrading, CloseSession, SettleDay], id="one session, no break"),
+        pytest.param(ONE_SESSION, [OpenDay, StartTrading, CloseSession, FixObligations], id="one session, no break"),
         pytest.param(
             msgspec.structs.replace(ONE_SESSION, **BOTH_CALLS),
-            [OpenDay, OpenCall, StartTrading, OpenCall, CloseSession, SettleDay],
+            [OpenDay, OpenCall, StartTrading, OpenCall, CloseSession, FixObligations],
             id="one session between two calls",
         ),
         pytest.param(
             msgspec.structs.replace(HUBEI, **BOTH_CALLS),
-            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, OpenCall, CloseSession, SettleDay],
+            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, OpenCall, CloseSession, FixObligations],
             id="the closing call ends the last session",
         ),
         pytest.param(
             GENERIC,
-            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, CloseSession, SettleDay],
+            [OpenDay, OpenCall, StartTrading, BreakSession, StartTrading, CloseSession, FixObligations],
             id="a plain market opens with a call",
         ),
     ],
@@ -185,7 +194,7 @@ def test_a_timetable_with_calls_played_through_is_a_whole_day():
         "session 2 started",
         "call opened",
         "day 2026-01-05 closed at 42.00",
-        "day 2026-01-05 settled, 0 trades",
+        "ObligationsFixed",
     ]
 
 

@@ -297,6 +297,24 @@ def test_nothing_may_move_and_less_than_nothing_may_not() -> None:
     registry.serials.check()
 
 
+def test_named_numbers_move_with_their_blocks_as_far_as_they_are_needed() -> None:
+    registry = Registry((PLANT, 10), (MILL, 10), (PLANT, 10), (PLANT, 10))
+    named = {25, 40, 15, 99, 0, 27}
+    back = registry.serials.transfer(HBEA, PLANT, MILL, 15, 9, 9 * SECOND, Cause.CORRECTED, 7, among=named)
+    assert [(block.first, block.last) for block in back] == [(21, 30), (31, 35)]
+    assert registry.numbers_of(PLANT) == [(1, 10), (36, 40)]
+    registry.serials.check()
+
+
+@pytest.mark.parametrize("unit", [HBEA, HBEA + 1])
+def test_who_has_not_the_named_numbers_gives_nothing(unit: int) -> None:
+    registry = Registry((PLANT, 10), (MILL, 10))
+    for among in ((), (15,), (11, 20)):
+        with pytest.raises(ValueError, match="lacks title to 1 t"):
+            registry.serials.transfer(unit, PLANT, MILL, 1, 9, 9, among=among)
+    assert registry.numbers_of(PLANT) == [(1, 10)]
+
+
 @pytest.mark.parametrize("cause", [Cause.ISSUED, *ENDS])
 def test_a_transfer_does_not_issue_or_end(cause: Cause) -> None:
     registry = Registry((PLANT, 10))

@@ -34,6 +34,7 @@ WANTED = {
     "odd": lambda block: block.first % 2 == 1,
 }
 
+hands = st.sampled_from([Cause.TRADED, Cause.NETTED, Cause.TRANSFERRED, Cause.CORRECTED])
 issues = st.tuples(st.just("issue"), units, holders, st.integers(1, 60), st.sampled_from([Origin.FREE, Origin.AUCTION]))
 transfers = st.tuples(
     st.just("transfer"),
@@ -41,14 +42,12 @@ transfers = st.tuples(
     holders,
     holders,
     few,
-    st.sampled_from([Cause.TRADED, Cause.NETTED, Cause.TRANSFERRED]),
+    hands,
     filters,
 )
 ends = st.tuples(st.just("end"), units, holders, few, st.sampled_from(ENDS), filters)
 legs = st.lists(st.tuples(holders, holders, st.integers(0, 12), st.integers(0, 9)), max_size=30)
-batches = st.tuples(
-    st.just("transfer_all"), units, legs, st.sampled_from([Cause.TRADED, Cause.NETTED, Cause.TRANSFERRED])
-)
+batches = st.tuples(st.just("transfer_all"), units, legs, hands)
 steps = st.one_of(issues, transfers, ends, batches, batches)
 
 

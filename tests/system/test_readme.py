@@ -28,18 +28,26 @@ def journal(tmp_path_factory):
     return made
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl, which this machine lacks")
-def test_the_tour_works_as_written(journal):
+def tour(server):
+    """The answers to the five minutes with curl."""
     calls = [call for block in bash_blocks() if "curl" in block for call in re.split(r"\n(?=curl)", block.strip())]
     assert len(calls) == 10
+    answers = []
+    for call in calls:
+        local = call.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("curl", "curl -s", 1)
+        ended = subprocess.run(["bash", "-c", local], capture_output=True, text=True, check=True, timeout=20)
+        answers.append(json.loads(ended.stdout))
+        assert "code" not in answers[-1], f"{call}\n{ended.stdout}"
+    return answers
 
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="the tour needs curl, which this machine lacks")
+
+
+@needs_curl
+def test_the_tour_works_as_written(journal):
     with Server(journal) as server:
-        answers = []
-        for call in calls:
-            local = call.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("curl", "curl -s", 1)
-            ended = subprocess.run(["bash", "-c", local], capture_output=True, text=True, check=True, timeout=20)
-            answers.append(json.loads(ended.stdout))
-            assert "code" not in answers[-1], f"{call}\n{ended.stdout}"
+        answers = tour(server)
     bought, statement, digest = answers[4], answers[7], answers[9]["digest"]
     assert bought["status"] == "filled" and bought["fills"][0]["liquidity"] == "taker"
     assert any(entry["cause"] == "purchase" for entry in statement["entries"])
@@ -68,3 +76,21 @@ def test_a_year_in_small_works_as_written(journal):
     assert "20,000 tCO2e in 2023" in said["coverage 2024"]
     assert "STEEL" in said["serial HBEA-2024 80001"] and "surrendered" in said["serial HBEA-2024 80001"]
     assert max(len(line) for text in said.values() for line in text.splitlines()) <= 100
+
+
+@needs_curl
+def test_settlement_works_as_written(journal, tmp_path, monkeypatch):
+    (block,) = [block for block in bash_blocks() if "carbonex settlement" in block]
+    monkeypatch.chdir(tmp_path)
+    with Server(journal) as server:
+        if run("settlement show 2", CARBONEX_URL=server.url).exit_code:
+            tour(server)
+        said = {}
+        for call in block.splitlines():
+            ended = run(call.removeprefix("carbonex "), CARBONEX_URL=server.url)
+            assert ended.exit_code == 0, f"{call}\n{ended.output}"
+            said[call] = ended.stdout
+    assert "confirmed" in said["carbonex settlement show 1"]
+    assert "dismissed" in said["carbonex settlement statements I-02"]
+    assert (tmp_path / "statement.html").read_text("utf-8").startswith("<!doctype html>")
+    assert (tmp_path / "payments.csv").read_bytes().startswith(b"payments,1,")

@@ -60,3 +60,78 @@ def test_a_statement_is_read_and_filed_in_every_format(exchange, tmp_path):
 def test_an_error_has_its_code(exchange, line, code):
     ended = desk(exchange, line)
     assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory):
+    """An exchange with a closed day on which S sold 100 t to B; nothing is settled."""
+    with Server(tmp_path_factory.mktemp("by_hand") / "exchange.journal") as server:
+        order = {"symbol": "HBEA-2025", "price": "40.00", "quantity": 100}
+        listing = {"symbol": "HBEA-2025", "species": "allowance", "vintage": 2025, "opening_price": "40.00"}
+        asked = [
+            ("POST", "instruments", listing),
+            ("POST", "accounts", {"account_id": "B", "name": "Wuhan Heat"}),
+            ("POST", "accounts", {"account_id": "S", "name": "Daye Steel"}),
+            ("POST", "accounts/B/deposits", {"amount": "5000.00"}),
+            ("POST", "issuances", {"account_id": "S", "unit": "HBEA-2025", "quantity": 100}),
+            ("POST", "accounts/S/transfers", {"unit": "HBEA-2025", "quantity": 100, "to": "trading"}),
+            ("POST", "trading-days", {"date": DAY}),
+            ("PUT", "market/phase", {"phase": "continuous"}),
+            ("POST", "orders", order | {"account_id": "S", "side": "sell", "client_order_id": "1"}),
+            ("POST", "orders", order | {"account_id": "B", "side": "buy", "client_order_id": "1"}),
+            ("PUT", "market/phase", {"phase": "closed"}),
+        ]
+        for method, path, body in asked:
+            answer = httpx.request(method, f"{server.url}/v1/{path}", json=body)
+            assert answer.is_success, f"{path}: {answer.text}"
+        yield server
+
+
+def test_a_day_is_settled_by_hand_with_files_for_the_bank(by_hand, tmp_path):
+    def must(line):
+        ended = desk(by_hand, line)
+        assert ended.exit_code == 0, f"{line}\n{ended.output}"
+        assert max(map(len, ended.stdout.splitlines()), default=0) <= 100
+        return ended.stdout
+
+    payments, answers = tmp_path / "payments.csv", tmp_path / "answers.csv"
+    assert "S" in must("obligations B")
+    assert "fixed" in must("fix")
+    must("instruct 1")
+    assert "4,020.00" in must("instructions 1")
+    must(f"instructions 1 -o {payments}")
+    early = desk(by_hand, "deliver 1")
+    assert (early.exit_code, "wrong_state" in early.stderr) == (1, True)
+    must(f"reply {payments} -o {answers}")
+    assert "file_exists" in desk(by_hand, f"reply {payments} -o {answers}").stderr
+    assert "has answered 3 lines of batch 1" in must(f"confirm 1 {answers}")
+    assert "line_answered" in desk(by_hand, f"confirm 1 {answers}").stderr
+    must("deliver 1")
+    assert "stated" in must("state 1")
+    assert "stated" in must("batches") and "4,020.00" in must("show 1")
+    assert json.loads(must("deliveries 1 --json"))[0]["serials"] == [[1, 100]]
+    assert "B,CNY,4020.00,0.00,-4020.00" in must("positions 1 --csv")
+    assert must("blocks").strip() == "none"
+    must("block B --by EXCHANGE --reason 'papers are missing'")
+    assert "papers are missing" in must("blocks")
+    must("unblock B --by EXCHANGE --reason 'papers came'")
+    assert "confirmed its statement" in must(f"agree B {DAY}")
+    must(f"object S {DAY} 'I sold 10 t'")
+    assert "dismissed" in must("answer S 1 'the order was for 100 t' --by EXCHANGE")
+    assert "dismissed" in must("statements S")
+    assert "none" in must("reconciliations")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("show 7", "unknown_batch"),
+        ("confirm 1 nowhere.csv", "file_unreadable"),
+        ("reconcile README.md", "malformed_file"),
+        ("reply README.md -o answers.csv", "malformed_file"),
+        ("reply README.md -o answers.csv --policy late", "invalid_option"),
+    ],
+)
+def test_what_is_asked_wrongly_has_its_code(exchange, line, code):
+    ended = desk(exchange, line)
+    assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output

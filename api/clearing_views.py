@@ -1,0 +1,291 @@
+"""From the clearing house's batches and its bank to what goes over the wire. Reads only."""
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import ROUND_FLOOR, Decimal
+
+import numpy as np
+
+from api import schemas
+from api.gateway import Gateway
+from api.settlement_views import names
+from api.timers import iso
+from exchange.events import BankReconciled
+from exchange.instruments import money
+from exchange.payments import withdrawal_block
+from exchange.reasons import Reason, Refused
+from exchange.rows import joined
+from registry.accounts import Account
+from registry.serials import Cause
+from settlement import statement_files
+from settlement.batch import Amounts
+from settlement.clearing import obligations
+from settlement.cycle import Batch, Stage
+
+_SHARE = Decimal("0.0001")
+
+
+def batch_named(gateway: Gateway, number: int) -> Batch:
+    """A batch by its number. Refused if there is none."""
+    batch = gateway.exchange.clearing.batch(number)
+    if batch is None:
+        raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
+    return batch
+
+
+def batch_under_way(gateway: Gateway, number: int) -> Batch:
+    """The batch under way, which must have this number. Refused otherwise."""
+    batch = batch_named(gateway, number)
+    if batch is not gateway.exchange.clearing.under_way:
+        raise Refused(Reason.WRONG_STATE, f"Batch {number} is {batch.stage} and no longer under way.")
+    return batch
+
+
+# ---------------------------------------------------------------- batches
+
+
+def batch_rows(gateway: Gateway, day: date | None) -> list[schemas.BatchRow]:
+    """All batches, or those of a day, oldest first."""
+    clearing, zone = gateway.exchange.clearing, gateway.exchange.market.timezone
+    return [
+        schemas.BatchRow(
+            number=batch.number,
+            date=batch.day,
+            mode=batch.mode,
+            stage=batch.stage,
+            at=iso(batch.reached[batch.stage], zone),
+            trades=len(batch.trades),
+            failed=len(batch.failed),
+            late=batch.is_late,
+        )
+        for batch in (clearing.batches if day is None else clearing.of_day(day))
+    ]
+
+
+def batch_view(gateway: Gateway, batch: Batch) -> schemas.BatchView:
+    zone = gateway.exchange.market.timezone
+    return schemas.BatchView(
+        number=batch.number,
+        date=batch.day,
+        mode=batch.mode,
+        stage=batch.stage,
+        stages=[schemas.StageReached(stage=stage, at=iso(at, zone)) for stage, at in batch.reached.items()],
+        trades=len(batch.trades),
+        failed=sorted(batch.failed),
+        bank=_bank_progress(batch, zone),
+        figures=_figures(gateway, batch),
+    )
+
+
+def _bank_progress(batch: Batch, zone: str) -> schemas.BankProgress | None:
+    payments = batch.payments
+    if payments is None:
+        return None
+    return schemas.BankProgress(
+        lines=len(payments.file.lines),
+        answered=len(payments.answers),
+        rejected=sum(answer.confirmed < answer.fen for answer in payments.answers.values()),
+        is_late=batch.is_late,
+        late_at=None if payments.late_at is None else iso(payments.late_at, zone),
+        checksum=payments.file.checksum,
+    )
+
+
+def _figures(gateway: Gateway, batch: Batch) -> schemas.BatchFigures | None:
+    made = batch.report
+    if made is None:
+        return None
+    called = gateway.exchange.asset_names
+    units = [_moved(called[unit], amounts, None) for unit, amounts in sorted(made.units.items())]
+    cash = [_moved(called[asset], amounts, made.fees[asset]) for asset, amounts in sorted(made.cash.items())]
+    return schemas.BatchFigures(
+        trades=made.trades,
+        obligations=made.obligations,
+        net_positions=made.net_positions,
+        deliveries=made.deliveries,
+        payments=made.payments,
+        assets=cash + units,
+    )
+
+
+def _moved(asset: str, amounts: Amounts, fees: int | None) -> schemas.AssetMoved:
+    """One asset of a batch; `fees` in fen, of a currency."""
+
+    def amount(value: int) -> str | int:
+        return value if fees is None else money(value)
+
+    saved = 1 - Decimal(amounts.net) / amounts.gross
+    return schemas.AssetMoved(
+        asset=asset,
+        gross=amount(amounts.gross),
+        net=amount(amounts.net),
+        moved=amount(amounts.moved),
+        efficiency=str(saved.quantize(_SHARE, ROUND_FLOOR)),
+        fees=None if fees is None else money(fees),
+    )
+
+
+def positions(gateway: Gateway, batch: Batch) -> list[schemas.PositionView]:
+    """What each account delivers and receives in a batch, by account and asset."""
+    exchange = gateway.exchange
+    called, sums = names(gateway).assets, exchange.positions(batch.settled)
+
+    def amount(asset: int, value: int) -> str | int:
+        decimals = called[asset].decimals
+        return statement_files.text_of(value, decimals) if decimals else value
+
+    touched = np.argwhere((sums.out != 0) | (sums.into != 0)).tolist()
+    return [
+        schemas.PositionView(
+            account_id=exchange.accounts[account].account_id,
+            asset=called[asset].name,
+            delivers=amount(asset, int(sums.out[account, asset])),
+            receives=amount(asset, int(sums.into[account, asset])),
+            net=amount(asset, int(sums.net[account, asset])),
+        )
+        for account, asset in touched
+    ]
+
+
+def deliveries(gateway: Gateway, batch: Batch) -> list[schemas.DeliveryView]:
+    """Who gave whom which serial numbers in a batch, by unit, in the order of the trades where units settle gross.
+
+    Read from title itself: numbers that were split since, or have ended, are found by their history.
+    """
+    delivered_ns = batch.reached.get(Stage.DELIVERED)
+    if delivered_ns is None:
+        raise Refused(Reason.TOO_EARLY, f"Batch {batch.number} is {batch.stage}: its deliveries are still to come.")
+    exchange = gateway.exchange
+    nets = batch.mode.nets_units
+    cause = Cause.NETTED if nets else Cause.TRADED
+    references = {batch.number} if nets else set(batch.settled["trade_id"].tolist())
+    found: dict[tuple[int, int, int, int], list[tuple[int, int]]] = {}
+    for unit in exchange.units:
+        for block in exchange.serials.blocks_of(unit.number):
+            for moved in block.title:
+                if moved.now_ns < delivered_ns:
+                    break
+                if moved.now_ns == delivered_ns and moved.cause == cause and moved.reference in references:
+                    key = unit.number, 0 if nets else moved.reference, moved.giver, moved.taker
+                    _append(found.setdefault(key, []), block.first, block.last)
+    return [
+        schemas.DeliveryView(
+            unit=exchange.units[unit].code,
+            giver=exchange.accounts[giver].account_id,
+            taker=exchange.accounts[taker].account_id,
+            quantity=sum(last - first + 1 for first, last in serials),
+            trade_id=reference or None,
+            serials=serials,
+        )
+        for (unit, reference, giver, taker), serials in sorted(found.items())
+    ]
+
+
+def _append(serials: list[tuple[int, int]], first: int, last: int) -> None:
+    """Add a range behind others; what adjoins is one."""
+    if serials and serials[-1][1] + 1 == first:
+        serials[-1] = serials[-1][0], last
+    else:
+        serials.append((first, last))
+
+
+def owed_by(gateway: Gateway, account: Account) -> list[schemas.ObligationView]:
+    """An account's sides of the trades that are not settled, oldest first."""
+    exchange = gateway.exchange
+    trades = joined([exchange.owing(), *exchange.clearing.unbacked()])
+    mine = trades[(trades["buyer"] == account.number) | (trades["seller"] == account.number)]
+    called, under_way = exchange.asset_names, exchange.clearing.under_way
+    shown = []
+    for row, owed in zip(mine, obligations(mine, exchange.terms), strict=True):
+        buys = int(owed["buyer"]) == account.number
+        trade_id = int(owed["trade_id"])
+        shown.append(
+            schemas.ObligationView(
+                trade_id=trade_id,
+                symbol=exchange.instruments[int(row["instrument"])].symbol,
+                side="buy" if buys else "sell",
+                counterparty=exchange.accounts[int(owed["seller"] if buys else owed["buyer"])].account_id,
+                quantity=int(owed["quantity"]),
+                currency=called[int(owed["cash"])],
+                turnover=money(int(owed["turnover"])),
+                fee=money(int(owed["buyer_fee"] if buys else owed["seller_fee"])),
+                batch=under_way.number if under_way is not None and under_way.trade(trade_id) is not None else None,
+            )
+        )
+    return sorted(shown, key=lambda one: one.trade_id)
+
+
+# ---------------------------------------------------------------- the bank
+
+
+def instructions_text(batch: Batch) -> str:
+    """The instruction file of a batch as the bank gets it. Refused before the bank is instructed."""
+    if batch.payments is None:
+        raise Refused(Reason.TOO_EARLY, f"Batch {batch.number} is {batch.stage}: the bank was told nothing.")
+    return batch.payments.file.text()
+
+
+def instructions_view(batch: Batch) -> schemas.InstructionsView:
+    """What the bank was told of a batch, and its answers. Refused before it is instructed."""
+    payments = batch.payments
+    if payments is None:
+        raise Refused(Reason.TOO_EARLY, f"Batch {batch.number} is {batch.stage}: the bank was told nothing.")
+    lines = []
+    for line in payments.file.lines:
+        answer = payments.answers.get(line.line)
+        lines.append(
+            schemas.InstructedLine(
+                line=line.line,
+                account_id=line.account_id,
+                currency=line.currency,
+                direction=line.direction,
+                amount=money(line.fen),
+                reply=answer.reply if answer else None,
+                confirmed=money(answer.confirmed) if answer else None,
+                reason=answer.reason if answer else "",
+            )
+        )
+    totals = [
+        schemas.CurrencyTotal(currency=code, debits=money(debits), credits=money(credits))
+        for code, (debits, credits) in payments.file.totals().items()
+    ]
+    return schemas.InstructionsView(
+        batch=batch.number,
+        date=batch.day,
+        mode=batch.mode,
+        checksum=payments.file.checksum,
+        totals=totals,
+        lines=lines,
+    )
+
+
+def break_report(gateway: Gateway, sequence: int, event: BankReconciled) -> schemas.BreakReport:
+    exchange = gateway.exchange
+    at_ns = int(gateway.history.command(sequence).now_ns)
+    return schemas.BreakReport(
+        sequence=sequence,
+        date=event.date,
+        at=iso(at_ns, exchange.market.timezone),
+        balances=event.balances,
+        matched=event.matched,
+        breaks=[
+            schemas.BreakView(
+                finding=one.finding,
+                account_id=one.account_id,
+                currency=one.currency,
+                ours=money(one.ours),
+                banks=money(one.banks),
+                difference=money(one.difference),
+            )
+            for one in event.breaks
+        ],
+        blocked=[exchange.accounts[number].account_id for number in event.blocked],
+    )
+
+
+def withdrawal_blocks(gateway: Gateway, accounts: Iterable[Account]) -> list[schemas.WithdrawalBlock]:
+    """Who may withdraw nothing at present, and why."""
+    reasons = [(account, withdrawal_block(gateway.exchange, account)) for account in accounts]
+    return [
+        schemas.WithdrawalBlock(account_id=account.account_id, reason=reason) for account, reason in reasons if reason
+    ]

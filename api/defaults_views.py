@@ -1,0 +1,91 @@
+"""From deals, failure cases and the risk reserve to what goes over the wire. Reads only."""
+
+from api import schemas
+from api.gateway import Gateway
+from api.timers import iso
+from exchange.instruments import fen, money
+from exchange.reasons import Reason, Refused
+from exchange.transition.step import RESERVE
+from registry.holdings import withdrawable
+from settlement.deals import Deal
+from settlement.default import Case, Claim
+
+
+def deal_view(gateway: Gateway, deal: Deal) -> schemas.DealView:
+    exchange = gateway.exchange
+    listed = exchange.instruments[deal.instrument]
+    return schemas.DealView(
+        deal_id=deal.deal_id,
+        seller=exchange.accounts[deal.seller].account_id,
+        buyer=exchange.accounts[deal.buyer].account_id,
+        symbol=listed.symbol,
+        quantity=deal.quantity,
+        price=listed.price(deal.price_ticks),
+        due=deal.due,
+        method=deal.method,
+        state=deal.state,
+        trade_id=deal.trade_id or None,
+    )
+
+
+def case_numbered(gateway: Gateway, number: int) -> Case:
+    """A failure case by its number. Refused if there is none."""
+    case = gateway.exchange.clearing.defaults.case(number)
+    if case is None:
+        raise Refused(Reason.UNKNOWN_CASE, f"There is no failure case {number}.")
+    return case
+
+
+def case_view(gateway: Gateway, case: Case) -> schemas.CaseView:
+    exchange = gateway.exchange
+    zone, called = exchange.market.timezone, exchange.asset_names
+    claims = [claim for claim in exchange.clearing.defaults.claims if claim.case == case.number]
+    return schemas.CaseView(
+        number=case.number,
+        account_id=exchange.accounts[case.account].account_id,
+        batch=case.batch,
+        state=case.state,
+        notified_at=iso(case.notified_ns, zone),
+        deadline=iso(case.deadline_ns, zone),
+        overdue=case.is_open and gateway.clock.now_ns() > case.deadline_ns,
+        ended_at=iso(case.ended_ns, zone) if case.ended_ns else None,
+        lacked={
+            called[asset]: money(amount) if asset in exchange.terms.currencies else amount
+            for asset, amount in case.lacked.items()
+        },
+        trades=case.trades,
+        closed_out=case.closed_out,
+        owed=money(sum(claim.left for claim in claims)),
+        claims=[_claim_view(gateway, claim) for claim in claims],
+        security=[
+            schemas.SecurityView(unit=called[unit], quantity=tonnes)
+            for unit, tonnes in sorted(exchange.clearing.defaults.secured(case.number).items())
+        ],
+    )
+
+
+def _claim_view(gateway: Gateway, claim: Claim) -> schemas.ClaimView:
+    return schemas.ClaimView(
+        creditor=gateway.exchange.accounts[claim.creditor].account_id,
+        amount=money(claim.amount),
+        repaid=money(claim.repaid),
+        written_off=money(claim.written_off),
+        left=money(claim.left),
+    )
+
+
+def reserve_view(gateway: Gateway) -> schemas.ReserveView:
+    """The risk reserve. Refused if the rule set has none."""
+    exchange, rules = gateway.exchange, gateway.exchange.market.settlement.reserve
+    account = exchange.accounts.by_id.get(RESERVE)
+    if rules is None or account is None:
+        raise Refused(Reason.UNKNOWN_ACCOUNT, "The rule set has no risk reserve.")
+    balances = exchange.path.desk.balances[account.number]
+    return schemas.ReserveView(
+        account_id=account.account_id,
+        cash={code: money(withdrawable(balances[asset])) for code, asset in exchange.currencies.items()},
+        target=money(fen(rules.target)),
+        share=rules.share,
+        house_funds_max=money(fen(rules.house_funds_max)),
+        owed=money(sum(claim.left for claim in exchange.clearing.defaults.claims)),
+    )

@@ -1,0 +1,113 @@
+"""Deals with a later leg, failures and the risk reserve over HTTP, by the client."""
+
+import re
+
+import msgspec
+import pytest
+
+from api.app import make_app
+from api.client import AsyncClient
+from api.tables import table_of
+from exchange.rules import load_rule_set
+from settlement.rules import DefaultRules, ReserveRules, SettlementRules
+from tests.api.conftest import running_desk
+from tests.api.test_registry import Walked
+from tests.api.test_settlement import code_of
+
+pytestmark = pytest.mark.anyio
+
+HOUSE, FIRST, DUE, DEADLINE, NEXT = "EXCHANGE", "2026-01-05", "2026-01-06", "2026-01-07T15:00:00+08:00", "2026-01-08"
+HOUR_NS = 3600 * 10**9
+TERMS = {"seller": "S", "buyer": "P", "symbol": "HBEA-2025", "quantity": 100, "price": "40.00", "due": DUE}
+
+
+@pytest.fixture
+async def desk(anyio_backend):
+    """A market without a bank, with a risk reserve of 50,000.00 CNY; P has no money, S has units."""
+    settling = SettlementRules(
+        reserve=ReserveRules(share="0.20", target="100000", house_funds_max="1000"),
+        defaults=DefaultRules(cure_working_days=1, cure_by="15:00"),
+    )
+    rules = msgspec.structs.replace(load_rule_set("generic"), settlement=settling)
+    async with running_desk(rules) as made:
+        await made.enrol()
+        await made.client.open_account("P", "Poor & Co", "institution")
+        await made.client.deposit(HOUSE, "60000.00")
+        yield made
+
+
+async def whole_day(desk, day):
+    """A day on which nobody trades."""
+    await desk.open(day)
+    await desk.client.set_phase("closed")
+    await desk.client.settle()
+
+
+async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
+    walked = Walked(desk.transport)
+    async with AsyncClient("http://exchange", transport=walked) as client:
+        assert (await client.fund_reserve(HOUSE, "50000.00")).cash == {"CNY": "50000.00"}
+        await desk.open(FIRST)
+        deal = await client.agree_delivery(HOUSE, "D-1", **TERMS)
+        assert (deal.state, deal.price, deal.trade_id) == ("agreed", "40.00", None)
+        await client.agree_delivery(HOUSE, "D-2", **TERMS)
+        assert (await client.cancel_delivery(HOUSE, "D-2", "both agree")).state == "cancelled"
+        await client.set_phase("closed")
+        await client.settle()
+        await whole_day(desk, DUE)
+
+        assert [(one.state, one.trade_id) for one in await client.deals()] == [("due", 1), ("cancelled", None)]
+        (case,) = await client.cases()
+        assert (case.account_id, case.state, case.lacked, case.trades) == ("P", "notified", {"CNY": "4000.00"}, [1])
+        assert case.deadline == DEADLINE and not case.overdue
+        assert [one.trade_id for one in await client.obligations("P")] == [1]
+        assert "P" in table_of([case]) and "4,000.00" in table_of([case], 80)
+        assert await code_of(client.cure_failure("P", 1)) == (409, "insufficient_cash")
+        assert await code_of(client.cover_failure(HOUSE, 1)) == (409, "too_early")
+
+        desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
+        assert (await client.case(1)).overdue
+        covered = await client.cover_failure(HOUSE, 1)
+        assert (covered.state, covered.owed) == ("covered", "4000.00")
+        assert [(one.creditor, one.left) for one in covered.claims] == [("RESERVE", "4000.00")]
+        await whole_day(desk, NEXT)
+        assert [(one.unit, one.quantity) for one in (await client.case(1)).security] == [("HBEA-2025", 100)]
+        reserve = await client.reserve()
+        assert (reserve.cash, reserve.owed, reserve.target) == ({"CNY": "46000.00"}, "4000.00", "100000.00")
+
+        await client.deposit("P", "500.00")
+        (paid,) = await client.pay_recourse("P", "500.00")
+        assert (paid.owed, paid.claims[0].repaid) == ("3500.00", "500.00")
+        sold = await client.dispose_security(HOUSE, 1)
+        assert sold.security == [] and sold.owed == "0.00"
+        assert await code_of(client.write_off_recourse(HOUSE, "P", "1.00", "gone")) == (409, "above_obligation")
+        drawn = await client.draw_reserve(HOUSE, "10.00", "operating_error", "S", "paid twice")
+        assert drawn.cash["CNY"] == "49990.00"
+        assert [one.number for one in await client.cases("P")] == [1] and await client.cases("S") == []
+
+    for path, verbs in make_app(desk.gateway).openapi()["paths"].items():
+        for method, about in verbs.items():
+            if "failures" in about["tags"]:
+                pattern = re.sub(r"{\w+}", "[^/]+", path)
+                asked = [one for one in walked.requests if one[0] == method.upper()]
+                assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
+    assert all(check.ok for check in await desk.client.checks())
+
+
+async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
+    client = desk.client
+    await desk.open(FIRST)
+    before = await desk.digest()
+    assert await code_of(client.case(7)) == (404, "unknown_case")
+    assert await code_of(client.cover_failure(HOUSE, 7)) == (404, "unknown_case")
+    assert await code_of(client.agree_delivery("S", "D-1", **TERMS)) == (403, "not_permitted")
+    assert await code_of(client.agree_delivery(HOUSE, "D-1", **TERMS | {"price": "40.001"})) == (422, "price_off_tick")
+    assert await code_of(client.agree_delivery(HOUSE, "D-1", **TERMS | {"extra": 1})) == (422, "invalid_request")
+    assert await code_of(client.cancel_delivery(HOUSE, "D-9", "?")) == (404, "unknown_deal")
+    assert await code_of(client.fund_reserve(HOUSE, "60000.01")) == (409, "insufficient_cash")
+    assert await code_of(client.draw_reserve(HOUSE, "1.00", "default", "S", "?")) == (409, "insufficient_cash")
+    assert await desk.digest() == before
+
+
+async def test_a_market_without_a_reserve_says_so(plain_desk):
+    assert await code_of(plain_desk.client.reserve()) == (404, "unknown_account")
