@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test check kernels interpreted bounds-checked explore clean
+.PHONY: run test check kernels interpreted bounds-checked explore explore-settlement clean
 
 run: $(READY)
 	$(BIN)/carbonex demo
@@ -41,6 +41,12 @@ EXAMPLES ?= 20000
 explore: $(READY)
 	CARBONEX_EXPLORE=$(EXAMPLES) $(BIN)/pytest --hypothesis-profile explore --timeout 0 \
 		tests/exchange/test_trading_path.py -k twin
+
+# New random histories of settlement beside a plain ledger, and NONSENSE commands of every room with any values.
+NONSENSE ?= 100000
+explore-settlement: $(READY)
+	CARBONEX_NONSENSE=$(NONSENSE) $(BIN)/pytest --hypothesis-profile explore --timeout 0 \
+		tests/exchange/test_settlement_histories.py tests/exchange/test_nonsense.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "carbonex needs Python 3.11 or later; set PYTHON=")'

@@ -7,11 +7,10 @@
     the same rows and what each account can pay                  --> outcome  --> who fails, which trades settle
 
 From trade rows in memory to the whole batch in memory; the second table adds the moving of title, once, beginning
-with one large block a participant and unit (`title.py` looks closer). Participants,
-instruments, prices and quantities are random; one instrument in eight is quoted in a second currency. For the
-third table each account can pay what it needs in that mode and a tenth of what it owes gross, but for one in a
-hundred, which has nothing; what the batch brings may be passed on. Copy and NumPy's sums are measured in turn with
-the rest.
+with one large block a participant and unit (`title.py` looks closer). Participants, instruments, prices and
+quantities are random; one instrument in eight is quoted in a second currency. For the third table each account can pay
+what it needs in that mode and a tenth of what it owes gross, but for one in a hundred, which has nothing; what the
+batch brings may be passed on. Copy and NumPy's sums are measured in turn with the rest.
 
 Before a number is printed: gross sums are those of np.add.at, and of the first trades those of plain dicts; what
 leaves accounts arrives; deliveries and payments add up to the net positions; the modes agree about what is owed;

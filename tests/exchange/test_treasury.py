@@ -48,6 +48,7 @@ from settlement.conversions import Conversion
 from settlement.netting import Mode
 from settlement.rebates import Rebate, Tier
 from tests.exchange.cycle import replayed
+from tests.exchange.defaults import Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, units
 
 pytestmark = pytest.mark.kernels
@@ -541,3 +542,13 @@ def test_each_currency_is_paid_back_in_itself_and_tonnes_count_in_all():
     alice, bob, dollars = market.number("alice"), market.number("bob"), market.asset(USD)
     assert paid == {(alice, CASH): 105, (bob, CASH): 105, (alice, dollars): 75, (bob, dollars): 75}
     assert isinstance(market.event.rebates[0], Rebate)
+
+
+def test_who_is_in_default_converts_nothing():
+    market = Failing(alice=cash("10.00"), bob=units(100), payer=clearing_bank + cash("100.00"))
+    market.must(RegisterCurrency(USD))
+    market.must(SetExchangeRate(HOUSE, USD, "7.10"))
+    market.deposit("alice", "10.00", USD)
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.next_evening()
+    refused(market, ConvertCash("alice", "payer", USD, CNY, fen("1.00")), R.IN_DEFAULT)
