@@ -195,7 +195,7 @@ def demo(
     )  # fmt: skip
 
     async def whole_day() -> None:
-        ready = asyncio.create_task(wait_until_ready(base_url, server.pid, 120))
+        ready = asyncio.create_task(wait_until_ready(base_url, server.pid, 600))
         while not ready.done():
             if server.poll() is not None:
                 raise DemoError("the exchange did not start")
@@ -322,7 +322,7 @@ def default(
     load_compiled("trading")
     try:
         drill = run_drill(load_rule_set(rules), mode)
-        show(drill, Console(width=max(140, Console().width)))
+        show(drill, Console())
     except RuleSetError as error:
         fail("invalid_rule_set", str(error))
     except CalendarError as error:

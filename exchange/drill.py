@@ -17,7 +17,7 @@ the invariants at once, and at the end everybody who did not fail must have what
 tonne.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -463,7 +463,8 @@ def show(drill: Drill, console: Console) -> None:
     if drill.own_reserve:
         console.print(f"The rules of {rules.title} have no risk reserve: the drill brings its own.")
     console.print(_steps_table(drill))
-    console.print(_stands_table(drill))
+    console.print(_stands_table(drill, f"Cash, {rules.currency}", [one.cash for one in drill.stands], _cny))
+    console.print(_stands_table(drill, "Units, t", [one.tonnes for one in drill.stands], "{:,}".format))
     console.print(_cases_table(drill))
     console.print(
         f"Everybody who did not fail has what was due: {len(CHECKS)} checks hold after each of "
@@ -485,22 +486,13 @@ def _steps_table(drill: Drill) -> Table:
     return made
 
 
-def _stands_table(drill: Drill) -> Table:
-    stands = drill.stands
-    headings = [f"{what}, {one.title}" for what in (drill.rules.currency, "t") for one in stands]
-    made = _table("Settled", "account", *headings)
-    for name in stands[-1].cash:
-        made.add_row(
-            name,
-            *(_cny(one.cash.get(name, 0)) for one in stands),
-            *(f"{one.tonnes.get(name, 0):,}" for one in stands),
-        )
+def _stands_table(drill: Drill, title: str, held: list[dict[str, int]], written: Callable[[int], str]) -> Table:
+    """What everybody had of one kind at each stand, and all together."""
+    made = _table(f"Settled. {title}", "account", *(one.title for one in drill.stands))
+    for name in drill.stands[-1].cash:
+        made.add_row(name, *(written(one.get(name, 0)) for one in held))
     made.add_section()
-    made.add_row(
-        "all",
-        *(_cny(sum(one.cash.values())) for one in stands),
-        *(f"{sum(one.tonnes.values()):,}" for one in stands),
-    )
+    made.add_row("all", *(written(sum(one.values())) for one in held))
     return made
 
 
