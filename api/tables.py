@@ -16,7 +16,8 @@ from api.sentences import account_text, amount, obligor_lines, said, serial_text
 PIPED = 100  # columns of a text that goes to a file or another program
 _NUMBERS = (  # that count nothing
     "year", "vintage", "first", "last", "serial", "first_serial", "last_serial", "number", "sequence", "trade_id",
-    "lock_id", "request_id", "reduction", "reductions", "version", "factor_version", "valid_from_year", "batch",
+    "lock_id", "request_id", "reference", "reduction", "reductions",
+    "version", "factor_version", "valid_from_year", "batch",
 )  # fmt: skip
 _PROSE = {"name", "title", "detail", "reason", "status_reason", "reasons", "source", "what", "activity_unit", "purpose"}
 _SHOWN = {  # of shapes that have more than a list of them should show
@@ -273,7 +274,7 @@ def _column(rows: Sequence[BaseModel], name: str) -> Column:
 
 
 def _is_money(value: Any) -> bool:
-    return isinstance(value, str) and value.replace(".", "", 1).isdecimal() and value[-3:-2] == "."
+    return isinstance(value, str) and value.removeprefix("-").replace(".", "", 1).isdecimal() and value[-3:-2] == "."
 
 
 def _label(name: str) -> str:
@@ -290,7 +291,7 @@ def _text(value: Any, name: str = "") -> str:
             return str(value) if name in _NUMBERS else f"{value:,}"
         case str() if _is_money(value):
             return amount(Decimal(value))
-        case str() if name == "at":
+        case str() if name == "at" or name.endswith("_at") or name in ("deadline", "object_until"):
             return value[:19].replace("T", " ")  # by the market's clock
         case BaseModel():
             return ", ".join(f"{_label(key)} {_text(one, key)}" for key, one in value if one not in (None, "", [], {}))

@@ -125,3 +125,14 @@ def test_every_cell_of_a_csv_is_plain():
 def test_a_csv_without_rows_has_its_header():
     assert csv_of([], schemas.CoverageView) == "account_id,covered,why,detail\n"
     assert csv_of([]) == ""
+
+
+def test_money_that_goes_out_is_written_like_money_that_comes_in_and_times_by_the_markets_clock():
+    paid = schemas.StatementEntry(asset="CNY", amount="-5047806.95", cause="purchase", reference=1360)
+    text = table_of([paid])
+    assert "-5,047,806.95" in text and " 1360" in text
+    stands = dict.fromkeys(schemas.StatementStanding.model_fields) | {
+        "account_id": "I-01", "batch": 2, "date": "2026-01-06", "state": "issued", "objection": "", "ruling": "",
+        "issued_at": "2026-01-06T09:16:44+08:00",
+    }  # fmt: skip
+    assert "2026-01-06 09:16:44" in table_of(schemas.StatementStanding.model_validate(stands))
