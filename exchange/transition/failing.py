@@ -234,11 +234,12 @@ def notify(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> list[Failur
 
 
 def _deadline_ns(step: Step) -> int:
-    """The last moment to cure what is notified now."""
+    """The last moment to cure what is notified now, which may be days after the batch's own day."""
     rules = step.exchange.market
-    procedure = rules.settlement.defaults
-    last = after_working_days(date_of(step.exchange), procedure.cure_working_days, rules.credits.holidays)
-    until = datetime.combine(last, time.fromisoformat(procedure.cure_by), ZoneInfo(rules.timezone)).astimezone(UTC)
+    procedure, zone = rules.settlement.defaults, ZoneInfo(rules.timezone)
+    notified = max(date_of(step.exchange), datetime.fromtimestamp(step.now_ns // 1_000_000_000, zone).date())
+    last = after_working_days(notified, procedure.cure_working_days, rules.credits.holidays)
+    until = datetime.combine(last, time.fromisoformat(procedure.cure_by), zone).astimezone(UTC)
     return max(step.now_ns, int(until.timestamp()) * 1_000_000_000)
 
 

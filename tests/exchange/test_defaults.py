@@ -121,6 +121,17 @@ def test_a_buyer_without_money_is_notified_and_its_trade_waits():
     assert note.deadline_ns == market.now_ns + 1_000_000_000
 
 
+def test_a_deadline_runs_from_the_notice_though_the_batch_comes_days_late():
+    market = agreed(alice=cash("1000.00"), bob=units(100))
+    market.evening()
+    market.play(f"open {DUE}\nstart\nclose")
+    market.at("2026-01-08 16:00")
+    [note] = market.batch().failures
+
+    market.at("2026-01-09 15:00")
+    assert note.deadline_ns == market.now_ns + 1_000_000_000
+
+
 def test_who_failed_may_neither_trade_nor_take_anything_away_but_may_top_up():
     market = agreed(alice=cash("1000.00") + units(10), bob=units(100))
     market.next_evening()
