@@ -242,7 +242,7 @@ async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_
     await desk.open(str(later))
     await desk.sell("40.00", 30)
     await desk.buy("40.00", 30)
-    await client.transfer("S", "HBEA-2025", 970, to_trading=False)
+    await client.transfer("S", "HBEA-2025", 970, to="registry")
     await client.set_phase("closed")
     await gateway.inbox.ask(FixObligations())
     assert await code_of(client.confirm_statement("B", str(later))) == (409, "too_early")
