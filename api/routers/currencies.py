@@ -23,7 +23,7 @@ from exchange.instruments import fen, money
 from exchange.reasons import Reason, Refused
 from settlement.conversions import Conversion, Rate
 
-router = APIRouter(prefix="/v1", tags=["settlement"], responses=RESPONSES)
+router = APIRouter(prefix="/v1", tags=["currencies"], responses=RESPONSES)
 
 
 @router.post("/currencies/{code}/rates", status_code=201)
