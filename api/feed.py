@@ -120,7 +120,8 @@ class TradesChannel(Channel):
         return super().opening() | {"symbol": self.listed.symbol}
 
     def wanted(self, events: type_of_rows) -> type_of_rows:
-        wanted: type_of_rows = np.isin(events["kind"], _OF_TRADES) & (events["instrument"] == self.listed.number)
+        in_book = np.isin(events["kind"], _OF_TRADES) & (events["order_id"] != 0)
+        wanted: type_of_rows = in_book & (events["instrument"] == self.listed.number)
         return wanted
 
     def messages_of(self, event: Any, later: Any | None) -> list[dict[str, Any]]:

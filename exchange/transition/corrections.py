@@ -7,8 +7,8 @@ Where a trade stands decides what is undone:
 | waits for a batch                      | its reservation and its claims are released or adjusted to the fen; the  |
 |                                        | row that waits is replaced, so that the batch will settle what is right  |
 | is in a batch that is not delivered    | refused: the obligations are fixed, the bank may have them already       |
-| was taken out of a batch and is        | refused: who failed in it has to be dealt with first                     |
-| not yet back in another                |                                                                          |
+| failed in a batch and has not settled  | refused: who failed in it has to be dealt with first                     |
+| in a later one                         |                                                                          |
 | has settled, and a party has closed    | refused: nobody can use what would come to a closed account              |
 | its account since                      |                                                                          |
 | has settled                            | units, cash and fees move back as new entries; the batch stays as it is  |
@@ -355,11 +355,9 @@ def _count_position(exchange: Exchange, one: Correction) -> None:
 
 
 def _replace_waiting(exchange: Exchange, corrections: list[Correction]) -> None:
-    """Rows that wait for a batch say what they should have said."""
+    """Rows that wait for their batch say what they should have said."""
     standing = {one.trade_id: one.after for one in corrections if not one.batch}
     exchange.unsettled_trades = [applied(exchange.trades_today(), standing)]
-    returned = [applied(rows, standing) for rows in exchange.clearing.returned]
-    exchange.clearing.returned = [rows for rows in returned if rows.size]
 
 
 # ---------------------------------------------------------------- after settlement: title, statements, net sales
@@ -508,7 +506,13 @@ def _leaves(ladder: book_of.Ladder, order_id: int) -> int:
 
 
 def _work_out_again(exchange: Exchange, corrections: list[Correction]) -> dict[int, int]:
-    """Volume and turnover of the days concerned, last and closing prices of this one; returns the closing prices."""
+    """Volume and turnover of the days concerned, last and closing prices of this one; returns the closing prices.
+
+    Of trades in the book: a deal that came due was never in the market's figures.
+    """
+    corrections = [one for one in corrections if one.buy_order_id]
+    if not corrections:
+        return {}
     volumes: Counter[tuple[date, int]] = Counter()
     turnovers: Counter[tuple[date, int]] = Counter()
     for one in corrections:

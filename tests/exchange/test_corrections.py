@@ -18,6 +18,7 @@ from exchange.commands import (
     BustTrades,
     ChangeAccountStatus,
     CorrectTrades,
+    CureFailure,
     DeliverBatch,
     DepositCash,
     FixObligations,
@@ -189,6 +190,18 @@ def test_corrected_back_a_trade_costs_what_it_cost(price):
         correct(market, number, fen(price) if price != "41.99" else 4200)
         correct(market, number, 4250, 3)
         correct(market, number, 4199, 1)
+
+    assert everything(market) == before
+
+
+def test_a_fee_of_nothing_is_nothing_again():
+    """The first fill of alice's order pays 1 fen for its half and the second's; the second, for as much, pays none."""
+    market = Market(msgspec.structs.replace(HUBEI, price_bands=[]), "1.00", alice=cash("100.00"), bob=units(10))
+    market.play("bob sells 1 @ 1.00\nbob sells 1 @ 1.00\nalice buys 2 @ 1.00")
+    assert market.exchange.trades_today()["buyer_fee"].tolist() == [1, 0]
+    before = everything(market)
+    correct(market, 2, 1)
+    correct(market, 2, 100)
 
     assert everything(market) == before
 
@@ -437,6 +450,17 @@ def test_on_the_evening_of_the_trade_more_of_it_is_not_resaleable_yet():
     assert market.holding("alice", HBEA)[:3] == (140, 0, 0)
 
 
+def test_what_is_taken_back_is_settled_and_not_what_was_bought_today():
+    market = traders()
+    number = trade(market, "alice", "bob", 100)
+    market.next_day(TUESDAY)
+    trade(market, "alice", "bob", 50)
+    assert market.holding("alice", HBEA)[:3] == (100, 0, 50)
+    bust(market, number)
+
+    assert market.holding("alice", HBEA)[:3] == (0, 0, 50)
+
+
 def test_the_very_numbers_go_back_as_far_as_the_buyer_has_them_then_its_oldest():
     market = traders(dave=units(50), eve=cash("9000.00"))
     first = trade(market, "alice", "bob", 100)  # 1 to 100
@@ -573,6 +597,34 @@ def test_settled_and_waiting_trades_go_together():
     assert "refused" not in bust(market, first, second)
     assert owned(market) == before
     assert [one.batch for one in market.exchange.clearing.corrections] == [1, 0]
+
+
+def test_a_deal_that_was_delivered_is_undone_and_was_never_in_the_days_figures():
+    market = Failing(alice=cash("9000.00"), bob=units(100))
+    before = owned(market)
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.next_evening()
+    days = [*market.exchange.days]
+    correct(market, 1, quantity=60)
+    assert (market.event.corrections[0].after.buyer_fee, market.event.closes_ticks) == (1260, {})
+    bust(market, 1)
+
+    assert owned(market) == before
+    assert market.exchange.days == days
+
+
+def test_a_trade_that_failed_is_undone_when_it_has_settled_later_under_the_day_of_its_trade():
+    market = Failing(alice=cash("10.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.next_evening()
+    market.deposit("alice", "9000.00")
+    market.must(CureFailure(HOUSE, 1))
+    market.batch()
+    before = market.holding("bob", HBEA).settled
+    bust(market, 1)
+
+    assert market.holding("bob", HBEA).settled == before + 100
+    assert [(one.batch, str(one.day)) for one in market.exchange.clearing.corrections] == [(3, TUESDAY)]
 
 
 # ---------------------------------------------------------------- refused
