@@ -31,9 +31,8 @@ def journal(tmp_path_factory):
 def tour(server):
     """The answers to the five minutes with curl."""
     calls = [call for block in bash_blocks() if "curl" in block for call in re.split(r"\n(?=curl)", block.strip())]
-    assert len(calls) == 10
     answers = []
-    for call in calls:
+    for call in calls[:10]:  # those of the section; settlement has some of its own
         local = call.replace("localhost:8000", f"127.0.0.1:{server.port}").replace("curl", "curl -s", 1)
         ended = subprocess.run(["bash", "-c", local], capture_output=True, text=True, check=True, timeout=20)
         answers.append(json.loads(ended.stdout))
