@@ -255,7 +255,7 @@ def corrections_stand(exchange: Exchange) -> None:
 def treasury_is_stated(exchange: Exchange) -> None:
     """Every conversion and every rebate is in the statements, both sides of it, and nothing else is called so."""
     house = exchange.clearing
-    fee_account = int(exchange.path.desk.progress[0].house)
+    fee_account = exchange.house
     done = Counter(
         ("conversion", account, asset, amount, one.sequence)
         for one in house.conversions.made

@@ -103,6 +103,11 @@ class Exchange:
         return bool(batches) and batches[-1].day == self.date and batches[-1].has_reached(Stage.STATED)
 
     @property
+    def house(self) -> int:
+        """Number of the account that earns the fees."""
+        return int(self.path.desk.progress[0].house)
+
+    @property
     def terms(self) -> Terms:
         """What a trade of each instrument moves."""
         return terms_of_instruments(self.path.desk.instruments)
@@ -110,7 +115,7 @@ class Exchange:
     def positions(self, trades: type_of_rows) -> Positions:
         """What trades come to for each account and asset."""
         accounts, assets = self.path.desk.balances.shape
-        return positions(trades, self.terms, accounts - 1, assets - 1, int(self.path.desk.progress[0].house))
+        return positions(trades, self.terms, accounts - 1, assets - 1, self.house)
 
     def owing(self) -> type_of_rows:
         """All trades that are backed, reserved and claimed, and not yet settled; others: `clearing.unbacked`."""
@@ -136,7 +141,7 @@ class Exchange:
             add("cash", code, asset, self.cash_deposited[asset], self.cash_withdrawn[asset])
         add("interrupted", self.is_interrupted)
         add("halts", sorted(self.halts.items()))
-        add("counters", int(desk.progress[0].next_trade_id), int(desk.progress[0].house))
+        add("counters", int(desk.progress[0].next_trade_id), self.house)
         add("orders", int(desk.ladder.pool[0].next_order_id))
         for account in self.accounts:
             add("account", account)

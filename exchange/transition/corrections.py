@@ -233,7 +233,7 @@ class _Unwinding:
 
     def __init__(self, exchange: Exchange, corrections: list[Correction]) -> None:
         self._desk = exchange.path.desk
-        self._house = int(self._desk.progress[0].house)
+        self._house = exchange.house
         self._today = exchange.date
         self._balances: dict[Place, Any] = {}
         self._given: Counter[Place] = Counter()  # besides, by settled trades that were larger than they said
@@ -451,7 +451,7 @@ def brought_by(block: Block) -> int:
 
 def _enter(exchange: Exchange, one: Correction) -> None:
     """What moved, for the statements: units, turnover and fees apart, as those of the trade were."""
-    house = int(exchange.path.desk.progress[0].house)
+    house = exchange.house
     moved = (
         (one.buyer, one.unit, -one.quantity),
         (one.buyer, one.cash, one.turnover),

@@ -38,7 +38,6 @@ from exchange.transition.step import (
     account_named,
     acting,
     date_of,
-    house_of,
     move_cash,
     move_units,
     require,
@@ -294,7 +293,7 @@ def _plan(exchange: Exchange, case: Case) -> _Cover:
 
 def _who_has(exchange: Exchange, unit: int) -> list[tuple[int, int]]:
     """(account, tonnes) of who delivers in a defaulter's place: the reserve what is its own, then the house."""
-    reserve, house = reserve_of(exchange), house_of(exchange).number
+    reserve, house = reserve_of(exchange), exchange.house
     held = [] if reserve is None else [(reserve.number, _own_units(exchange, reserve.number, unit))]
     return [*held, (house, free_of(exchange, house, unit))]
 
@@ -313,7 +312,7 @@ def _who_pays(exchange: Exchange, asset: int) -> list[tuple[int, int]]:
     reserve, rules = reserve_of(exchange), exchange.market.settlement.reserve
     if reserve is None or rules is None or asset != CASH:
         return []
-    house = house_of(exchange).number
+    house = exchange.house
     lent = sum(claim.left for claim in exchange.clearing.defaults.claims if claim.creditor == house)
     at_most = min(fen_of(rules.house_funds_max) - lent, free_of(exchange, house, CASH))
     return [(reserve.number, free_of(exchange, reserve.number, CASH)), (house, max(0, at_most))]
@@ -451,7 +450,7 @@ def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityD
     secured, reserve = defaults.secured(case.number), reserve_of(exchange)
     if not secured or reserve is None:
         raise Refused(Reason.WRONG_STATE, f"nothing is held for failure case {case.number}")
-    house = house_of(exchange).number
+    house = exchange.house
     proceeds = sum(_value(exchange, _listed(exchange, unit), tonnes) for unit, tonnes in secured.items())
     claims = [claim for claim in defaults.owed_by(case.account) if claim.case == case.number]
     parts = _repay(exchange, claims, min(proceeds, _owed(claims)))
@@ -492,7 +491,7 @@ def _reserve(exchange: Exchange) -> Account:
 
 def fund_reserve(step: Step, command: FundReserve) -> happened.ReserveFunded:
     exchange = step.exchange
-    reserve, house = _reserve(exchange).number, house_of(exchange).number
+    reserve, house = _reserve(exchange).number, exchange.house
     acting(exchange, command.by, Right.CLEAR)
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "what is put aside must be positive")
     free = free_of(exchange, house, CASH)

@@ -15,7 +15,7 @@ from exchange.events import FailureNotified
 from exchange.payments import confirmed
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
-from exchange.transition.step import Step, date_of, house_of, let_trade, move_cash, move_units, reserve_of, take
+from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, reserve_of, take
 from registry.serials import Cause
 from registry.workdays import after_working_days
 from settlement import default
@@ -42,7 +42,7 @@ def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
         nobody = np.zeros(0, np.bool_)
         return due, Verdict(nobody, nobody, nobody)
     caps = _caps(exchange, batch)
-    return due, default.settling(due, _means(exchange), batch.mode, house_of(exchange).number, caps)
+    return due, default.settling(due, _means(exchange), batch.mode, exchange.house, caps)
 
 
 def _means(exchange: Exchange) -> Means:
@@ -121,7 +121,7 @@ def _taken(exchange: Exchange, instrument: Any, due: Dues, row: int) -> list[tup
     return [
         (int(due.buyer[row]), int(due.unit[row]), int(due.quantity[row]), bool(instrument.resale_at_once)),
         (int(due.seller[row]), cash, int(due.receives[row]), at_once),
-        (house_of(exchange).number, cash, int(due.fees[row]), at_once),
+        (exchange.house, cash, int(due.fees[row]), at_once),
     ]
 
 
@@ -272,7 +272,7 @@ def provide(step: Step, fees: int) -> int:
     reserve = reserve_of(exchange)
     if reserve is None or rules is None:
         return 0
-    house = house_of(exchange).number
+    house = exchange.house
     held = free_of(exchange, reserve.number, CASH)
     amount = default.provision(fees, rules.share, held, fen_of(rules.target))
     amount = min(amount, free_of(exchange, house, CASH))

@@ -108,7 +108,7 @@ def change_account_status(step: Step, command: ChangeAccountStatus) -> happened.
     account = account_named(exchange, command.account_id)
     acting(exchange, command.by, Right.ADMINISTER)
     closing = command.status == AccountStatus.CLOSED
-    earns_fees = account.number == int(exchange.path.desk.progress[0].house)
+    earns_fees = account.number == exchange.house
     require(not (closing and earns_fees), Reason.NOT_PERMITTED, "the account that earns the fees stays open")
     require(account is not reserve_of(exchange), Reason.NOT_PERMITTED, "the risk reserve stays as it is")
     leads_there = command.status in NEXT_STATUS[account.status]

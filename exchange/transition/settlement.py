@@ -22,7 +22,7 @@ from exchange.state import Exchange
 from exchange.transition import failing
 from exchange.transition.defaults import come_due
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
-from exchange.transition.step import Step, house_of, require
+from exchange.transition.step import Step, require
 from exchange.transition.treasury import convert_proceeds
 from registry import holdings
 from registry.serials import Cause
@@ -121,7 +121,7 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
     failing.take_out(step, batch, due, verdict)
     desk = exchange.path.desk
     accounts, assets = desk.balances.shape
-    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, house_of(exchange).number, batch.mode)
+    made = discharge(batch.settled, exchange.terms, accounts - 1, assets - 1, exchange.house, batch.mode)
     backed = exchange.positions(without(batch.settled, batch.unbacked)) if batch.unbacked else made.positions
     assert (desk.balances["reserved"] >= backed.out).all(), "an obligation is not backed by a reservation"
     assert (desk.balances["unsettled"] >= backed.into).all(), "a claim was not booked when it arose"
@@ -173,8 +173,7 @@ def state(step: Step, batch: Batch) -> int:
     closing = holdings.settled(exchange.path.desk.balances)
     opening = np.zeros_like(closing)
     opening[: house.opening.shape[0], : house.opening.shape[1]] = house.opening
-    earner = int(exchange.path.desk.progress[0].house)
-    batch.line = Line(str(batch.day), batch.number, earner, batch.settled, house.entries, opening, closing)
+    batch.line = Line(str(batch.day), batch.number, exchange.house, batch.settled, house.entries, opening, closing)
     batch.line.check(exchange.terms)
     assert batch.report is not None
     check_report(batch.line, batch.report, exchange.terms)

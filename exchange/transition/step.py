@@ -111,11 +111,6 @@ def acting(exchange: Exchange, account_id: str, right: Right) -> Account:
     return account
 
 
-def house_of(exchange: Exchange) -> Account:
-    """The account that earns the fees."""
-    return exchange.accounts[int(exchange.path.desk.progress[0].house)]
-
-
 def reserve_of(exchange: Exchange) -> Account | None:
     """The risk reserve, if the rule set has one."""
     return exchange.accounts.by_id.get(RESERVE) if exchange.market.settlement.reserve else None

@@ -196,7 +196,7 @@ def pay_fee_rebates(step: Step, command: PayFeeRebates) -> happened.FeeRebatesPa
     speaks = has_rebates(exchange.market, year)
     require(speaks, Reason.NO_BASIS, f"{exchange.market.name} pays back nothing of the fees of {year}")
     rebates = rebates_of(exchange, year, step.sequence)
-    house = int(exchange.path.desk.progress[0].house)
+    house = exchange.house
     balances = exchange.path.desk.balances
     for code, asset in exchange.currencies.items():
         due = sum(one.amount for one in rebates if one.asset == asset)
