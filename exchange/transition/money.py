@@ -19,7 +19,15 @@ from exchange.payments import closing_balances, instructions, withdrawable, with
 from exchange.reasons import Reason, Refused
 from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX, Exchange
-from exchange.transition.step import Step, account_named, acting, currency_named, require, require_right
+from exchange.transition.step import (
+    Step,
+    account_named,
+    acting,
+    batch_under_way,
+    currency_named,
+    require,
+    require_right,
+)
 from registry.accounts import Account, AccountStatus, Right
 from settlement.bank import Payments, reconcile
 from settlement.bank_files import AnswerFile, BankFileError, Direction
@@ -117,11 +125,7 @@ def _concerned(exchange: Exchange, command: BlockWithdrawals | UnblockWithdrawal
 def _at_the_bank(exchange: Exchange, *stages: Stage) -> Batch:
     """The batch under way, which has come so far. Refused otherwise, or without a bank."""
     require(exchange.market.settlement.bank, Reason.NO_BANK, f"{exchange.market.name} settles without a bank")
-    batch = exchange.clearing.under_way
-    if batch is None:
-        raise Refused(Reason.WRONG_STATE, "no batch is under way")
-    require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
-    return batch
+    return batch_under_way(exchange, *stages)
 
 
 def _waits_for_the_bank(exchange: Exchange, number: int) -> Batch:

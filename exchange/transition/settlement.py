@@ -15,14 +15,14 @@ from exchange.commands import (
     SettleDay,
     SettlementCommand,
 )
-from exchange.reasons import Reason, Refused
+from exchange.reasons import Reason
 from exchange.rows import TRADE, copied, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition import failing
 from exchange.transition.defaults import come_due
 from exchange.transition.objections import answer_objection, confirm_statement, object_to_statement
-from exchange.transition.step import Step, require
+from exchange.transition.step import Step, batch_under_way, date_of, require
 from exchange.transition.treasury import convert_proceeds
 from registry import holdings
 from registry.serials import Cause
@@ -43,7 +43,7 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             batch = _answered(step.exchange)
             return happened.BatchDelivered(batch.number, *deliver(step, batch), convert_proceeds(step, batch))
         case IssueStatements():
-            batch = _under_way(step.exchange, Stage.DELIVERED)
+            batch = batch_under_way(step.exchange, Stage.DELIVERED)
             return happened.StatementsIssued(batch.number, state(step, batch))
         case SettleDay():
             batch, due = fix_obligations(step)
@@ -61,23 +61,14 @@ def handle(step: Step, command: SettlementCommand) -> happened.SettlementEvent:
             assert_never(command)
 
 
-def _under_way(exchange: Exchange, *stages: Stage) -> Batch:
-    """The batch under way, which has come so far. Refused otherwise."""
-    batch = exchange.clearing.under_way
-    if batch is None:
-        raise Refused(Reason.WRONG_STATE, "no batch is under way")
-    require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
-    return batch
-
-
 def _answered(exchange: Exchange) -> Batch:
     """The batch under way, which may be delivered: the bank has answered, or is late, if there is one.
 
     What it has not confirmed has not been paid: who was to pay it fails.
     """
     if not exchange.market.settlement.bank:
-        return _under_way(exchange, Stage.FIXED)
-    batch = _under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
+        return batch_under_way(exchange, Stage.FIXED)
+    batch = batch_under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
     is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
     require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
     return batch
@@ -87,14 +78,13 @@ def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
     """The next batch, and the deals that became trades in it."""
     exchange, house = step.exchange, step.exchange.clearing
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
-    if exchange.date is None:
-        raise Refused(Reason.TOO_EARLY, "no trading day has been opened yet")
+    today = date_of(exchange)
     under_way = house.under_way
     require(under_way is None, Reason.WRONG_STATE, f"batch {under_way and under_way.number} is under way")
-    returned, due = joined([np.zeros(0, TRADE), *house.returned]), house.deals_due(exchange.date)
+    returned, due = joined([np.zeros(0, TRADE), *house.returned]), house.deals_due(today)
     waiting = returned.size + exchange.trades_today().size + len(due)
-    is_first = not house.of_day(exchange.date)
-    require(is_first or waiting > 0, Reason.DAY_ALREADY_SETTLED, f"the day {exchange.date} is settled")
+    is_first = not house.of_day(today)
+    require(is_first or waiting > 0, Reason.DAY_ALREADY_SETTLED, f"the day {today} is settled")
 
     later = come_due(step)
     step.trades.append(later)
@@ -103,7 +93,7 @@ def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
     unbacked = frozenset([*returned["trade_id"].tolist(), *later["trade_id"].tolist()])
     mode = exchange.market.settlement.mode
     number = len(house.batches) + 1
-    batch = Batch(number, exchange.date, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns}, unbacked)
+    batch = Batch(number, today, mode, trades, seal_of(trades), {Stage.FIXED: step.now_ns}, unbacked)
     house.batches.append(batch)
     house.returned, exchange.unsettled_trades = [], []
     return batch, {deal.deal_id: house.deals[deal.deal_id].trade_id for deal in due}

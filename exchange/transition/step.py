@@ -20,6 +20,8 @@ from registry.accounts import Account, AccountStatus, Right
 from registry.compliance import Obligor, Period, Stage
 from registry.serials import Block, Cause, Origin, ranges
 from registry.units import Species, Unit
+from settlement.cycle import Batch
+from settlement.cycle import Stage as BatchStage
 from settlement.statements import CASH, Entry
 
 HOUSE = "EXCHANGE"  # the market operator's own account, which earns the fees
@@ -148,6 +150,15 @@ def period_of(exchange: Exchange, year: int) -> Period:
     if period is None:
         raise Refused(Reason.UNKNOWN_PERIOD, f"the compliance year {year} has not been opened")
     return period
+
+
+def batch_under_way(exchange: Exchange, *stages: BatchStage) -> Batch:
+    """The settlement batch under way, which has come so far. Refused otherwise."""
+    batch = exchange.clearing.under_way
+    if batch is None:
+        raise Refused(Reason.WRONG_STATE, "no batch is under way")
+    require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
+    return batch
 
 
 def is_parked(exchange: Exchange, account: Account) -> bool:
