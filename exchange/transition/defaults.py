@@ -20,12 +20,11 @@ from exchange.commands import (
     WriteOffRecourse,
 )
 from exchange.fees import rates_of_trade
-from exchange.instruments import Instrument, money
+from exchange.instruments import Instrument, fen, money
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, type_of_rows
 from exchange.state import Exchange
 from exchange.transition.failing import (
-    fen_of,
     free_of,
     lacks,
     lift_restrictions,
@@ -314,7 +313,7 @@ def _who_pays(exchange: Exchange, asset: int) -> list[tuple[int, int]]:
         return []
     house = exchange.house
     lent = sum(claim.left for claim in exchange.clearing.defaults.claims if claim.creditor == house)
-    at_most = min(fen_of(rules.house_funds_max) - lent, free_of(exchange, house, CASH))
+    at_most = min(fen(rules.house_funds_max) - lent, free_of(exchange, house, CASH))
     return [(reserve.number, free_of(exchange, reserve.number, CASH)), (house, max(0, at_most))]
 
 

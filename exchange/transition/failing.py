@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.events import FailureNotified
+from exchange.instruments import fen
 from exchange.payments import confirmed
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
@@ -274,7 +275,7 @@ def provide(step: Step, fees: int) -> int:
         return 0
     house = exchange.house
     held = free_of(exchange, reserve.number, CASH)
-    amount = default.provision(fees, rules.share, held, fen_of(rules.target))
+    amount = default.provision(fees, rules.share, held, fen(rules.target))
     amount = min(amount, free_of(exchange, house, CASH))
     if amount:
         move_cash(step, house, reserve.number, CASH, amount, "reserve_provision")
@@ -288,12 +289,6 @@ def lift_restrictions(step: Step) -> None:
 
 
 # ---------------------------------------------------------------- what an account has, and lacks
-
-
-def fen_of(amount: str) -> int:
-    """An amount of the rule set in fen."""
-    whole, _, part = amount.partition(".")
-    return int(whole) * 100 + int(part.ljust(2, "0"))
 
 
 def free_of(exchange: Exchange, account: int, asset: int) -> int:
