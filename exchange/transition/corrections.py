@@ -471,11 +471,8 @@ def _count_net_sales(exchange: Exchange, one: Correction) -> None:
     if exchange.units[one.unit].species != Species.ALLOWANCE:
         return
     year = exchange.clearing.batches[one.batch - 1].day.year
-    sales = exchange.compliance.net_sales
-    for account, tonnes in ((one.seller, -one.quantity), (one.buyer, one.quantity)):
-        sold = sales.pop((account, year), 0) + tonnes
-        if sold:
-            sales[account, year] = sold
+    exchange.compliance.count_sale(one.seller, year, -one.quantity)
+    exchange.compliance.count_sale(one.buyer, year, one.quantity)
 
 
 # ---------------------------------------------------------------- what is said, and the figures of the day

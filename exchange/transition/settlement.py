@@ -150,11 +150,8 @@ def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
     """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
     allowances = [unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE]
     net = -sums.net[:, allowances].sum(axis=1)
-    sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
-        sold = sales.pop((account, batch.day.year), 0) + int(net[account])
-        if sold:
-            sales[account, batch.day.year] = sold
+        exchange.compliance.count_sale(account, batch.day.year, int(net[account]))
 
 
 def state(step: Step, batch: Batch) -> int:
