@@ -66,8 +66,8 @@ from registry.units import Species
 from settlement.clearing import type_of_column
 from settlement.corrections import NOTHING, Correction, Version, applied, charged_anew, version_of
 from settlement.cycle import Batch, Stage, row_of
-from settlement.fails import needed_at_turns
 from settlement.fees import TURNOVER_MAX
+from settlement.netting import needed_at_turns
 from settlement.statements import Entry
 
 
