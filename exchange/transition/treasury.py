@@ -7,7 +7,7 @@ from exchange import events as happened
 from exchange.commands import ConvertCash, ElectCurrency, PayFeeRebates, SetExchangeRate, TreasuryCommand
 from exchange.instruments import money
 from exchange.reasons import Reason, Refused
-from exchange.rebates import has_rebates, rebates_of
+from exchange.rebates import has_rebates, rebates_of, still_to_settle
 from exchange.state import Exchange
 from exchange.transition.step import (
     Step,
@@ -194,6 +194,8 @@ def pay_fee_rebates(step: Step, command: PayFeeRebates) -> happened.FeeRebatesPa
     is_over = date_of(exchange).year > year
     require(is_over, Reason.TOO_EARLY, f"the year {year} is not over")
     require(year not in exchange.clearing.rebates, Reason.REBATES_PAID, f"the rebates of {year} are paid")
+    waits = still_to_settle(exchange, year)
+    require(waits is None, Reason.WRONG_STATE, f"trade {waits} of {year} is still to settle")
     speaks = has_rebates(exchange.market, year)
     require(speaks, Reason.NO_BASIS, f"{exchange.market.name} pays back nothing of the fees of {year}")
     rebates = rebates_of(exchange, year, step.sequence)
