@@ -219,7 +219,3 @@ class Timers:
                 return _LONGEST_NAP_S
             self._refused.add((today, dated))
         return 0.0
-
-    def open_time(self, day: date) -> int:
-        """When the pre-open of a day begins, UTC nanoseconds."""
-        return timetable(self.exchange.market, day)[0].at_ns

@@ -47,7 +47,7 @@ from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingSt
 from exchange.instruments import ticks_of
 from exchange.invariants import CHECKS
 from exchange.reasons import Reason, Refused
-from exchange.sessions import Phase, trading_days
+from exchange.sessions import Phase, opening_ns, trading_days
 
 router = APIRouter(prefix="/v1", tags=["market"], responses=RESPONSES)
 operator = APIRouter(prefix="/v1", tags=["operator"], responses=RESPONSES)
@@ -187,7 +187,7 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
     await gateway.inbox.ask(OpenDay(new.date))
-    gateway.clock.advance_to(gateway.timers.open_time(new.date))
+    gateway.clock.advance_to(opening_ns(gateway.exchange.market, new.date))
     return views.market_view(gateway)
 
 

@@ -264,6 +264,19 @@ async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_
     assert [one.state for one in await client.statements("B")] == ["accepted", "issued", "confirmed"]
 
 
+async def test_who_gets_its_statement_days_late_is_told_an_opening_that_is_still_to_come(open_desk):
+    client, clock = open_desk.client, open_desk.gateway.clock
+    await client.set_phase("closed")
+    clock.advance_to(clock.now_ns() + 4 * 86_400_000_000_000)  # from Monday to Friday
+    await client.settle()
+    (late,) = await client.statements("B")
+    assert (late.issued_at[:10], late.object_until[:13]) == ("2026-01-09", "2026-01-12T09")
+
+    await open_desk.open("2026-01-06")
+    assert (await client.statements("B"))[0] == late
+    await client.object_to_statement("B", 1, "I was away")
+
+
 async def test_beyond_the_end_of_the_calendar_no_deadline_is_named():
     async with running_desk() as desk:
         await desk.enrol()
