@@ -13,6 +13,7 @@ from api.schemas import (
     AuctionView,
     BookView,
     CheckView,
+    ClockSettings,
     CurrencyView,
     DaySummary,
     HaltReason,
@@ -248,4 +249,13 @@ async def set_timers(settings: TimerSettings, gateway: TheGateway) -> MarketView
         gateway.timers.start(settings.days, settings.skip_idle)
     else:
         gateway.timers.stop()
+    return views.market_view(gateway)
+
+
+@operator.put("/clock")
+async def set_clock(settings: ClockSettings, gateway: TheGateway) -> MarketView:
+    """Let the simulated clock run faster or slower. `real_clock` where the market follows the real time."""
+    if gateway.clock.is_real:
+        raise Problem(409, "real_clock", "The market follows the real time: its clock has no other speed.")
+    gateway.clock.run_at(settings.speed)
     return views.market_view(gateway)

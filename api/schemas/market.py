@@ -142,6 +142,10 @@ class TimerSettings(Model):
     skip_idle: bool = Field(default=False, description="Set the clock forward outside trading hours")
 
 
+class ClockSettings(Model):
+    speed: float = Field(ge=0.001, le=100_000, description="Market seconds a second, from now on", examples=[60])
+
+
 # ---------------------------------------------------------------- answers
 
 
