@@ -86,9 +86,10 @@ def _of_statements(answer: schemas.Happened) -> str:
         case schemas.PaymentsConfirmed(batch=batch, answered=answered, open_lines=left, short=short):
             unpaid = f"; not in full: lines {', '.join(map(str, short))}" if short else ""
             return f"the bank has answered {answered:,} lines of batch {batch}, {len(left):,} are open{unpaid}"
-        case schemas.BreakReport(date=day, balances=balances, breaks=breaks):
-            found = f"{len(breaks):,} differ" if breaks else "all agree"
-            return f"the bank's {balances:,} balances of {day}: {found}"
+        case schemas.BreakReport(date=day, balances=balances, breaks=breaks, blocked=blocked):
+            found = f"{len(breaks):,} do not agree with ours" if breaks else "all agree with ours"
+            until = "; until a later file agrees, no withdrawals of " + ", ".join(blocked) if blocked else ""
+            return f"the bank's {balances:,} balances of {day}: {found}{until}"
         case schemas.WithdrawalsBlocked(account_id=who, reason=why):
             return f"{who} may withdraw nothing: {why}"
         case schemas.WithdrawalsUnblocked(account_id=who, reason=why):

@@ -143,8 +143,11 @@ def statement_page(gateway: Gateway, batches: Sequence[Batch], account: Account)
                 _clock(stands.issued_at),
                 stands.state,
                 f"{_clock(stands.object_until)}, the next opening" if stands.object_until else "the next opening",
+                _clock(stands.answered_at or ""),
                 stands.objection,
                 stands.ruling,
+                _clock(stands.ruled_at or ""),
+                stands.ruled_by or "",
             )
         )
     return statement_files.page(gateway.exchange.market.title, account.name, sheets, names(gateway))

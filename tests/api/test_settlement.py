@@ -70,6 +70,9 @@ async def test_statements_from_their_issue_to_the_answered_objection(stated):
         (done,) = await client.statements("S")
         assert (done.state, done.ruled_by, done.ruling) == ("dismissed", HOUSE, "the order was for 100 t")
 
+        page = await client.statement_file("S", DAY, "html")
+        assert f"Answer of {done.ruled_at[:16].replace('T', ' ')} by {HOUSE}:" in page
+
         batch = await client.batch_statements(1)
         assert (batch.accounts, batch.stage) == (3, "final")
         assert batch.states == {"confirmed": 1, "dismissed": 1, "accepted": 1}
