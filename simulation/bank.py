@@ -62,11 +62,19 @@ class SettlementBank:
         self.reported = {batch.number for batch in await self.client.batches() if batch.date in compared}
 
     async def run(self, days: int | None = None) -> None:
-        """Answer until so many days have been reported; without end if None."""
-        left = days
+        """Answer until so many days have been reported, without end if None. While the exchange is away it waits."""
+        left, is_away = days, False
         while left is None or left > 0:
-            if await self.look() and left is not None:
-                left -= 1
+            try:
+                if await self.look() and left is not None:
+                    left -= 1
+                is_away = False
+            except ApiError as error:
+                if not error.passing:
+                    raise
+                if not is_away:
+                    self.say(f"waits for the exchange to come back ({error.code})")
+                is_away = True
             await asyncio.sleep(_PAUSE_S)
 
     async def look(self) -> bool:

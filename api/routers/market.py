@@ -187,8 +187,10 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
     """Open a trading day by hand: closed to pre-open. Bands are set, yesterday's purchases become resaleable."""
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
+    exchange = gateway.exchange
+    if exchange.is_settled and (exchange.date is None or new.date > exchange.date):  # so that it opens in its morning
+        gateway.clock.advance_to(opening_ns(exchange.market, new.date))
     await gateway.inbox.ask(OpenDay(new.date))
-    gateway.clock.advance_to(opening_ns(gateway.exchange.market, new.date))
     return views.market_view(gateway)
 
 

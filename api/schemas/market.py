@@ -335,6 +335,7 @@ class SettlementView(Model):
     fees: str
     units_moved: dict[str, int]
     other_currencies: dict[str, CashMoved]
+    failed: list[int] = Field(description="Ids of trades that were taken out, since somebody did not pay or deliver")
 
 
 class StateView(Model):

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from api.client import AsyncClient
+from api.client import ApiError, AsyncClient
 from exchange.journal import MemoryJournal
 from settlement.bank import Policy
 from settlement.bank_files import read_answers, read_balances, read_instructions
@@ -99,6 +99,25 @@ async def test_a_bank_that_comes_back_says_nothing_twice():
         before = len(said), await desk.digest()
         assert not await again.look()
         assert (len(said), await desk.digest()) == before
+
+
+async def test_while_the_exchange_is_away_it_waits(monkeypatch):
+    async with bank_beside(Policy.ACCEPT) as (_, bank, said):
+        looks = [ApiError(0, "connection_lost", "away"), ApiError(503, "inbox_full", "busy"), True]
+
+        async def look():
+            outcome = looks.pop(0)
+            if isinstance(outcome, ApiError):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(bank, "look", look)
+        await bank.run(days=1)
+        assert said == ["waits for the exchange to come back (connection_lost)"]
+
+        looks.append(ApiError(403, "not_permitted", "no bank any more"))
+        with pytest.raises(ApiError, match="not_permitted"):
+            await bank.run()
 
 
 async def test_an_account_that_is_no_banks_is_not_used(desk_of_others):

@@ -186,7 +186,7 @@ def test_a_verb_asks_for_what_it_says(line):
         ("reserve", "no_reserve"),
         ("fund-reserve 1.00 --by EXCHANGE", "no_reserve"),
         ("bust 9 --by EXCHANGE --reason wrong", "unknown_trade"),
-        ("correct 9 --quantity 0 --by EXCHANGE --reason wrong", "invalid_option"),
+        ("correct 9 --price 41.x --by EXCHANGE --reason wrong", "invalid_request"),
         ("cover 9 --by EXCHANGE", "unknown_case"),
         ("balances 2026-01-06", "day_not_settled"),
         ("balances 2026-01-05 --differ B=1.00", "invalid_option"),
@@ -240,7 +240,7 @@ def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):
         for line in ("phase continuous", "phase closed", "settle", "open-day 2026-01-06", "phase continuous"):
             must(line)
         must("phase closed")
-        must("settle")
+        assert json.loads(must("settle --json"))["failed"] == [1]
         assert "CNY: 400" in must("case 1")
         assert "99.00" in must("fund-reserve 99.00") and "98.00" in must(
             "draw-reserve S 1.00 --cause technical_failure --reason 'a day late'"
@@ -249,8 +249,8 @@ def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):
         assert "cured" in must("cure 1")
         must("settle")
         assert json.loads(must("deliveries 3 --json"))[0]["trade_id"] == 1
-        assert json.loads(must("bust 1 --reason 'the deal was void' --json"))["corrections"][0]["after"] is None
-        assert "the deal was void" in must("corrections")
+        assert "trade 1 is undone: the deal was void" in must("bust 1 --reason 'the deal was void'")
+        assert json.loads(must("corrections --trade 1 --json"))[0]["after"] is None
         must("add-currency USD")
         assert "7.10" in must("set-rate USD 7.10") and "7.10" in must("rates USD")
 
