@@ -350,6 +350,10 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         body = {"running": True, "days": days, "skip_idle": skip_idle}
         return await self._one("PUT", "/v1/timers", schemas.MarketView, json=body)
 
+    async def set_speed(self, speed: float) -> schemas.MarketView:
+        """Let the simulated clock run so many market seconds a second."""
+        return await self._one("PUT", "/v1/clock", schemas.MarketView, json={"speed": speed})
+
     # -- on the wire
 
     async def _one(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
+from settlement.bank import Policy
 from settlement.netting import Mode as SettlementMode
 
 if TYPE_CHECKING:
@@ -135,7 +136,6 @@ def serve(
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
     from exchange.sessions import CalendarError
-    from settlement.bank import Policy
 
     answers = None if bank == Bank.NONE else Policy(bank)
     try:
@@ -227,6 +227,7 @@ def demo(
         asyncio.run(whole_day())
         if not exit_:
             say(f"still serving on {base_url} - API pages at {base_url}/docs - Ctrl-C ends")
+            say("the clock runs at real time now, and the day is yours: see `carbonex settlement --help`")
             if server.wait():
                 fail("exchange_ended", f"the exchange ended with status {server.returncode}", 2)
     except DemoError as error:
@@ -236,6 +237,48 @@ def demo(
     finally:
         server.terminate()
         server.wait()
+
+
+@app.command()
+def bank(
+    url: Annotated[str, typer.Option(envvar="CARBONEX_URL", help="The running exchange.")] = registry_cli.DEFAULT_URL,
+    by: Annotated[
+        str, typer.Option(envvar="CARBONEX_BANK", help="Account id of the bank; opened if there is none.")
+    ] = "BANK",
+    policy: Annotated[
+        Policy,
+        typer.Option(
+            help="It accepts all, rejects what the first participant has to pay in, pays half of it, "
+            "or answers half an hour of the market late."
+        ),
+    ] = Policy.ACCEPT,
+    files: Annotated[
+        Path | None, typer.Option(help="Keep in this folder what it gets and sends: payments, answers, balances.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="End after so many settled days.")] = None,
+) -> None:
+    """Be the settlement bank of an exchange that was started with --bank none, until Ctrl-C."""
+    from api.client import CONNECTION_LOST, ApiError, AsyncClient
+    from simulation.bank import BankError, SettlementBank
+
+    async def answer() -> None:
+        async with AsyncClient(url) as client:
+            made = SettlementBank(client, by, policy, say, files)
+            await made.enrol()
+            say(f"{by} answers for the settlement bank of {url} - Ctrl-C ends")
+            await made.run(days)
+
+    try:
+        asyncio.run(answer())
+    except BankError as error:
+        fail(error.code, error.detail)
+    except ApiError as error:
+        lost = error.code == CONNECTION_LOST
+        fail(error.code, registry_cli.nobody_at(url, error.detail) if lost else error.detail)
+    except OSError as error:
+        fail("file_unwritable", f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        say("stopped")
 
 
 @app.command()
