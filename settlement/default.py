@@ -74,6 +74,13 @@ class Dues(NamedTuple):
         """What each account receives less what it gives in the trades that are marked, (accounts, assets)."""
         return positions(self.trades[rows], self.terms, shape[0] - 1, shape[1] - 1, house).net
 
+    def legs(self, sold: type_of_marks, bought: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
+        """Tonnes that sellers deliver and fen that buyers pay by the legs that are marked, (accounts, assets)."""
+        given = np.zeros(shape, np.int64)
+        np.add.at(given, (self.seller[sold], self.unit[sold]), self.quantity[sold])
+        np.add.at(given, (self.buyer[bought], self.cash[bought]), self.pays[bought])
+        return given
+
 
 class Means(NamedTuple):
     """What accounts have for a batch on the trading side, (accounts, assets) each."""
@@ -210,9 +217,12 @@ def _short(
     """The accounts that cannot meet what the trades that are not out come to for them."""
     shape = means.held.shape
     net = due.net(~out, shape, house)
-    given = _given_freely(due, ~out, shape)
-    mine = _kept_for(due, ~out, shape)  # reserved for just these trades
-    aside = _innocent_sums(due, out & due.is_backed, shape, failing)
+    free, unwound = ~out & ~due.is_backed, out & due.is_backed
+    members = np.array(sorted(failing), np.int64)
+    given = due.legs(free & ~due.seller_kept, free & ~due.buyer_kept, shape)  # nothing is reserved for it
+    mine = due.legs(~out & due.seller_kept, ~out & due.buyer_kept, shape)  # reserved for just these trades
+    # what stays reserved for who did not fail
+    aside = due.legs(unwound & ~np.isin(due.seller, members), unwound & ~np.isin(due.buyer, members), shape)
     able = means.held - means.kept + mine
     left = able + net - np.where(given > 0, means.ordered + aside, 0)
     assets = _netted_assets(due, mode, shape[1])
@@ -225,33 +235,6 @@ def _short(
 
 def _netted_assets(due: Dues, mode: Mode, assets: int) -> list[int]:
     return [*range(assets)] if mode.nets_units else due.terms.currencies
-
-
-def _given_freely(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
-    """What accounts give in trades for which nothing is reserved."""
-    given = np.zeros(shape, np.int64)
-    sells, buys = rows & ~due.is_backed & ~due.seller_kept, rows & ~due.is_backed & ~due.buyer_kept
-    np.add.at(given, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(given, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return given
-
-
-def _kept_for(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
-    kept = np.zeros(shape, np.int64)
-    sells, buys = rows & due.seller_kept, rows & due.buyer_kept
-    np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(kept, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return kept
-
-
-def _innocent_sums(due: Dues, rows: type_of_marks, shape: tuple[int, ...], failing: set[int]) -> type_of_column:
-    """What stays reserved of backed trades that are out, by who did not fail."""
-    members = np.array(sorted(failing), np.int64)
-    aside = np.zeros(shape, np.int64)
-    sells, buys = rows & ~np.isin(due.seller, members), rows & ~np.isin(due.buyer, members)
-    np.add.at(aside, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(aside, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return aside
 
 
 def _cannot_deliver(due: Dues, left: type_of_column, set_aside: type_of_column, out: type_of_marks) -> set[int]:

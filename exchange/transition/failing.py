@@ -58,17 +58,15 @@ def kept_legs(exchange: Exchange) -> type_of_column:
     kept: type_of_column = np.zeros(exchange.path.desk.balances.shape, np.int64)
     for rows in exchange.clearing.unbacked() if exchange.clearing.kept else []:
         due = default.dues(rows, exchange.terms, (), exchange.clearing.kept)
-        sells, buys = due.seller_kept, due.buyer_kept
-        np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-        np.add.at(kept, (due.buyer[buys], due.cash[buys]), due.pays[buys])
+        kept += due.legs(due.seller_kept, due.buyer_kept, kept.shape)
     return kept
 
 
 def _caps(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     """Fen that count as paid in, of who has not paid in full: what the bank confirmed, and what others paid for it."""
     paid_in, found = confirmed(exchange, batch) or {}, {}
+    ids = set(batch.trades["trade_id"].tolist()) if paid_in else set()
     for (account, cash), missing in unconfirmed(exchange, batch).items():
-        ids = set(batch.trades["trade_id"].tolist())
         cases = exchange.clearing.defaults.of(account)
         paid = sum(case.paid.get(cash, 0) for case in cases if ids.intersection(case.trades))
         if paid < missing:
