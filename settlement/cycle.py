@@ -187,9 +187,12 @@ class ClearingHouse:
 
     def unbacked(self) -> list[type_of_rows]:
         """Trades that owe and are not backed: waiting, returned, or fixed and not delivered."""
+        return [*self.waiting, *self.coming()]
+
+    def coming(self) -> list[type_of_rows]:
+        """Those of them that wait for no case: in the batch under way, or in the next."""
         fixed = self.to_deliver
-        due = [] if fixed is None else [only(fixed.trades, fixed.unbacked)]
-        return [*self.waiting, *self.returned, *due]
+        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def deal_of(self, trade_id: int) -> Deal | None:
         """The deal that became a trade."""
@@ -221,7 +224,7 @@ class ClearingHouse:
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
         cases = self.defaults.of(account)
-        coming = {trade for rows in self._coming() for trade in rows["trade_id"].tolist()} if cases else set()
+        coming = {trade for rows in self.coming() for trade in rows["trade_id"].tolist()} if cases else set()
         for case in cases:
             if case.is_open:
                 return f"failure case {case.number} is open"
@@ -230,10 +233,6 @@ class ClearingHouse:
             if not self.defaults.is_repaid(case.number):
                 return f"recourse for failure case {case.number} is not paid"
         return None
-
-    def _coming(self) -> list[type_of_rows]:
-        fixed = self.to_deliver
-        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def concerns(self, account: int) -> str | None:
         """What an account still has to do with here: a deal, a trade that is not settled, recourse."""

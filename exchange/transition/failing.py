@@ -341,7 +341,7 @@ def _moves(exchange: Exchange, account: int, waiting: set[int]) -> list[tuple[in
     """An account's sides of some trades that wait, and of all that are not backed and come again, by trade id."""
     house = exchange.clearing
     others = {trade for case in house.defaults.open_cases() if case.account != account for trade in case.trades}
-    wanted = [only(rows, waiting) for rows in house.waiting] + house.unbacked()[len(house.waiting) :]
+    wanted = [only(rows, waiting) for rows in house.waiting] + house.coming()
     found: list[tuple[int, list[Move]]] = []
     for rows in wanted:
         due = default.dues(rows, exchange.terms, (), house.kept)
