@@ -33,14 +33,14 @@ import numpy as np
 from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
-from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
 from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
-from settlement.statements import Entry, Line, Statement, as_one
+from settlement.statements import Entry, Line
 
 
 class Stage(StrEnum):
@@ -164,11 +164,6 @@ class ClearingHouse:
     def of_day(self, day: date) -> list[Batch]:
         """The batches of a day, oldest first."""
         return [batch for batch in self.batches if batch.day == day]
-
-    def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
-        return as_one([line.statement(account, terms) for line in lines]) if lines else None
 
     def stated(self, account: int) -> list[Batch]:
         """The batches of which an account has got a statement, oldest first."""
