@@ -211,10 +211,9 @@ class ClearingHouse:
                 self.returned.append(free)
         self.waiting = [rows for rows in (only(rows, blocked) for rows in self.waiting) if rows.size]
 
-    def drop(self, trade: int) -> None:
-        """A trade that waited is closed out: it will never be settled."""
-        self.waiting = [rows for rows in (without(rows, {trade}) for rows in self.waiting) if rows.size]
-        self.kept -= {(trade, leg) for leg in (0, 1)}
+    def drop(self, trades: Collection[int]) -> None:
+        """Trades that waited are closed out: they will never be settled."""
+        self.waiting = [rows for rows in (without(rows, trades) for rows in self.waiting) if rows.size]
 
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
@@ -285,7 +284,7 @@ class ClearingHouse:
         waiting, returned = (
             [trade for rows in parts for trade in rows["trade_id"].tolist()] for parts in (self.waiting, self.returned)
         )
-        closed = [trade for case in self.defaults.cases for trade in case.closed_out]
+        closed = [one.trade for case in self.defaults.cases for one in case.closed_out]
         blocked = {trade for case in self.defaults.open_cases() for trade in case.trades}
         assert set(waiting) == blocked, "trades wait for no case, or a case for no trade"
         whereabouts = [*waiting, *returned, *closed]

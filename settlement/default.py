@@ -11,6 +11,11 @@ The order of things is that of the national settlement rules (domain sheet B.3, 
 | covered   | after the deadline others paid or delivered for it: its trades come again in the next batch       |
 | closed    | some of its sales, or all that waited for it, were closed out in cash: they are never settled     |
 
+A case is covered in full or not at all. Where that cannot be had, or is not wanted, it is closed out: all trades that
+wait for it are dropped, whatever was reserved for them is free again, and no fees are due. Who stood by its side of
+one gets what the price has moved against it since (:func:`moved_against`), as far as reserve and house reach in the
+order of trading; the rest is its own claim on the defaulter, outside of here. So there is always a way out.
+
 Which trades settle depends on the mode of the batch (:func:`settling`):
 
 gross_gross   Trade by trade: one settles if its seller has the units and its buyer the money at its turn, what earlier
@@ -300,6 +305,11 @@ def waterfall(needed: int, payers: Sequence[tuple[int, int]]) -> list[tuple[int,
     return None if needed else paid
 
 
+def moved_against(is_buyer: bool, price_ticks: int, close_ticks: int) -> int:
+    """Ticks that a party is worse off than by its trade if it now deals at the closing price instead."""
+    return max(0, close_ticks - price_ticks if is_buyer else price_ticks - close_ticks)
+
+
 def provision(fees: int, share: str, held: int, target: int) -> int:
     """Fen of a batch's fees that go to the risk reserve: a share, floored, until it holds its target (B.1)."""
     return max(0, min(int(fees * Decimal(share)), target - held))
@@ -317,6 +327,20 @@ class CaseState(StrEnum):
     CLOSED = "closed"
 
 
+class Compensation(msgspec.Struct, frozen=True):
+    """A trade was closed out in cash: what its party that did not fail gets for what the price has moved against it.
+
+    Amounts are hundredths of `asset`: the rule set's currency, or that of a trade for which nobody has set a rate.
+    """
+
+    trade: int
+    account: int  # the other party than the case's; it is due nothing if it failed in the same trade
+    close_ticks: int
+    asset: int
+    amount: int
+    unpaid: int  # of it: a claim that the party holds outside
+
+
 class Case(msgspec.Struct):
     """An account failed in a batch."""
 
@@ -329,7 +353,7 @@ class Case(msgspec.Struct):
     deadline_ns: int  # the last moment to cure
     state: CaseState = CaseState.NOTIFIED
     ended_ns: int = 0
-    closed_out: list[int] = []  # ids of trades that were closed out in cash
+    closed_out: list[Compensation] = []  # its trades that were closed out in cash
     paid: dict[int, int] = {}  # fen by cash asset that others paid, so that its trades settle
 
     @property
@@ -404,6 +428,8 @@ class Defaults:
             assert case.number == number, f"case {case.number} stands at place {number}"
             assert case.deadline_ns >= case.notified_ns, f"the deadline of case {number} lay in the past"
             assert bool(case.ended_ns) != case.is_open, f"case {number} is {case.state} without an end, or the reverse"
+            sound = all(0 <= one.unpaid <= one.amount for one in case.closed_out)
+            assert sound, f"more than was due is paid, or unpaid, for a trade of case {number}"
         for claim in self.claims:
             assert claim.amount > 0, f"a claim of nothing in case {claim.case}"
             sound = min(claim.repaid, claim.written_off, claim.left) >= 0

@@ -5,6 +5,7 @@ of who did not fail stays reserved, so that it can still perform when the other'
 orders that counted on a claim which is gone are cancelled.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -182,11 +183,12 @@ def _let_go(exchange: Exchange, trade: int, leg: int, due: Dues, row: int) -> No
         exchange.path.desk.balances[account, asset].available += amount
 
 
-def release_kept(exchange: Exchange, trade: int) -> None:
-    """Nothing is reserved for a trade any more."""
+def release_kept(exchange: Exchange, trades: Collection[int]) -> None:
+    """Nothing is reserved for trades any more."""
     for rows in exchange.clearing.unbacked():
-        for row in np.flatnonzero(rows["trade_id"] == trade).tolist():
-            due = default.dues(rows, exchange.terms, (), ())
+        dropped = only(rows, trades)
+        due = default.dues(dropped, exchange.terms, (), ())
+        for row, trade in enumerate(dropped["trade_id"].tolist()):
             for leg in (SELLER, BUYER):
                 _let_go(exchange, trade, leg, due, row)
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exchange.commands import (
     AgreeDelivery,
     CancelDelivery,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DeliverBatch,
@@ -53,6 +54,7 @@ remedies = st.one_of(
     st.tuples(st.just("units"), traders, tonnes),
     st.tuples(st.just("cure"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("cover"), st.integers(1, 6), st.integers(0, 2)),
+    st.tuples(st.just("close out"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("pay"), traders, st.integers(1, 200_000)),
     st.tuples(st.just("write off"), traders, st.integers(1, 100_000)),
     st.tuples(st.just("dispose"), st.integers(1, 6), st.just(0)),
@@ -116,6 +118,11 @@ def remedied(market, what, who, amount):
             event(f"cover: {said}")
             if amount and "refused" not in said:
                 settled(market, {})
+        case "close out":
+            is_over = market.now_ns >= defaults.cases[case - 1].deadline_ns if defaults.open_cases() else False
+            said = market.do(CloseOutFailure(HOUSE, case))
+            event(f"close out: {said}")
+            assert not is_over or said == "FailureClosedOut"  # there is always a way out
         case "pay":
             owed = sum(market.owed(debtor).values())
             market.deposit(debtor, f"{amount / 200 + 0.01:.2f}")

@@ -6,12 +6,15 @@ The deal of most scenes: 100 t at 42.00, 4,200.00 and a fee of 21.00 a side, so 
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from exchange.commands import (
     AgreeDelivery,
     BustTrades,
     CancelDelivery,
     ChangeAccountStatus,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DeliverBatch,
@@ -34,6 +37,7 @@ from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.bank import SimulatedBank
 from settlement.default import CaseState
+from tests.conftest import EXAMPLES
 from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
 
@@ -389,6 +393,230 @@ def test_a_buyer_is_not_asked_to_pay_when_the_price_has_fallen():
 
     assert market.settled("alice") == (fen("5000.00"), 0)
     assert market.owed("bob") == {} and market.why_restricted("bob") is None
+
+
+# ---------------------------------------------------------------- closed out in cash
+
+
+def failed_in_dollars(mode, **people):
+    """bob has agreed to sell 100 t to alice at 7.00 dollars, and she has none; it closes at 6.00."""
+    market = Failing(mode, **people)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 100)
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 700, date.fromisoformat(DUE)))
+    market.next_evening()
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_nobody_covers_is_closed_out_and_the_seller_has_its_units_again(mode):
+    """The price has fallen from 44.00 to 42.00: bob is due 2.00 a tonne, of which the reserve has 150.00."""
+    market = agreed(mode, price="44.00", reserve="150.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    before = market.digest()
+    assert market.close_out(at=DEADLINE) == "refused: too_early"
+    assert market.cover() == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.trade, one.account, one.amount, one.unpaid) == (1, market.number("bob"), fen("200.00"), fen("50.00"))
+    assert market.holding("bob", HBEA).available == 100
+    assert market.settled("bob") == (fen("150.00"), 100) and market.settled("alice") == (fen("1000.00"), 0)
+    assert market.case().state == CaseState.CLOSED and market.case().trades == []
+    assert market.owed("alice") == {RESERVE: fen("150.00")}
+    assert market.exchange.clearing.concerns(market.number("bob")) is None
+    assert market.do(FixObligations()) == "refused: day_already_settled"  # nothing comes again
+    market.must(PayRecourse("alice", fen("150.00")))
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_reserve_then_house_pay_in_the_order_of_trading_while_they_can(mode):
+    """alice bought three times above what it is now, and sold once below it: 200.00, 150.00, 100.00 and 20.00."""
+    market = Failing(
+        mode, reserve="250.00", house="9000.00", house_funds_max="160.00",
+        alice=nothing, bob=units(100), carol=units(100), dave=cash("500.00"),
+    )  # fmt: skip
+    market.agree("F-1", "bob", "alice", 100, "44.00")
+    market.agree("F-2", "carol", "alice", 50, "45.00")
+    market.agree("F-3", "alice", "dave", 10, "40.00")
+    market.agree("F-4", "carol", "alice", 50, "44.00")
+    market.next_evening()
+
+    market.close_out()
+    amounts = [(one.trade, one.amount, one.unpaid) for one in market.event.closed_out]
+    assert amounts == [
+        (1, fen("200.00"), 0),
+        (2, fen("150.00"), 0),
+        (3, fen("20.00"), 0),
+        (4, fen("100.00"), fen("60.00")),
+    ]
+    paid = [(market.exchange.accounts[one.payer].account_id, one.quantity) for one in market.event.payments]
+    ofs = [(RESERVE, "200.00"), (RESERVE, "50.00"), (HOUSE, "100.00"), (HOUSE, "20.00"), (HOUSE, "40.00")]
+    assert paid == [(who, fen(amount)) for who, amount in ofs]
+    assert market.owed("alice") == {RESERVE: fen("250.00"), HOUSE: fen("160.00")}
+    assert market.settled("carol") == (fen("190.00"), 100) and market.settled("dave")[0] == fen("520.00")
+    assert market.exchange.clearing.kept == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_is_compensated_where_the_price_has_moved_its_way(mode):
+    market = agreed(mode, price="40.00", reserve="500.00", alice=nothing, bob=units(100))
+    market.next_evening()
+
+    market.close_out()
+    assert [(one.amount, one.unpaid) for one in market.event.closed_out] == [(0, 0)]
+    assert market.event.payments == [] and market.settled("bob") == (0, 100)
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_due_in_another_currency_is_paid_at_the_rate_in_force(mode):
+    """One dollar a tonne, 100.00 of them, at 7.1234 the dollar."""
+    market = failed_in_dollars(mode, reserve="500.00", alice=cash("5000.00"), bob=nothing)
+    market.must(SetExchangeRate(HOUSE, "USD", "7.1234"))
+    assert market.cover() == "refused: insufficient_cash"
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.asset, one.amount, one.unpaid) == (0, fen("712.34"), fen("212.34"))
+    assert market.holding("bob", CNY).settled == fen("500.00")
+    assert market.owed("alice") == {RESERVE: fen("500.00")}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_sold_for_dollars_that_do_not_come_has_its_units_again(mode):
+    """Nobody covers in dollars: bob's units, sold on the book, would wait for ever."""
+    market = Failing(mode, bank=True, reserve="9000.00", alice=nothing, bob=nothing)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 100)
+    market.deposit("alice", "603.00", "USD")
+    market.play(f"open {DUE}\nstart\nbob sells 100 HBEA-2026 @ 6.00\nalice buys 100 HBEA-2026 @ 6.00\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.holding("bob", "HBEA-2026").reserved == 100
+
+    assert market.close_out() == "FailureClosedOut"
+    assert market.holding("bob", "HBEA-2026").available == 100
+    assert market.holding("alice", "USD").available == 60_300
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_rate_what_is_due_stays_in_its_own_currency_and_nobody_pays(mode):
+    market = failed_in_dollars(mode, reserve="500.00", alice=cash("5000.00"), bob=nothing)
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.asset, one.amount, one.unpaid) == (market.asset("USD"), 10_000, 10_000)
+    assert market.event.payments == [] and market.why_restricted("alice") is None
+
+
+def test_a_market_without_a_reserve_closes_out_and_says_what_is_unpaid():
+    market = Market("generic", alice=nothing, bob=units(100))
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", HBEA, 100, 4300, date(2026, 1, 6)))
+    market.play("close\nsettle\nopen 2026-01-06\nclose\nsettle")
+    market.now_ns += 10 * 24 * 3600 * 1_000_000_000
+
+    assert market.do(CloseOutFailure(HOUSE, 1)) == "FailureClosedOut"
+    assert [(one.amount, one.unpaid) for one in market.event.closed_out] == [(fen("100.00"), fen("100.00"))]
+    assert market.exchange.clearing.restriction(market.number("alice")) is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_fails_in_the_same_trade_is_due_nothing_and_its_own_case_goes_on(mode):
+    """Neither alice nor bob can meet their trade; bob lacks the units for carol too, who still waits for him."""
+    market = Failing(mode, reserve="900.00", alice=nothing, bob=nothing, carol=cash("5000.00"))
+    market.agree("F-1", "bob", "alice", 100, "44.00")
+    market.agree("F-2", "bob", "carol", 100, "40.00")
+    market.next_evening()
+
+    market.close_out(1)
+    assert [(one.account, one.amount) for one in market.event.closed_out] == [(market.number("bob"), 0)]
+    assert market.case(2).is_open and market.case(2).trades == [2]
+    market.close_out(2)
+    assert [(one.account, one.amount) for one in market.event.closed_out] == [(market.number("carol"), fen("200.00"))]
+    assert market.settled("carol") == (fen("5200.00"), 0) and market.holding("carol", CNY).reserved == 0
+    assert market.owed("bob") == {RESERVE: fen("200.00")} and market.owed("alice") == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trades_of_the_book_that_were_taken_out_with_a_case_are_closed_out_with_it(mode):
+    """alice sells 10 t on the book to carol: netted, her sale waits for her too, and carol's money with it."""
+    market = Failing(mode, house_funds_max="0", alice=units(10), bob=units(100), carol=cash("1000.00"))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.evening()
+    market.play(f"open {DUE}\nstart\nalice sells 10 @ 41.00\ncarol buys 10 @ 41.00")
+    market.evening()
+    market.close_out()
+
+    gross = mode == "gross_gross"
+    assert [one.trade for one in market.event.closed_out] == ([2] if gross else [1, 2])
+    assert market.holding("carol", CNY).reserved == 0 and market.holding("bob", HBEA).available == 100
+    assert market.settled("carol") == ((fen("587.95"), 10) if gross else (fen("1000.00"), 0))
+    assert market.settled(HOUSE)[0] == (fen("4.10") if gross else 0)  # no fees of what is never settled
+    market.next_evening("2026-01-08")
+    assert market.last.report.trades == 0
+
+
+def test_steps_of_a_close_out_in_the_wrong_order_are_refused():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    market.at(TOO_LATE)
+    before = market.digest()
+    assert market.do(CloseOutFailure("nobody", 1)) == "refused: unknown_account"
+    assert market.do(CloseOutFailure("bob", 1)) == "refused: not_permitted"
+    assert market.do(CloseOutFailure(HOUSE, 2)) == "refused: unknown_case"
+    assert market.digest() == before
+
+    market.close_out()
+    before = market.digest()
+    assert market.do(CloseOutFailure(HOUSE, 1)) == "refused: wrong_state"
+    assert market.do(CoverFailure(HOUSE, 1)) == "refused: wrong_state"
+    assert market.digest() == before
+    bust = BustTrades(HOUSE, (1,), "it is over")
+    assert market.do(bust) == "refused: wrong_state"
+
+
+closable = st.tuples(st.sampled_from(["bob", "carol"]), st.booleans(), st.integers(1, 20), st.integers(4000, 4400))
+
+
+@settings(max_examples=max(10, EXAMPLES // 6))
+@given(st.sampled_from(MODES), st.lists(closable, min_size=1, max_size=5), st.integers(0, 5000), st.integers(0, 3000))
+def test_what_is_paid_and_what_is_not_come_to_what_is_due(mode, deals, reserve, house):
+    """alice has nothing at all: each of her counterparties is due the move against it, the first traded first."""
+    market = Failing(
+        mode, reserve=f"{reserve / 100}", house="100.00", house_funds_max=f"{house / 100:.2f}",
+        alice=nothing, bob=cash("9000.00") + units(200), carol=cash("9000.00") + units(200),
+    )  # fmt: skip
+    for number, (other, sells, tonnes, ticks) in enumerate(deals):
+        seller, buyer = (other, "alice") if sells else ("alice", other)
+        market.agree(f"F-{number}", seller, buyer, tonnes, f"{ticks / 100:.2f}")
+    market.next_evening()
+    if not market.exchange.clearing.defaults.cases:  # she sells on what she bought, at a price that pays for it
+        return
+    waits = market.case().trades
+
+    assert market.close_out() == "FailureClosedOut"
+    left, got = reserve + house, dict.fromkeys(("bob", "carol"), 0)
+    for one in market.event.closed_out:
+        other, sells, tonnes, ticks = deals[one.trade - 1]
+        due = tonnes * max(0, ticks - 4200 if sells else 4200 - ticks)
+        paid, left = min(due, left), max(0, left - due)
+        got[other] += paid
+        assert (market.number(other), due, due - paid) == (one.account, one.amount, one.unpaid)
+    assert [one.trade for one in market.event.closed_out] == waits
+    assert sum(market.owed("alice").values()) == sum(got.values())
+    assert market.exchange.clearing.kept == set() and market.exchange.clearing.waiting == []
+    compensated = dict.fromkeys(got, 0)
+    for name in got:
+        entries = [one for who, one in market.exchange.clearing.entries if who == market.number(name)]
+        compensated[name] = sum(one.amount for one in entries if one.cause == "compensation")
+    assert compensated == got
 
 
 # ---------------------------------------------------------------- several at once
