@@ -355,6 +355,8 @@ class Case(msgspec.Struct):
     ended_ns: int = 0
     closed_out: list[Compensation] = []  # its trades that were closed out in cash
     paid: dict[int, int] = {}  # fen by cash asset that others paid, so that its trades settle
+    used: dict[int, int] = {}  # of it, what has stood in for what the bank did not confirm when they came again
+    deposited: dict[int, int] = {}  # fen by cash asset that the account has brought since, and not for another case
 
     @property
     def is_open(self) -> bool:
@@ -389,6 +391,19 @@ class Defaults:
         case = Case(len(self.cases) + 1, account, batch, trades, {}, now_ns, until_ns)
         self.cases.append(case)
         return case
+
+    def note_deposit(self, account: int, asset: int, amount: int) -> None:
+        """An account has brought money, which may cure what is open."""
+        for case in self.of(account):
+            if case.is_open:
+                case.deposited = dict(sorted({**case.deposited, asset: case.deposited.get(asset, 0) + amount}.items()))
+
+    def take_up(self, case: Case, asset: int, amount: int) -> None:
+        """A case is over by so much of what was deposited, the oldest first: it does not help another one too."""
+        for other in self.of(case.account):
+            if other is not case and other.is_open and asset in other.deposited:
+                together = max(other.deposited[asset], case.deposited[asset])
+                other.deposited[asset] = min(other.deposited[asset], together - amount)
 
     def case(self, number: int) -> Case | None:
         """A case by its number."""
@@ -428,6 +443,9 @@ class Defaults:
             assert case.number == number, f"case {case.number} stands at place {number}"
             assert case.deadline_ns >= case.notified_ns, f"the deadline of case {number} lay in the past"
             assert bool(case.ended_ns) != case.is_open, f"case {number} is {case.state} without an end, or the reverse"
+            sound = all(0 <= used <= case.paid.get(asset, 0) for asset, used in case.used.items())
+            assert sound, f"more has stood in for who failed in case {number} than others paid"
+            assert all(fen >= 0 for fen in case.deposited.values()), f"less than nothing was deposited in case {number}"
             sound = all(0 <= one.unpaid <= one.amount for one in case.closed_out)
             assert sound, f"more than was due is paid, or unpaid, for a trade of case {number}"
         for claim in self.claims:

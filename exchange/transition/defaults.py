@@ -1,5 +1,6 @@
 """Deals with a later leg, and the procedure when somebody fails (:mod:`settlement.default`), by command."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
@@ -32,6 +33,7 @@ from exchange.transition.failing import (
     may_spare,
     release_kept,
     trade_rows,
+    unpaid,
 )
 from exchange.transition.step import (
     Step,
@@ -212,10 +214,18 @@ def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
     require(in_time, Reason.TOO_LATE, f"the deadline of failure case {case.number} has passed")
     _require_nothing_lacks(exchange, lacks(exchange, case))
 
+    _take_up_deposits(exchange, case)
     case.state = CaseState.CURED
     exchange.clearing.end_case(case, step.now_ns)
     lift_restrictions(step)
     return happened.FailureCured(case.number, case.account, list(case.trades))
+
+
+def _take_up_deposits(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> None:
+    """What an account has brought for a case that ends can't end another one too."""
+    for cash, amount in unpaid(exchange, case, dropped).items():
+        if brought := min(amount, case.deposited.get(cash, 0)):
+            exchange.clearing.defaults.take_up(case, cash, brought)
 
 
 # ---------------------------------------------------------------- cover
@@ -254,8 +264,9 @@ def _overdue(step: Step, command: CoverFailure | CloseOutFailure) -> Case:
 def _end(step: Step, case: Case, plan: _Plan) -> list[happened.Payment]:
     """End a case as planned. What is closed out waits for nobody any more; the rest comes again."""
     exchange, house = step.exchange, step.exchange.clearing
-    payments = _carry_out(step, case, plan)
     dropped = {one.trade for one in plan.closed_out}
+    _take_up_deposits(exchange, case, dropped)
+    payments = _carry_out(step, case, plan)
     release_kept(exchange, dropped)
     house.drop(dropped)
     case.closed_out, case.paid = sorted(plan.closed_out, key=lambda one: one.trade), plan.lent

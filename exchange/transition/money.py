@@ -73,6 +73,7 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     exchange.cash_deposited[cash] += command.amount
     exchange.path.desk.balances[account.number, cash].available += command.amount
     exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
+    exchange.clearing.defaults.note_deposit(account.number, cash, command.amount)
     return happened.CashDeposited(account.number, command.amount, cash)
 
 

@@ -741,7 +741,7 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
 
     [note] = said.failures
     assert note.account == market.number("alice") and market.last.failed == {1}
-    assert market.lacked() == {}  # she has more than what the bank refused: it may be cured with that
+    assert market.lacked() == {CNY: NEEDED - fen(paid)}  # though her ledger shows more than that
     assert market.holding("bob", HBEA).reserved == 100  # bob stands by his sale
     assert market.holding("alice", CNY).unsettled == market.holding("bob", CNY).unsettled == 0
 
@@ -760,6 +760,157 @@ def test_a_bank_that_confirms_late_cures(mode):
     assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
     assert market.batch().report.trades == 1
     assert market.settled("alice") == (0, 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_money_that_the_bank_does_not_confirm_cures_nothing_however_much_is_booked(mode):
+    """The ledger shows 9,000.00: what cures is what comes in after the failure, or what the bank says late."""
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+    market.must(IssueStatements())
+    market.at("2026-01-06 10:00:00")
+    before = market.digest()
+    assert market.do(CureFailure("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.deposit("alice", "4220.99")
+    before = market.digest()
+    assert market.do(CureFailure("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+    market.deposit("alice", "0.01")
+    assert market.do(CureFailure("alice", 1)) == "FailureCured"
+    assert market.batch().report.trades == 1
+    assert market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_bank_says_late_cures_who_has_enough(mode):
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(late={"alice": None}))
+    market.must(IssueStatements())
+    assert market.lacked() == {CNY: NEEDED}
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+
+    market.answer(SimulatedBank(partial={"alice": fen("4000.00")}))
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+    market.deposit("alice", "221.00")
+    assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_deposit_does_not_cure_two_failures(mode):
+    """The bank refuses alice's money on two evenings, which her ledger shows three times over."""
+    market = Failing(mode, bank=True, alice=cash("9000.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 50, "42.00")
+    market.agree("F-2", "bob", "alice", 50, "42.00", due="2026-01-07")
+    market.play("close")
+    market.batch()
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    for day in (DUE, "2026-01-07"):
+        market.play(f"open {day}\nstart\nclose")
+        market.at(f"{day} 14:00:00")  # while the first may still be cured
+        market.batch(refusing)
+        if day == DUE:
+            market.deposit("alice", "1000.00")
+    half = fen("2110.50")
+    assert market.lacked(1) == market.lacked(2) == {CNY: half}
+
+    market.deposit("alice", "1110.50")
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    assert market.do(CureFailure("alice", 1)) == "FailureCured"
+    before = market.digest()
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    assert market.digest() == before
+    market.deposit("alice", "2110.49")
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    market.deposit("alice", "0.01")
+    assert market.do(CureFailure("alice", 2)) == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_recourse_is_not_paid_with_the_money_that_is_to_cure(mode):
+    """bob bought in for alice once; her new money cures what the bank has refused since."""
+    market = Failing(mode, bank=True, reserve="100.00", alice=cash("4221.00"), bob=units(110))
+    market.agree("F-1", "alice", "bob", 10, "40.00")
+    market.agree("F-2", "bob", "alice", 100, "42.00", due="2026-01-07")
+    market.deposit("bob", "402.00")
+    market.next_evening()
+    market.cover()
+    assert market.owed("alice") == {RESERVE: fen("20.00")}
+    market.play("open 2026-01-08\nstart\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.deposit("alice", "4221.00")
+    before = market.digest()
+    assert market.do(PayRecourse("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.deposit("alice", "20.00")
+    assert market.do(PayRecourse("alice", fen("20.00"))) == "RecoursePaid"
+    assert market.cure(2, at="2026-01-08 18:00:00") == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("confirmed", ["0.00", "1000.00"])
+def test_who_has_not_paid_in_is_covered_with_money_though_its_ledger_shows_enough(mode, confirmed):
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(partial={"alice": fen(confirmed)}))
+    market.cover()
+    lent = NEEDED - fen(confirmed)
+    assert [(one.payer, one.quantity) for one in market.event.payments] == [(market.number(RESERVE), lent)]
+
+    market.batch(SimulatedBank(partial={"alice": fen(confirmed)}))
+    assert market.last.failed == set() and market.case().used == {0: lent}
+    assert market.settled("alice") == (fen("9000.00") - fen(confirmed), 0)
+    assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_paid_for_a_failure_counts_when_it_fails_again(mode):
+    """The bank confirms 1,000.00 at first and nothing then: of what the reserve has paid nothing is used."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(partial={"alice": fen("1000.00")}))
+    market.cover()
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+
+    assert market.last.failed == {1} and market.case().used == {}
+    assert market.lacked(2) == {CNY: fen("1000.00")}
+    market.at("2026-01-12 16:00:00")
+    market.cover(2, at="2026-01-12 16:00:00")
+    assert market.owed("alice") == {RESERVE: NEEDED}
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.failed == set()
+    assert (market.case(1).used, market.case(2).used) == ({0: fen("3221.00")}, {0: fen("1000.00")})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_counts_once_though_its_trades_come_in_two_batches(mode):
+    """The reserve pays for two purchases of alice; one waits for dave too and comes with a third that is due then."""
+    market = Failing(mode, bank=True, reserve="9000.00", alice=cash("99000.00"), bob=units(200), dave=nothing)
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.agree("F-2", "dave", "alice", 100, "42.00")
+    market.agree("F-3", "bob", "alice", 100, "42.00", due="2026-01-08")
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    assert market.case(1).trades == [1, 2] and market.case(2).trades == [2]
+
+    market.cover(1)
+    assert market.owed("alice") == {RESERVE: 2 * NEEDED}
+    market.batch(refusing)
+    assert market.last.failed == set() and market.case(1).used == {0: NEEDED}
+
+    market.give("dave", HBEA, 100)
+    market.cover(2)
+    market.play("open 2026-01-08\nstart\nclose")
+    market.batch(refusing)
+    gross = mode == "gross_gross"
+    assert market.last.failed == ({3} if gross else {2, 3})  # nobody has paid for the third
+    assert market.lacked(3) == {CNY: NEEDED}
+    assert market.case(1).used == {0: 2 * NEEDED if gross else NEEDED}
 
 
 @pytest.mark.parametrize("mode", MODES)
