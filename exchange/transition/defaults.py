@@ -30,8 +30,8 @@ from exchange.transition.failing import (
     free_of,
     lacks,
     lift_restrictions,
-    may_spare,
     release_kept,
+    require_not_due,
     trade_rows,
     unpaid,
 )
@@ -457,8 +457,7 @@ def pay_recourse(step: Step, command: PayRecourse) -> happened.RecoursePaid:
     claims = defaults.owed_by(account.number)
     owed = _owed(claims)
     require(command.amount <= owed, Reason.ABOVE_OBLIGATION, f"{money(owed)} is owed")
-    spare = may_spare(exchange, account.number, CASH)
-    require(command.amount <= spare, Reason.INSUFFICIENT_CASH, f"{money(spare)} is free, besides what is to settle")
+    require_not_due(exchange, account.number, CASH, command.amount)
 
     payments = []
     for claim, part in _repay(exchange, claims, command.amount):

@@ -23,11 +23,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.events import FailureNotified
-from exchange.instruments import fen
+from exchange.instruments import fen, money
 from exchange.payments import confirmed
+from exchange.reasons import Reason
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
-from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, reserve_of, take
+from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, require, reserve_of, take
 from registry.serials import Cause
 from registry.workdays import after_working_days
 from settlement import default
@@ -378,13 +379,17 @@ def lacks(
 
 
 def may_spare(exchange: Exchange, account: int, asset: int) -> int:
-    """What of an asset an account does not need for its trades that are still to settle, nor to cure its cases."""
+    """What of an asset an account does not need for its trades that are still to settle, nor to cure its cases.
+
+    What these bring counts where it is netted only: trade by trade it may not come in time.
+    """
     cases = [case for case in exchange.clearing.defaults.of(account) if case.is_open]
     waiting = {trade for case in cases for trade in case.trades}
+    netted = _netted(exchange, {asset})
     moves = [move for _, sides in _moves(exchange, account, waiting) for move in sides]
+    moves = [move if move.takes in netted else move._replace(taken=0) for move in moves]
     free = {asset: free_of(exchange, account, asset)}
     low, high = 0, free[asset]
-    netted = _netted(exchange, {asset})
     needed = default.lacking(moves, free, netted).get(asset, 0)
     while low < high:  # the most that can go without a greater lack
         middle = (low + high + 1) // 2
@@ -392,6 +397,18 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
         low, high = (middle, high) if more == needed else (low, middle - 1)
     brought = sum(min(case.deposited.get(asset, 0), unpaid(exchange, case).get(asset, 0)) for case in cases)
     return max(0, low - brought)
+
+
+def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:
+    """Refused if what is to leave an account is needed for its trades that are not backed and still to settle.
+
+    What the batch under way will bring by other trades does not count: it has not come yet.
+    """
+    spare = may_spare(exchange, account, asset)
+    is_cash = asset in exchange.currencies.values()
+    reason = Reason.INSUFFICIENT_CASH if is_cash else Reason.INSUFFICIENT_UNITS
+    found = f"{money(spare) if is_cash else f'{spare} t'} {exchange.asset_names[asset]} can be spared"
+    require(amount <= spare, reason, f"{found}, besides what is to settle")
 
 
 def _netted(exchange: Exchange, assets: set[int]) -> set[int]:

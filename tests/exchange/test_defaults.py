@@ -6,7 +6,7 @@ The deal of most scenes: 100 t at 42.00, 4,200.00 and a fee of 21.00 a side, so 
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from exchange.commands import (
@@ -15,6 +15,7 @@ from exchange.commands import (
     CancelDelivery,
     ChangeAccountStatus,
     CloseOutFailure,
+    ConvertCash,
     CoverFailure,
     CureFailure,
     DeliverBatch,
@@ -22,6 +23,7 @@ from exchange.commands import (
     DrawReserve,
     FixObligations,
     FundReserve,
+    InstructBank,
     IssueStatements,
     ListInstrument,
     PayRecourse,
@@ -36,9 +38,10 @@ from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.bank import SimulatedBank
+from settlement.cycle import Stage
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
-from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
+from tests.exchange.defaults import BANK, DEADLINE, DUE, MODES, TOO_LATE, Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
 
 NEEDED = fen("4221.00")  # by the buyer of 100 t at 42.00
@@ -107,6 +110,115 @@ def test_what_an_order_has_reserved_is_not_free_for_a_later_leg(mode):
     assert market.book() == ""
     assert market.cure(by="bob") == "FailureCured"
     assert market.batch().report.trades == 1
+
+
+# ---------------------------------------------------------------- between the bank's word and the delivery
+
+
+def at_the_bank(mode, alice="5000.00", bob=100):
+    """The bank has confirmed what alice pays bob for a deal that is due; nothing is delivered yet."""
+    market = agreed(mode, bank=True, alice=cash(alice), bob=units(bob))
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    market.must(FixObligations())
+    market.must(InstructBank())
+    market.answer()
+    assert market.last.stage == Stage.CONFIRMED
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_deal_under_way_needs_is_not_taken_away(mode):
+    market = at_the_bank(mode)
+    before = market.digest()
+    assert market.withdraw("alice", "779.01") == "refused: insufficient_cash"
+    assert market.event.detail == "779.00 CNY can be spared, besides what is to settle"
+    assert market.do(TransferUnits("bob", HBEA, 1, to_trading=False)) == "refused: insufficient_units"
+    assert market.event.detail == f"0 t {HBEA} can be spared, besides what is to settle"
+    assert market.digest() == before
+
+    assert market.withdraw("alice", "779.00") == "CashWithdrawn"
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+    assert market.settled("alice") == (0, 100) and market.settled("bob") == (fen("4179.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_needs_nothing_for_the_batch_takes_what_is_its_own(mode):
+    market = at_the_bank(mode, bob=130)
+
+    assert market.do(TransferUnits("bob", HBEA, 30, to_trading=False)) == "UnitsTransferred"
+    market.must(DeliverBatch())
+    assert market.withdraw("bob", "4179.00") == "CashWithdrawn"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_deal_under_way_needs_is_not_converted(mode):
+    market = at_the_bank(mode)
+    market.must(RegisterCurrency("USD"))
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    market.deposit(BANK, "9000.00", "USD")
+    before = market.digest()
+    assert market.do(ConvertCash("alice", BANK, "CNY", "USD", fen("779.01"))) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.do(ConvertCash("alice", BANK, "CNY", "USD", fen("779.00"))) == "CashConverted"
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_trade_that_comes_again_needs_is_not_taken_away(mode):
+    """alice's money went while bob could not deliver; now he can, and what she has brought anew stays."""
+    market = agreed(mode, alice=cash("5000.00"), bob=nothing)
+    market.next_evening()
+    assert market.withdraw("alice", "5000.00") == "CashWithdrawn"  # nothing is reserved for a deal that waits
+    market.give("bob", HBEA, 100)
+    assert market.cure() == "FailureCured"
+    market.deposit("alice", "4221.00")
+    market.must(FixObligations())
+    before = market.digest()
+    assert market.withdraw("alice", "0.01") == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+
+
+@settings(max_examples=max(10, EXAMPLES // 6))
+@given(
+    st.sampled_from(MODES),
+    st.lists(st.tuples(st.sampled_from(["buys", "sells"]), st.integers(1, 30)), min_size=1, max_size=4),
+    st.integers(0, 300_000),
+    st.integers(0, 60),
+    st.integers(0, 300_000),
+    st.integers(0, 60),
+)
+def test_who_would_have_met_its_deals_meets_them_whatever_it_could_take(mode, deals, money, tonnes, asked, more):
+    """What alice takes out between fixing and delivery never makes her fail, and she may take what is left over."""
+    twins = []
+    for takes in (False, True):
+        market = Failing(mode, alice=cash(f"{money / 100:.2f}") + units(tonnes), bob=cash("9000.00") + units(200))
+        for number, (what, quantity) in enumerate(deals):
+            seller, buyer = ("alice", "bob") if what == "sells" else ("bob", "alice")
+            market.agree(f"F-{number}", seller, buyer, quantity, "42.00")
+        market.evening()
+        market.play(f"open {DUE}\nstart\nclose")
+        market.must(FixObligations())
+        taken = [0, 0]
+        if takes:
+            if market.withdraw("alice", f"{asked / 100:.2f}") == "CashWithdrawn":
+                taken[0] = asked
+            if market.do(TransferUnits("alice", HBEA, more, to_trading=False)) == "UnitsTransferred":
+                taken[1] = more
+        market.must(DeliverBatch())
+        twins.append(market)
+    event(f"takes money: {taken[0] > 0}, units: {taken[1] > 0}, fails: {bool(market.last.failed)}")
+    without, with_it = twins
+    assert with_it.last.failed == without.last.failed
+    left = without.holding("alice", CNY).settled, without.holding("alice", HBEA).available
+    assert taken[0] <= left[0] and taken[1] <= left[1]
 
 
 # ---------------------------------------------------------------- the buyer lacks money
