@@ -137,8 +137,9 @@ def remedied(market, what, who, amount):
         case "cover":
             said = market.do(CoverFailure(HOUSE, case))
             event(f"cover: {said}")
-            if amount and "refused" not in said:
-                settled(market, {})
+            if amount and "refused" not in said:  # the trades come again, and perhaps the money does not
+                short = market.exchange.accounts[defaults.cases[case - 1].account].account_id
+                settled(market, {short: 0} if amount == 2 and market.rules.settlement.bank else {})
         case "close out":
             is_over = market.now_ns >= defaults.cases[case - 1].deadline_ns if defaults.open_cases() else False
             said = market.do(CloseOutFailure(HOUSE, case))
