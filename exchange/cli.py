@@ -406,7 +406,7 @@ def settlement(
     ] = 10_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
 ) -> None:
-    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and of who fails."""
+    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and with title."""
     from benchmarks import settlement as benchmark
 
     benchmark.run(trades, runs)

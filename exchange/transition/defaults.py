@@ -53,10 +53,10 @@ from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Cause
 from registry.units import Species
 from settlement.conversions import OWN_RATE, converted
-from settlement.corrections import fee_of, version_of
+from settlement.corrections import version_of
 from settlement.deals import Deal, DealState
 from settlement.default import Case, CaseState, Claim, Compensation, moved_against, waterfall
-from settlement.fees import TURNOVER_MAX
+from settlement.fees import TURNOVER_MAX, fee_of
 from settlement.statements import CASH
 
 

@@ -275,11 +275,12 @@ def close_session(step: Step) -> happened.SessionClosed:
     rule = exchange.market.closing_rule(exchange.date)
     trades = exchange.trades_today()
     for instrument in exchange.instruments:
-        own = trades[trades["instrument"] == instrument.number]
+        own = trades["instrument"] == instrument.number
+        price_ticks, quantity = trades["price_ticks"][own], trades["quantity"][own]
         previous = instrument.close_ticks
-        instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], previous)
-        turnover = int((own["price_ticks"] * own["quantity"]).sum()) * exchange.market.fen_per_tick
-        volume = int(own["quantity"].sum())
+        instrument.close_ticks = closing_price_ticks(rule, price_ticks, quantity, previous)
+        turnover = int((price_ticks * quantity).sum()) * exchange.market.fen_per_tick
+        volume = int(quantity.sum())
         exchange.days.append(
             DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks, previous)
         )
