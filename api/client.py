@@ -23,7 +23,7 @@ from api.currency_calls import CurrencyCalls
 from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 from api.settlement_calls import SettlementCalls
-from api.signing import Signer, headers
+from api.signing import Signer, from_environment, headers
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
@@ -81,7 +81,8 @@ class Signed(httpx.Auth):
 class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
     """A connection to one exchange. Prices and money are decimal strings, quantities tonnes.
 
-    Where the exchange asks for keys, `signer` signs (:class:`api.signing.HmacSigner`).
+    Where the exchange asks for keys, `signer` signs (:class:`api.signing.HmacSigner`); left out, what the environment
+    names (:func:`api.signing.from_environment`).
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         signer: Signer | None = None,
     ) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        signer = signer or from_environment()
         auth = Signed(signer) if signer else None
         self._http = httpx.AsyncClient(
             base_url=base_url, timeout=timeout_s, limits=limits, transport=transport, auth=auth

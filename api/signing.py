@@ -19,6 +19,7 @@ stream the method is GET and the body is empty.
 import base64
 import hashlib
 import hmac
+import os
 from collections import deque
 from typing import NamedTuple, Protocol
 
@@ -37,7 +38,8 @@ def text_to_sign(at_ns: int, method: str, target: str, body: bytes) -> bytes:
 class Signer(Protocol):
     """One who can sign: a secret of an API key."""
 
-    key_id: str
+    @property
+    def key_id(self) -> str: ...
 
     def sign(self, text: bytes) -> bytes: ...
 
@@ -60,6 +62,16 @@ class Ed25519Signer(NamedTuple):
 
     def sign(self, text: bytes) -> bytes:
         return Ed25519PrivateKey.from_private_bytes(base64.b64decode(self.private_key)).sign(text)
+
+
+def from_environment() -> Signer | None:
+    """Who signs by the environment: CARBONEX_KEY, and CARBONEX_SECRET or (Ed25519) CARBONEX_PRIVATE_KEY."""
+    key_id = os.environ.get("CARBONEX_KEY")
+    if not key_id:
+        return None
+    if private_key := os.environ.get("CARBONEX_PRIVATE_KEY"):
+        return Ed25519Signer(key_id, private_key)
+    return HmacSigner(key_id, os.environ.get("CARBONEX_SECRET", ""))
 
 
 def headers(signer: Signer, at_ns: int, method: str, target: str, body: bytes = b"") -> dict[str, str]:

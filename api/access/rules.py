@@ -81,6 +81,7 @@ POST   /v1/trading-days                                             operator
 PUT    /v1/market/phase                                             operator
 POST   /v1/market/halts                                             operator
 DELETE /v1/market/halts                                             operator
+PUT    /v1/clock                                                    operator
 PUT    /v1/timers                                                   operator
 POST   /v1/settlements                                              operator
 GET    /v1/settlements/{day}                                        readers
@@ -204,6 +205,7 @@ POST   /v1/settlement/batches/{batch}/confirmations/file            bank        
 GET    /v1/settlement/reconciliations                               readers bank
 POST   /v1/settlement/reconciliations                               bank clearing             as body.by
 POST   /v1/settlement/reconciliations/file                          bank clearing             as query.by
+GET    /v1/settlement/balances/{day}                                readers bank
 GET    /v1/settlement/withdrawal-blocks                             readers
 
 GET    /v1/settlement/deals                                         readers
@@ -213,6 +215,7 @@ GET    /v1/settlement/cases                                         trader reade
 GET    /v1/settlement/cases/{case}                                  readers
 POST   /v1/settlement/cases/{case}/cure                             trader clearing           as body.by
 POST   /v1/settlement/cases/{case}/cover                            clearing                  as body.by
+POST   /v1/settlement/cases/{case}/close-out                        clearing                  as body.by
 POST   /v1/settlement/cases/{case}/security-sale                    clearing                  as body.by
 POST   /v1/accounts/{account_id}/recourse                           trader                    as path.account_id
 POST   /v1/accounts/{account_id}/recourse/write-off                 clearing                  as body.by
