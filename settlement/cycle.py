@@ -9,6 +9,9 @@
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
+The window ends with the first opening that the timetable has after the statements. If they come so late that their
+next day should have opened already, it may open, and they stay open to objections until the one after it does.
+
 Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
 (art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
@@ -238,12 +241,13 @@ class ClearingHouse:
                 return f"trade {trade} is to be settled"
         return self.restriction(account)
 
-    def close_objections(self, now_ns: int) -> None:
-        """A new day begins: what nobody objected to is accepted."""
+    def close_objections(self, now_ns: int, opening_ns: int) -> None:
+        """A day begins that was to open at `opening_ns`: what was stated before and nobody objected to is accepted."""
         for batch in reversed(self.batches):
             if batch.has_reached(Stage.FINAL):
                 break
-            batch.reached[Stage.FINAL] = now_ns
+            if batch.reached[Stage.STATED] < opening_ns:
+                batch.reached[Stage.FINAL] = now_ns
 
     def content(self) -> Iterator[tuple[object, ...]]:
         """All that matters, for the digest."""

@@ -142,6 +142,7 @@ async def reserve(gateway: TheGateway) -> ReserveView:
 @router.post("/settlement/reserve/funding", status_code=201)
 async def fund_reserve(new: NewFunding, gateway: TheGateway) -> ReserveView:
     """Move cash of the house to the risk reserve."""
+    views.rule_of_reserve(gateway)
     await gateway.inbox.ask(FundReserve(new.by, fen(new.amount)))
     return views.reserve_view(gateway)
 
@@ -149,5 +150,6 @@ async def fund_reserve(new: NewFunding, gateway: TheGateway) -> ReserveView:
 @router.post("/settlement/reserve/draw", status_code=201)
 async def draw_reserve(new: NewDraw, gateway: TheGateway) -> ReserveView:
     """Pay from the risk reserve to an account."""
+    views.rule_of_reserve(gateway)
     await gateway.inbox.ask(DrawReserve(new.by, fen(new.amount), new.cause, new.account_id, new.note))
     return views.reserve_view(gateway)

@@ -24,7 +24,7 @@ from exchange.desk import ALWAYS
 from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
-from exchange.sessions import Phase
+from exchange.sessions import Phase, opening_ns
 from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
 from exchange.transition.step import HOUSE, RESERVE, Step, currency_named, fit_balances, require
@@ -163,7 +163,7 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
 
     rules, desk = exchange.market, exchange.path.desk
     exchange.date, exchange.session = command.date, 0
-    exchange.clearing.close_objections(step.now_ns)
+    exchange.clearing.close_objections(step.now_ns, opening_ns(exchange.market, command.date))
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)

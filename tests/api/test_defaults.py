@@ -122,4 +122,11 @@ async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
 
 
 async def test_a_market_without_a_reserve_says_so(plain_desk):
-    assert await code_of(plain_desk.client.reserve()) == (404, "unknown_account")
+    client, digest = plain_desk.client, await plain_desk.digest()
+    for asked in (
+        client.reserve(),
+        client.fund_reserve(HOUSE, "1.00"),
+        client.draw_reserve(HOUSE, "1.00", "default", "S", "?"),
+    ):
+        assert await code_of(asked) == (404, "no_reserve")
+    assert await plain_desk.digest() == digest

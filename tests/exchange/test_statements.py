@@ -30,7 +30,7 @@ from settlement.statements import CASH, Statement, as_one
 from settlement.totals import totals, totals_of
 from tests.exchange.cycle import authority, replayed
 from tests.exchange.defaults import DUE, Failing
-from tests.exchange.market import DAY, HBEA, Market, cash, nothing, units
+from tests.exchange.market import DAY, HBEA, SECOND, Market, cash, nothing, units
 from tests.exchange.test_engine import reopened
 
 R = Reason
@@ -87,6 +87,24 @@ def test_silence_until_the_next_opening_is_acceptance():
 
     assert state(market, "bob") == StatementState.ACCEPTED
     assert state(market, "alice") == StatementState.CONFIRMED
+
+
+def test_statements_that_come_days_late_are_open_until_the_first_opening_after_them():
+    """Monday's come on Wednesday at 09:30; Tuesday and Wednesday should have opened by then, and open all the same."""
+    market = traded()
+    market.play("close")
+    market.now_ns += 2 * 86_400 * SECOND
+    market.play("settle")
+    for day in ("2026-01-06", "2026-01-07"):
+        market.play(f"open {day}")
+        assert state(market, "bob") == StatementState.ISSUED
+        market.play("close\nsettle")
+
+    market.must(OBJECT)
+    market.play("open 2026-01-08")
+    assert (state(market, "alice"), state(market, "bob")) == (StatementState.OBJECTED, StatementState.ACCEPTED)
+    assert market.do(ConfirmStatement("bob", 1)) == "refused: too_late"
+    assert replayed(market).digest() == market.digest()
 
 
 @pytest.mark.parametrize(("upheld", "then"), [(True, StatementState.UPHELD), (False, StatementState.DISMISSED)])
