@@ -395,8 +395,8 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
         middle = (low + high + 1) // 2
         more = default.lacking(moves, {asset: free[asset] - middle}, netted).get(asset, 0)
         low, high = (middle, high) if more == needed else (low, middle - 1)
-    brought = sum(min(case.deposited.get(asset, 0), unpaid(exchange, case).get(asset, 0)) for case in cases)
-    return max(0, low - brought)
+    fresh = [case for case in cases if asset in case.deposited]
+    return max(0, low - sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh))
 
 
 def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:

@@ -24,6 +24,7 @@ from exchange.commands import (
     BlockWithdrawals,
     BustTrades,
     CancelDelivery,
+    CloseOutFailure,
     CloseSession,
     Command,
     ConfirmPayments,
@@ -60,8 +61,10 @@ from exchange.commands import (
 )
 from exchange.engine import Engine
 from exchange.events import (
+    FailureClosedOut,
     FailureCovered,
     FailureCured,
+    Payment,
     RecoursePaid,
     ReserveDrawn,
     ReserveFunded,
@@ -287,20 +290,14 @@ class History:
                 owed_to = [(name(one.account), one.amount) for one in said.closed_out if one.amount]
                 in_cash = [one for one in said.payments if self.asset(one.asset) in (CNY, EUR)]
                 lent = sum(one.quantity for one in in_cash) - sum(amount for _, amount in owed_to)
-                payees = [(failed, lent), *owed_to]
                 for one in said.payments:
                     if one not in in_cash:
                         give(name(one.payer), failed, self.asset(one.asset), one.quantity, "buy_in")
-                for one in in_cash:
-                    left = one.quantity
-                    while left:
-                        payee, amount = payees.pop(0)
-                        part = min(left, amount)
-                        if amount > part:
-                            payees.insert(0, (payee, amount - part))
-                        cause = "cover" if payee == failed else "compensation"
-                        give(name(one.payer), payee, self.asset(one.asset), part, cause)
-                        left -= part
+                self.paid(in_cash, [(failed, lent), *owed_to], failed)
+                self.plain.end_case(said.case, [one.trade for one in said.closed_out])
+            case FailureClosedOut():
+                owed_to = [(name(one.account), one.amount - one.unpaid) for one in said.closed_out]
+                self.paid(said.payments, [(payee, amount) for payee, amount in owed_to if amount])
                 self.plain.end_case(said.case, [one.trade for one in said.closed_out])
             case FailureCured():
                 self.plain.end_case(said.case)
@@ -320,6 +317,19 @@ class History:
             case ReserveDrawn():
                 give(RESERVE, name(said.account), CNY, said.amount, "reserve_draw")
         self.secured = dict(self.exchange.clearing.defaults.security)
+
+    def paid(self, payments: list[Payment], payees: list[tuple[str, int]], failed: str = "") -> None:
+        """Payments in their order are what the payees get in theirs."""
+        for one in payments:
+            left = one.quantity
+            while left:
+                payee, amount = payees.pop(0)
+                part = min(left, amount)
+                if amount > part:
+                    payees.insert(0, (payee, amount - part))
+                cause = "cover" if payee == failed else "compensation"
+                self.plain.give(self.name(one.payer), payee, self.asset(one.asset), part, cause)
+                left -= part
 
     def name(self, number: int) -> str:
         return self.exchange.accounts[number].account_id
@@ -465,7 +475,7 @@ class History:
                 if other % 3 == 0:
                     if amount % 2:
                         self.scene.now_ns = max(self.scene.now_ns, case.deadline_ns)
-                    self.do(CoverFailure(HOUSE, case.number))
+                    self.do((CloseOutFailure if b == 3 else CoverFailure)(HOUSE, case.number))
                     return
                 for asset, lacking in case.lacked.items() if other % 3 == 1 else ():
                     if self.asset(asset) in (CNY, EUR):
@@ -526,7 +536,7 @@ DEEP = {
     "ReconcileBank", "BustTrades", "CorrectTrades",
 }  # fmt: skip
 DEEP_IN_TROUBLE = {
-    "AgreeDelivery", "CureFailure", "CoverFailure", "FundReserve",
+    "AgreeDelivery", "CureFailure", "CoverFailure", "CloseOutFailure", "FundReserve",
 }  # fmt: skip
 
 

@@ -12,17 +12,21 @@ from settlement.clearing import terms_of
 from settlement.default import (
     BUYER,
     SELLER,
+    CaseState,
     Claim,
+    Compensation,
     Defaults,
     Means,
     Move,
     dues,
     lacking,
+    moved_against,
     provision,
     settling,
     waterfall,
 )
 from settlement.netting import Mode
+from settlement.statements import CASH
 from tests.settlement.plain_clearing import Trade, rows_of
 
 HOUSE, A, B, C, D = 1, 2, 3, 4, 5
@@ -293,12 +297,49 @@ def test_claims_are_repaid_in_the_order_in_which_they_were_made():
     defaults.check()
 
 
+acts = st.tuples(st.sampled_from(["fails", "brings", "ends"]), st.integers(0, 4), st.integers(0, 9))
+
+
+@given(st.lists(acts, max_size=20))
+def test_each_fen_that_is_brought_ends_one_case_at_most(acts):
+    """Beside coins that are numbered as they come: a case that ends takes the oldest brought since it began."""
+    defaults, coins, brought, began = Defaults(), list[int](), 0, dict[int, int]()
+    for act, which, amount in acts:
+        still_open = defaults.open_cases()
+        if act == "fails":
+            began[defaults.open(A, 1, [1], 10, 20).number] = brought
+        elif act == "brings":
+            coins += range(brought, brought + amount)
+            brought += amount
+            defaults.note_deposit(A, CASH, amount)
+        elif still_open:
+            case = still_open[which % len(still_open)]
+            takes = min(amount, case.deposited.get(CASH, 0))
+            if takes:
+                defaults.take_up(case, CASH, takes)
+            for coin in [coin for coin in coins if coin >= began[case.number]][:takes]:
+                coins.remove(coin)
+            case.state, case.ended_ns = CaseState.CURED, 30
+        for case in defaults.open_cases():
+            assert case.deposited.get(CASH, 0) == sum(coin >= began[case.number] for coin in coins)
+        defaults.check()
+
+
+@pytest.mark.parametrize(("is_buyer", "close", "ticks"), [(True, 4300, 100), (True, 4100, 0), (False, 4100, 100)])
+def test_a_party_is_worse_off_by_what_the_price_has_moved_against_it(is_buyer, close, ticks):
+    assert moved_against(is_buyer, 4200, close) == ticks
+    assert moved_against(not is_buyer, 4200, close) == abs(close - 4200) - ticks
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda defaults: setattr(defaults.cases[0], "number", 2),
         lambda defaults: setattr(defaults.cases[0], "deadline_ns", 1),
         lambda defaults: setattr(defaults.cases[0], "ended_ns", 30),
+        lambda defaults: setattr(defaults.cases[0], "used", {CASH: 101}),
+        lambda defaults: setattr(defaults.cases[0], "deposited", {CASH: -1}),
+        lambda defaults: setattr(defaults.cases[0], "closed_out", [Compensation(1, B, 4200, CASH, 10, 11)]),
         lambda defaults: setattr(defaults.claims[0], "amount", 0),
         lambda defaults: setattr(defaults.claims[0], "repaid", 101),
         lambda defaults: setattr(defaults.claims[0], "written_off", -1),
@@ -308,7 +349,7 @@ def test_claims_are_repaid_in_the_order_in_which_they_were_made():
 )
 def test_what_is_wrong_with_cases_and_claims_is_noticed(spoil):
     defaults = Defaults()
-    defaults.open(A, 1, [1], 10, 20)
+    defaults.open(A, 1, [1], 10, 20).paid = {CASH: 100}
     defaults.claims.append(Claim(1, A, HOUSE, 100))
     defaults.check()
     spoil(defaults)
