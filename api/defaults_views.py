@@ -9,7 +9,7 @@ from exchange.reasons import Reason, Refused
 from exchange.transition.step import RESERVE
 from registry.holdings import withdrawable
 from settlement.deals import Deal
-from settlement.default import Case, Claim
+from settlement.default import Case, Claim, Compensation
 from settlement.rules import ReserveRules
 
 
@@ -56,13 +56,28 @@ def case_view(gateway: Gateway, case: Case) -> schemas.CaseView:
             for asset, amount in case.lacked.items()
         },
         trades=case.trades,
-        closed_out=case.closed_out,
+        closed_out=[_compensation_view(gateway, case, one) for one in case.closed_out],
         owed=money(sum(claim.left for claim in claims)),
         claims=[_claim_view(gateway, claim) for claim in claims],
         security=[
             schemas.SecurityView(unit=called[unit], quantity=tonnes)
             for unit, tonnes in sorted(exchange.clearing.defaults.secured(case.number).items())
         ],
+    )
+
+
+def _compensation_view(gateway: Gateway, case: Case, one: Compensation) -> schemas.CompensationView:
+    exchange = gateway.exchange
+    batch = exchange.clearing.batch(case.batch)
+    row = None if batch is None else batch.trade(one.trade)
+    assert row is not None, f"trade {one.trade} is closed out and was in no batch"
+    return schemas.CompensationView(
+        trade_id=one.trade,
+        account_id=exchange.accounts[one.account].account_id,
+        close=exchange.instruments[int(row["instrument"])].price(one.close_ticks),
+        currency=exchange.asset_names[one.asset],
+        amount=money(one.amount),
+        unpaid=money(one.unpaid),
     )
 
 

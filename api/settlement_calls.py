@@ -162,6 +162,9 @@ class SettlementCalls:
     async def cover_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
         return await self._one("POST", f"/v1/settlement/cases/{case}/cover", schemas.CaseView, json={"by": by})
 
+    async def close_out_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
+        return await self._one("POST", f"/v1/settlement/cases/{case}/close-out", schemas.CaseView, json={"by": by})
+
     async def dispose_security(self: Wire, by: str, case: int) -> schemas.CaseView:
         return await self._one("POST", f"/v1/settlement/cases/{case}/security-sale", schemas.CaseView, json={"by": by})
 

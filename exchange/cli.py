@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, registry_cli, settlement_cli
+from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
 from settlement.bank import Policy
 from settlement.netting import Mode as SettlementMode
@@ -41,6 +41,7 @@ drills = typer.Typer(help="Rehearse: what must not happen, made to happen in mem
 app.add_typer(drills, name="drill")
 app.add_typer(registry_cli.registry, name="registry")
 app.add_typer(settlement_cli.settlement, name="settlement")
+app.add_typer(keys_cli.keys, name="keys")
 registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
 registry_cli.registry.add_typer(credits_cli.credits, name="credits", rich_help_panel=registry_cli.CREDITS)
 
@@ -85,7 +86,7 @@ def serve(
         str | None,
         typer.Option(help="Rule set by name (hubei, national, generic) or a .toml file; default: the journal's."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; without keys loopback only.")] = "127.0.0.1",
     port: Port = 8000,
     clock: Annotated[ClockKind, typer.Option(help="Simulated time, or the real time of the market.")] = (
         ClockKind.SIMULATED
@@ -97,10 +98,28 @@ def serve(
     manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
     bank: BankPolicy = Bank.ACCEPT,
     inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of keys (`carbonex keys`); default: the journal's name and .keys.")
+    ] = None,
 ) -> None:
     """Run the exchange alone, until Ctrl-C."""
-    if not _is_loopback(host):
-        fail("address_not_loopback", f"{host}: there is no authentication yet, so only loopback addresses are served")
+    from api.access.guard import Access
+    from api.access.keys import KeyFile, KeyProblem
+    from api.timers import real_now_ns
+
+    key_file = keys or journal.with_name(journal.name + ".keys")
+    if keys and not keys.exists():
+        fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
+    try:
+        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None)
+    except KeyProblem as error:
+        fail(error.code, error.detail)
+    if not (_is_loopback(host) or access.is_on):
+        said = f"{host} can be reached by others, and without keys everybody may do everything"
+        fail(
+            "address_needs_keys",
+            f"{said}; make one: carbonex keys create operator --account EXCHANGE --file {key_file}",
+        )
     if clock == ClockKind.REAL and (speed != 1.0 or day):
         fail("invalid_option", "the real clock has its own speed and date")
     first_day = _date(day) if day else None
@@ -113,7 +132,7 @@ def serve(
 
     from api.app import make_app
     from api.gateway import Gateway
-    from api.timers import Clock, real_now_ns, simulated_clock
+    from api.timers import Clock, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
@@ -146,7 +165,7 @@ def serve(
 
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(gateway),
+            make_app(gateway, access),
             host=host,
             port=port,
             loop="uvloop",
@@ -161,6 +180,7 @@ def serve(
     gateway.inbox.stop = lambda: setattr(server, "should_exit", True)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"serving {gateway.exchange.market.title} on {url} - API pages at {url}/docs - Ctrl-C ends")
+    say("every request needs a key" if access.is_on else "no keys: everybody on this machine may do everything")
     try:
         server.run()
     except KeyboardInterrupt:

@@ -311,6 +311,12 @@ async def cover(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
 
 
 @asks(settlement, panel=FAILURES)
+async def close_out(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
+    """After the deadline: its trades are dropped; who did not fail is compensated as far as reserve and house reach."""
+    return await client.close_out_failure(by, case)
+
+
+@asks(settlement, panel=FAILURES)
 async def repay(client: "AsyncClient", account: AccountId, amount: Amount) -> "Sequence[BaseModel]":
     """Pay back what others paid for an account."""
     return await client.pay_recourse(account, amount)

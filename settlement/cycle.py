@@ -36,14 +36,14 @@ import numpy as np
 from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
-from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
 from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
-from settlement.statements import Entry, Line, Statement, as_one
+from settlement.statements import Entry, Line
 
 
 class Stage(StrEnum):
@@ -168,11 +168,6 @@ class ClearingHouse:
         """The batches of a day, oldest first."""
         return [batch for batch in self.batches if batch.day == day]
 
-    def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
-        return as_one([line.statement(account, terms) for line in lines]) if lines else None
-
     def stated(self, account: int) -> list[Batch]:
         """The batches of which an account has got a statement, oldest first."""
         return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
@@ -190,9 +185,12 @@ class ClearingHouse:
 
     def unbacked(self) -> list[type_of_rows]:
         """Trades that owe and are not backed: waiting, returned, or fixed and not delivered."""
+        return [*self.waiting, *self.coming()]
+
+    def coming(self) -> list[type_of_rows]:
+        """Those of them that wait for no case: in the batch under way, or in the next."""
         fixed = self.to_deliver
-        due = [] if fixed is None else [only(fixed.trades, fixed.unbacked)]
-        return [*self.waiting, *self.returned, *due]
+        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def deal_of(self, trade_id: int) -> Deal | None:
         """The deal that became a trade."""
@@ -216,15 +214,14 @@ class ClearingHouse:
                 self.returned.append(free)
         self.waiting = [rows for rows in (only(rows, blocked) for rows in self.waiting) if rows.size]
 
-    def drop(self, trade: int) -> None:
-        """A trade that waited is closed out: it will never be settled."""
-        self.waiting = [rows for rows in (without(rows, {trade}) for rows in self.waiting) if rows.size]
-        self.kept -= {(trade, leg) for leg in (0, 1)}
+    def drop(self, trades: Collection[int]) -> None:
+        """Trades that waited are closed out: they will never be settled."""
+        self.waiting = [rows for rows in (without(rows, trades) for rows in self.waiting) if rows.size]
 
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
         cases = self.defaults.of(account)
-        coming = {trade for rows in self._coming() for trade in rows["trade_id"].tolist()} if cases else set()
+        coming = {trade for rows in self.coming() for trade in rows["trade_id"].tolist()} if cases else set()
         for case in cases:
             if case.is_open:
                 return f"failure case {case.number} is open"
@@ -233,10 +230,6 @@ class ClearingHouse:
             if not self.defaults.is_repaid(case.number):
                 return f"recourse for failure case {case.number} is not paid"
         return None
-
-    def _coming(self) -> list[type_of_rows]:
-        fixed = self.to_deliver
-        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def concerns(self, account: int) -> str | None:
         """What an account still has to do with here: a deal, a trade that is not settled, recourse."""
@@ -295,7 +288,7 @@ class ClearingHouse:
         waiting, returned = (
             [trade for rows in parts for trade in rows["trade_id"].tolist()] for parts in (self.waiting, self.returned)
         )
-        closed = [trade for case in self.defaults.cases for trade in case.closed_out]
+        closed = [one.trade for case in self.defaults.cases for one in case.closed_out]
         blocked = {trade for case in self.defaults.open_cases() for trade in case.trades}
         assert set(waiting) == blocked, "trades wait for no case, or a case for no trade"
         whereabouts = [*waiting, *returned, *closed]

@@ -22,6 +22,7 @@ from api.verbs import Number
 from exchange.commands import (
     AgreeDelivery,
     CancelDelivery,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DisposeSecurity,
@@ -91,6 +92,16 @@ async def cure_failure(case: Number, asked: AskedBy, gateway: TheGateway) -> Cas
 async def cover_failure(case: Number, asked: AskedBy, gateway: TheGateway) -> CaseView:
     """After the deadline: the reserve, then the house pay or deliver what is lacking; all of it or nothing."""
     await gateway.inbox.ask(CoverFailure(asked.by, case))
+    return _case(gateway, case)
+
+
+@router.post("/settlement/cases/{case}/close-out", status_code=201)
+async def close_out_failure(case: Number, asked: AskedBy, gateway: TheGateway) -> CaseView:
+    """After the deadline, in place of a cover: all trades that wait for the case are dropped, never to be settled.
+
+    Who did not fail gets what the price has moved against it, as far as the reserve and the house reach.
+    """
+    await gateway.inbox.ask(CloseOutFailure(asked.by, case))
     return _case(gateway, case)
 
 

@@ -9,6 +9,7 @@ from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.rebates import has_rebates, rebates_of, still_to_settle
 from exchange.state import Exchange
+from exchange.transition.failing import require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -65,6 +66,7 @@ def convert_cash(step: Step, command: ConvertCash) -> happened.CashConverted:
     free = holdings.withdrawable(exchange.path.desk.balances[account.number, gives])
     enough = conversion.given <= free
     require(enough, Reason.INSUFFICIENT_CASH, f"{money(free)} of {account.account_id} is settled and available")
+    require_not_due(exchange, account.number, gives, conversion.given)
     _require_bank_has(exchange, bank, conversion)
 
     exchange.path.desk.balances[account.number, gives].available -= conversion.given

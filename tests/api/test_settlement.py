@@ -101,7 +101,7 @@ async def test_a_statement_says_the_same_in_every_format(stated):
     assert closing == {asset: str(held) for asset, held in shown.closing.items()}
     exchange = stated.gateway.exchange
     (read,) = read_csv(await client.statement_file("B", 1, "csv"), names(stated.gateway))
-    assert read == exchange.clearing.statement(exchange.date, exchange.accounts.by_id["B"].number, exchange.terms)
+    assert read == exchange.clearing.batches[0].line.statement(exchange.accounts.by_id["B"].number, exchange.terms)
 
     page = await client.statement_file("B", DAY, "html")
     for figure in ("Wuhan Heat", "100,000.00", "4,000.00", "20.00", "95,980.00", "HBEA-2025", "the next opening"):
