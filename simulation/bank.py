@@ -51,10 +51,14 @@ class SettlementBank:
         """Have an account. BankError if the market settles without a bank, or if the account is not a bank's."""
         if not (await self.client.rules())["settlement"]["bank"]:
             raise BankError("no_bank", "this market settles without a bank: nobody will be asked")
-        known = {account.account_id: account for account in await self.client.accounts()}
-        if self.account_id not in known:
-            await self.client.open_account(self.account_id, "Settlement bank", "clearing_bank")
-        elif (found := known[self.account_id].participant_class) != "clearing_bank":
+        try:
+            found = (await self.client.account(self.account_id)).participant_class
+        except ApiError as error:
+            if error.code != "unknown_account":
+                raise
+            opened = await self.client.open_account(self.account_id, "Settlement bank", "clearing_bank")
+            found = opened.participant_class
+        if found != "clearing_bank":
             raise BankError(
                 "not_permitted", f"{self.account_id} is a {found}, not a clearing_bank; name another account"
             )
