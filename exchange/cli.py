@@ -73,7 +73,8 @@ BankPolicy = Annotated[
     Bank,
     typer.Option(
         help="How a simulated settlement bank answers, where the rules want one: it accepts all, rejects what the "
-        "first participant has to pay in, pays half of it, or answers half an hour late; none: somebody else answers."
+        "first participant has to pay in, pays half of it, or answers half an hour late; none: somebody else "
+        "answers, as `carbonex bank` does."
     ),
 ]
 

@@ -9,7 +9,7 @@ answers, and when by the market's clock, is decided where the bank inside the ex
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, time
+from datetime import date, datetime, time
 from pathlib import Path
 
 from api.client import ApiError, AsyncClient
@@ -51,23 +51,28 @@ class SettlementBank:
         """Have an account. BankError if the market settles without a bank, or if the account is not a bank's."""
         if not (await self.client.rules())["settlement"]["bank"]:
             raise BankError("no_bank", "this market settles without a bank: nobody will be asked")
-        known = {account.account_id: account for account in await self.client.accounts()}
-        if self.account_id not in known:
-            await self.client.open_account(self.account_id, "Settlement bank", "clearing_bank")
-        elif (found := known[self.account_id].participant_class) != "clearing_bank":
+        try:
+            found = (await self.client.account(self.account_id)).participant_class
+        except ApiError as error:
+            if error.code != "unknown_account":
+                raise
+            opened = await self.client.open_account(self.account_id, "Settlement bank", "clearing_bank")
+            found = opened.participant_class
+        if found != "clearing_bank":
             raise BankError(
                 "not_permitted", f"{self.account_id} is a {found}, not a clearing_bank; name another account"
             )
-        compared = {report.date for report in await self.client.reconciliations()}
-        self.reported = {batch.number for batch in await self.client.batches() if batch.date in compared}
+        compared = [report.date for report in await self.client.reconciliations()]
+        batches = await self.client.batches() if compared else []
+        self.reported = {batch.number for batch in batches if batch.date <= max(compared)}
 
     async def run(self, days: int | None = None) -> None:
         """Answer until so many days have been reported, without end if None. While the exchange is away it waits."""
         left, is_away = days, False
         while left is None or left > 0:
             try:
-                if await self.look() and left is not None:
-                    left -= 1
+                reported = await self.look()
+                left = None if left is None else left - reported
                 is_away = False
             except ApiError as error:
                 if not error.passing:
@@ -77,23 +82,27 @@ class SettlementBank:
                 is_away = True
             await asyncio.sleep(_PAUSE_S)
 
-    async def look(self) -> bool:
-        """Do what is to be done now; returns whether a day has been reported for the first time."""
+    async def look(self) -> int:
+        """Do what is to be done now; returns how many days have been reported that had not been before."""
         market = await self.client.market()
-        batches = await self.client.batches(str(market.date)) if market.date else []
-        for batch in batches:
+        days: dict[date, list[BatchRow]] = {}
+        for batch in await self.client.batches():
+            days.setdefault(batch.date, []).append(batch)
             if batch.stage == "instructed":
                 await self._answer(batch, market)
-        if not market.is_settled or not batches or batches[-1].number in self.reported:
-            return False
-        is_first = self.reported.isdisjoint(batch.number for batch in batches)
-        await self._report(batches)
-        return is_first
+        new = 0
+        for day, batches in days.items():  # the last may have passed since the last look
+            is_over = market.is_settled or day != market.date
+            if is_over and batches[-1].number not in self.reported:
+                new += self.reported.isdisjoint(batch.number for batch in batches)
+                await self._report(batches)
+        return new
 
     async def _answer(self, batch: BatchRow, market: MarketView) -> None:
         text = await self.client.instructions_file(batch.number)
         file, shown = read_instructions(text), await self.client.instructions(batch.number)
-        instructed = datetime.fromisoformat((await self.client.batch(batch.number)).stages[-1].at)
+        stages = {str(one.stage): one.at for one in (await self.client.batch(batch.number)).stages}
+        instructed = datetime.fromisoformat(stages["instructed"])
         confirm_by = (await self.client.rules())["settlement"]["confirm_by"]
         minutes_late = minutes_to_be_late(_ns(instructed), _confirm_by_ns(batch, instructed, confirm_by))
         minutes = (_ns(datetime.fromisoformat(market.now)) - _ns(instructed)) // MINUTE_NS

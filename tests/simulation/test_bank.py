@@ -91,6 +91,18 @@ async def test_what_it_gets_and_sends_is_kept_in_files(tmp_path):
     assert {line.account_id: line.fen for line in held.lines} == {"B": 95_980_00, "S": 3_980_00, "EXCHANGE": 40_00}
 
 
+async def test_a_day_that_passed_between_two_looks_is_reported_too():
+    async with bank_beside(Policy.ACCEPT) as (desk, bank, said):
+        for day in (DAY, "2026-01-06"):
+            if day != DAY:
+                await desk.open(day)
+                await desk.client.set_phase("closed")
+            await desk.client.settle()
+        assert (await bank.look(), await bank.look()) == (2, 0)
+        assert [str(report.date) for report in await desk.client.reconciliations()] == [DAY, "2026-01-06"]
+        assert len(said) == 2
+
+
 async def test_a_bank_that_comes_back_says_nothing_twice():
     async with bank_beside(Policy.ACCEPT) as (desk, bank, said):
         await settle_with(desk, bank)
@@ -103,7 +115,7 @@ async def test_a_bank_that_comes_back_says_nothing_twice():
 
 async def test_while_the_exchange_is_away_it_waits(monkeypatch):
     async with bank_beside(Policy.ACCEPT) as (_, bank, said):
-        looks = [ApiError(0, "connection_lost", "away"), ApiError(503, "inbox_full", "busy"), True]
+        looks = [ApiError(0, "connection_lost", "away"), ApiError(503, "inbox_full", "busy"), 1]
 
         async def look():
             outcome = looks.pop(0)

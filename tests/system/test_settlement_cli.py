@@ -1,8 +1,10 @@
 """`carbonex settlement` against a running exchange."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from ast import literal_eval
 
 import httpx
@@ -255,34 +257,40 @@ def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):
         assert "7.10" in must("set-rate USD 7.10") and "7.10" in must("rates USD")
 
 
-def test_a_bank_in_a_process_of_its_own_settles_a_day(tmp_path):
-    with Server(tmp_path / "exchange.journal", "--bank", "none") as server:
-        bank = subprocess.Popen(
-            [sys.executable, "-m", "exchange.cli", "bank", "--url", server.url, "--days", "1"],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        asked = [
-            ("POST", "instruments", {"symbol": "H", "species": "allowance", "vintage": 2025, "opening_price": "40.00"}),
-            ("POST", "accounts", {"account_id": "B", "name": "Wuhan Heat"}),
-            ("POST", "accounts", {"account_id": "S", "name": "Daye Steel"}),
-            ("POST", "accounts/B/deposits", {"amount": "5000.00"}),
-            ("POST", "issuances", {"account_id": "S", "unit": "H", "quantity": 100}),
-            ("POST", "accounts/S/transfers", {"unit": "H", "quantity": 100, "to": "trading"}),
-            ("POST", "trading-days", {"date": DAY}),
-            ("PUT", "market/phase", {"phase": "continuous"}),
-        ]
-        for side, account in (("sell", "S"), ("buy", "B")):
-            order = {"account_id": account, "symbol": "H", "side": side, "price": "40.00", "quantity": 100}
-            asked.append(("POST", "orders", order | {"client_order_id": "1"}))
-        asked += [("PUT", "market/phase", {"phase": "closed"}), ("PUT", "timers", {"days": 1, "skip_idle": True})]
-        for method, path, body in asked:
-            answer = httpx.request(method, f"{server.url}/v1/{path}", json=body)
-            assert answer.is_success, f"{path}: {answer.text}"
-        said, _ = bank.communicate(timeout=30)
-        assert (bank.returncode, "batch 1 of 2026-01-05: 3 lines answered" in said) == (0, True), said
-        assert "3 balances of 2026-01-05: 0 differ" in said
-        shown = httpx.get(f"{server.url}/v1/settlement/batches/1").json()
-        assert (shown["stage"], shown["bank"]["answered"]) == ("stated", 3)
+def test_a_bank_in_a_process_of_its_own_answers_and_sends_its_balances(by_hand):
+    """On the day after, when B sells 10 t back to S; the operator takes the steps, the bank does the rest."""
+
+    def ask(method, path, body=None):
+        return httpx.request(method, f"{by_hand.url}/v1/{path}", json=body)
+
+    def until(is_so):
+        deadline = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < deadline and bank.poll() is None, bank.communicate()[0]
+            time.sleep(0.05)
+
+    ask("POST", "settlements")  # unless it is settled
+    order = {"symbol": "HBEA-2025", "price": "40.00", "quantity": 10, "client_order_id": "2"}
+    for method, path, body in (
+        ("POST", "trading-days", {"date": "2026-01-06"}),
+        ("PUT", "market/phase", {"phase": "continuous"}),
+        ("POST", "orders", order | {"account_id": "B", "side": "sell"}),
+        ("POST", "orders", order | {"account_id": "S", "side": "buy"}),
+        ("PUT", "market/phase", {"phase": "closed"}),
+        ("POST", "settlement/batches", None),
+        ("POST", "settlement/batches/2/instructions", None),
+    ):
+        answer = ask(method, path, body)
+        assert answer.is_success, f"{path}: {answer.text}"
+    command = [sys.executable, "-m", "exchange.cli", "bank", "--url", by_hand.url]
+    bank = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    until(lambda: ask("GET", "settlement/batches/2").json()["stage"] == "confirmed")
+    for step in ("delivery", "statements"):
+        assert ask("POST", f"settlement/batches/2/{step}").is_success
+    until(lambda: "2026-01-06" in [one["date"] for one in ask("GET", "settlement/reconciliations").json()])
+    bank.send_signal(signal.SIGINT)
+    said, _ = bank.communicate(timeout=30)
+    assert "batch 2 of 2026-01-06: 3 lines answered" in said and said.endswith("stopped\n"), said
 
 
 def test_a_bank_without_an_exchange_says_what_to_do():
