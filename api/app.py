@@ -10,8 +10,12 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
+from api.access.guard import Access, Guard
 from api.feed import Feed
 from api.gateway import Gateway
+from api.routers import (
+    access as access_routes,
+)
 from api.routers import (
     accounts,
     clearing,
@@ -39,14 +43,16 @@ the orders of the book, each later one an order as the book shows it from now on
 price's queue, where it may have stood before, `reduced` in its place, or `removed`. `trades` and `orders` tell of a
 trade that was put right later: `trade_corrected` as it says now, `trade_busted` as it said last.
 
-Roles: there is no authentication yet. Who asks is named in the body (`by`, or the account that acts for itself), and
-what it may do follows from the class of the participant and the status of its account: `GET /v1/roles`. Whoever lacks
-the right is refused with `not_permitted` (403).
+Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
+is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
+that has logged in. A key has a role and acts in the name of one account: what names another's is answered as what
+names nobody's. What an account may do follows from the class of its participant and its status: `GET /v1/roles`;
+whoever lacks the right is refused with `not_permitted` (403).
 """
 
 
-def make_app(gateway: Gateway) -> FastAPI:
-    """The application that serves one gateway; the gateway runs while the application does."""
+def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
+    """The application that serves one gateway to whom `access` admits; the gateway runs while the application does."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,10 +62,13 @@ def make_app(gateway: Gateway) -> FastAPI:
     app: FastAPI = FastAPIOffline(title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
+    app.state.access = access or Access(None)
+    app.add_middleware(Guard, access=app.state.access)
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,
         market.router,
+        access_routes.router,
         accounts.router,
         market.operator,
         corrections.router,

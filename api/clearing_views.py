@@ -8,16 +8,19 @@ import numpy as np
 
 from api import schemas
 from api.gateway import Gateway
+from api.sentences import amount
 from api.settlement_views import names
 from api.timers import iso
-from exchange.events import BankReconciled
+from exchange.events import BankReconciled, CurrencyLeg
 from exchange.instruments import money
-from exchange.payments import withdrawal_block
+from exchange.payments import closing_balances, withdrawal_block
 from exchange.reasons import Reason, Refused
 from exchange.rows import joined
 from registry.accounts import Account
 from registry.serials import Cause
 from settlement import statement_files
+from settlement.bank import Break, Finding
+from settlement.bank_files import BalanceFile, BankBalance
 from settlement.batch import Amounts
 from settlement.clearing import obligations
 from settlement.cycle import Batch, Stage
@@ -74,6 +77,20 @@ def batch_view(gateway: Gateway, batch: Batch) -> schemas.BatchView:
         failed=sorted(batch.failed),
         bank=_bank_progress(batch, zone),
         figures=_figures(gateway, batch),
+        currency_legs=[_leg_view(gateway, leg) for leg in gateway.history.currency_legs.get(batch.number, [])],
+    )
+
+
+def _leg_view(gateway: Gateway, leg: CurrencyLeg) -> schemas.CurrencyLegView:
+    called, conversion = gateway.exchange.asset_names, leg.conversion
+    return schemas.CurrencyLegView(
+        account_id=gateway.exchange.accounts[leg.account].account_id,
+        currency=called[leg.asset],
+        amount=money(leg.amount),
+        conversion=conversion.number if conversion else None,
+        into=called[conversion.takes] if conversion else None,
+        taken=money(conversion.taken) if conversion else None,
+        kept_because=None if conversion else leg.reason.code,
     )
 
 
@@ -276,11 +293,48 @@ def break_report(gateway: Gateway, sequence: int, event: BankReconciled) -> sche
                 ours=money(one.ours),
                 banks=money(one.banks),
                 difference=money(one.difference),
+                explanation=_explained(one),
             )
             for one in event.breaks
         ],
         blocked=[exchange.accounts[number].account_id for number in event.blocked],
     )
+
+
+def _explained(one: Break) -> str:
+    """What a treasurer should know of a break: who has more, and what to look for."""
+    gap, holder = f"{amount(money(abs(one.difference)))} {one.currency}", one.account_id
+    match one.finding:
+        case Finding.UNKNOWN:
+            return f"The bank keeps {gap} for {holder}, which we do not know: ask the bank whose money it is."
+        case Finding.MISSING:
+            return f"We have {gap} for {holder}, the bank's file does not name it: ask the bank for its balance."
+        case Finding.DOUBLED:
+            return f"The bank names {holder} more than once: ask for a file that has one balance for it."
+        case Finding.DIFFERS if one.difference > 0:
+            look_for = "a deposit that is not booked here, or a payment that the bank has not made"
+            return f"The bank has {gap} more than we for {holder}: look for {look_for}."
+        case _:
+            look_for = "a withdrawal that is not booked here, or a deposit that never reached the bank"
+            return f"The bank has {gap} less than we for {holder}: look for {look_for}."
+
+
+def balances_view(gateway: Gateway, day: date) -> schemas.BalancesView:
+    """What the bank should have at the end of a settled day. Refused if the day has no statements yet."""
+    lines = [
+        schemas.BalanceView(account_id=one.account_id, currency=one.currency, amount=money(one.fen))
+        for one in balance_file(gateway, day).lines
+    ]
+    return schemas.BalancesView(date=day, lines=lines)
+
+
+def balance_file(gateway: Gateway, day: date) -> BalanceFile:
+    """The same as the bank would write it."""
+    held = closing_balances(gateway.exchange, day)
+    if held is None:
+        raise Refused(Reason.DAY_NOT_SETTLED, f"The day {day} has no statements.")
+    lines = (BankBalance(account_id, currency, fen) for (account_id, currency), fen in sorted(held.items()))
+    return BalanceFile(day, tuple(lines))
 
 
 def withdrawal_blocks(gateway: Gateway, accounts: Iterable[Account]) -> list[schemas.WithdrawalBlock]:

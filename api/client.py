@@ -10,8 +10,9 @@ repeated after a failure on the way, since the exchange could not tell a repeat 
 
 import asyncio
 import random
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from typing import Any, Self, TypeVar, cast
 
 import httpx
@@ -22,6 +23,7 @@ from api.currency_calls import CurrencyCalls
 from api.registry_calls import RegistryCalls
 from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 from api.settlement_calls import SettlementCalls
+from api.signing import Signer, from_environment, headers
 
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
@@ -42,7 +44,7 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """Whether it is about the moment, so that the same request may be answered later."""
-        return self.code == CONNECTION_LOST or self.status in (500, 503)
+        return self.code == CONNECTION_LOST or self.status in (429, 500, 503)
 
 
 class NotSent(Exception):
@@ -62,8 +64,26 @@ class DryRun(httpx.AsyncBaseTransport):
         raise NotSent(request.method, request.url.raw_path.decode(), (await request.aread()).decode())
 
 
+class Signed(httpx.Auth):
+    """Signs each request, and anew if it is sent again."""
+
+    requires_request_body = True
+
+    def __init__(self, signer: Signer) -> None:
+        self.signer = signer
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        target = request.url.raw_path.decode("ascii")
+        request.headers.update(headers(self.signer, time.time_ns(), request.method, target, request.content))
+        yield request
+
+
 class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
-    """A connection to one exchange. Prices and money are decimal strings, quantities tonnes."""
+    """A connection to one exchange. Prices and money are decimal strings, quantities tonnes.
+
+    Where the exchange asks for keys, `signer` signs (:class:`api.signing.HmacSigner`); left out, what the environment
+    names (:func:`api.signing.from_environment`).
+    """
 
     def __init__(
         self,
@@ -71,9 +91,14 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         timeout_s: float = 30.0,
         connections: int = 20,
         transport: httpx.AsyncBaseTransport | None = None,
+        signer: Signer | None = None,
     ) -> None:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout_s, limits=limits, transport=transport)
+        signer = signer or from_environment()
+        auth = Signed(signer) if signer else None
+        self._http = httpx.AsyncClient(
+            base_url=base_url, timeout=timeout_s, limits=limits, transport=transport, auth=auth
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -326,6 +351,10 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
     async def run_timers(self, days: int | None = None, skip_idle: bool = False) -> schemas.MarketView:
         body = {"running": True, "days": days, "skip_idle": skip_idle}
         return await self._one("PUT", "/v1/timers", schemas.MarketView, json=body)
+
+    async def set_speed(self, speed: float) -> schemas.MarketView:
+        """Let the simulated clock run so many market seconds a second."""
+        return await self._one("PUT", "/v1/clock", schemas.MarketView, json={"speed": speed})
 
     # -- on the wire
 

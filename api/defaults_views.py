@@ -2,13 +2,15 @@
 
 from api import schemas
 from api.gateway import Gateway
+from api.problems import Problem
 from api.timers import iso
 from exchange.instruments import fen, money
 from exchange.reasons import Reason, Refused
 from exchange.transition.step import RESERVE
 from registry.holdings import withdrawable
 from settlement.deals import Deal
-from settlement.default import Case, Claim
+from settlement.default import Case, Claim, Compensation
+from settlement.rules import ReserveRules
 
 
 def deal_view(gateway: Gateway, deal: Deal) -> schemas.DealView:
@@ -54,13 +56,28 @@ def case_view(gateway: Gateway, case: Case) -> schemas.CaseView:
             for asset, amount in case.lacked.items()
         },
         trades=case.trades,
-        closed_out=case.closed_out,
+        closed_out=[_compensation_view(gateway, case, one) for one in case.closed_out],
         owed=money(sum(claim.left for claim in claims)),
         claims=[_claim_view(gateway, claim) for claim in claims],
         security=[
             schemas.SecurityView(unit=called[unit], quantity=tonnes)
             for unit, tonnes in sorted(exchange.clearing.defaults.secured(case.number).items())
         ],
+    )
+
+
+def _compensation_view(gateway: Gateway, case: Case, one: Compensation) -> schemas.CompensationView:
+    exchange = gateway.exchange
+    batch = exchange.clearing.batch(case.batch)
+    row = None if batch is None else batch.trade(one.trade)
+    assert row is not None, f"trade {one.trade} is closed out and was in no batch"
+    return schemas.CompensationView(
+        trade_id=one.trade,
+        account_id=exchange.accounts[one.account].account_id,
+        close=exchange.instruments[int(row["instrument"])].price(one.close_ticks),
+        currency=exchange.asset_names[one.asset],
+        amount=money(one.amount),
+        unpaid=money(one.unpaid),
     )
 
 
@@ -74,12 +91,20 @@ def _claim_view(gateway: Gateway, claim: Claim) -> schemas.ClaimView:
     )
 
 
+def rule_of_reserve(gateway: Gateway) -> ReserveRules:
+    """What the rule set says of the risk reserve. Problem 404 if it has none."""
+    market = gateway.exchange.market
+    if market.settlement.reserve is None:
+        raise Problem(
+            404, "no_reserve", f"The rule set {market.name} has no risk reserve: none to ask, fund or draw on."
+        )
+    return market.settlement.reserve
+
+
 def reserve_view(gateway: Gateway) -> schemas.ReserveView:
-    """The risk reserve. Refused if the rule set has none."""
-    exchange, rules = gateway.exchange, gateway.exchange.market.settlement.reserve
-    account = exchange.accounts.by_id.get(RESERVE)
-    if rules is None or account is None:
-        raise Refused(Reason.UNKNOWN_ACCOUNT, "The rule set has no risk reserve.")
+    """The risk reserve. Problem 404 if the rule set has none."""
+    exchange, rules = gateway.exchange, rule_of_reserve(gateway)
+    account = exchange.accounts.by_id[RESERVE]
     balances = exchange.path.desk.balances[account.number]
     return schemas.ReserveView(
         account_id=account.account_id,

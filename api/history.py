@@ -10,7 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from exchange.events import BankReconciled, DayOpened, SessionClosed, TradesBusted, TradesCorrected
+from exchange.events import (
+    BankReconciled,
+    BatchDelivered,
+    CurrencyLeg,
+    DayOpened,
+    DaySettled,
+    SessionClosed,
+    TradesBusted,
+    TradesCorrected,
+)
 from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
 from exchange.transition import Outcome
@@ -91,6 +100,7 @@ class History:
         self.client_order_ids: dict[int, str] = {}  # by order id
         self.closes: dict[date, dict[int, int]] = {}  # closing price in ticks by instrument number
         self.reconciled: dict[int, BankReconciled] = {}  # comparisons with the bank's books, by sequence
+        self.currency_legs: dict[int, list[CurrencyLeg]] = {}  # conversions of what a batch brought, if any, by batch
 
     def extend(self, batch: Batch, outcome: Outcome) -> None:
         """Add what a batch made happen."""
@@ -109,6 +119,8 @@ class History:
                 self.closes[max(self.closes)].update(event.closes_ticks)
             elif isinstance(event, BankReconciled):
                 self.reconciled[sequence] = event
+            elif isinstance(event, BatchDelivered | DaySettled) and event.currency_legs:
+                self.currency_legs[event.batch] = event.currency_legs
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)

@@ -3,6 +3,8 @@
 | kind      | found by             | status                        | code                                      |
 |-----------|----------------------|-------------------------------|-------------------------------------------|
 | malformed | schemas              | 422 (400 if not JSON at all)  | malformed_json, invalid_request           |
+| unknown   | the door             | 401                           | key_missing, signature_invalid, ...       |
+| forbidden | the door             | 403, 429 with Retry-After     | role_not_permitted, rate_limited, ...     |
 | refused   | the exchange         | 403, 404, 409, 422 by reason  | the reason's name (`exchange.reasons`)    |
 | overload  | the inbox            | 503 with Retry-After          | inbox_full                                |
 | broken    | journal, invariants  | 500, and the process stops    | journal_unwritable, internal_error        |
@@ -213,10 +215,13 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemDetails, "description": text, "content": {MEDIA_TYPE: {}}}
     for status, text in {
         400: "Not JSON",
+        401: "The request is not signed by a key, or not as it should be",
         403: "Who asks may not do this: by the class of its account, or the status it is in",
         404: "There is no such account, unit, order, period ...",
         409: "Refused as things stand now",
+        413: "The body is too large",
         422: "Malformed, or refused whatever the state",
+        429: "The key has asked too often; try again after Retry-After seconds",
         503: "The inbox is full; try again after Retry-After seconds",
     }.items()
 }

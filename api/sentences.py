@@ -86,15 +86,25 @@ def _of_statements(answer: schemas.Happened) -> str:
         case schemas.PaymentsConfirmed(batch=batch, answered=answered, open_lines=left, short=short):
             unpaid = f"; not in full: lines {', '.join(map(str, short))}" if short else ""
             return f"the bank has answered {answered:,} lines of batch {batch}, {len(left):,} are open{unpaid}"
-        case schemas.BreakReport(date=day, balances=balances, breaks=breaks):
-            found = f"{len(breaks):,} differ" if breaks else "all agree"
-            return f"the bank's {balances:,} balances of {day}: {found}"
+        case schemas.BreakReport(date=day, balances=balances, breaks=breaks, blocked=blocked):
+            found = f"{len(breaks):,} do not agree with ours" if breaks else "all agree with ours"
+            until = "; until a later file agrees, no withdrawals of " + ", ".join(blocked) if blocked else ""
+            return f"the bank's {balances:,} balances of {day}: {found}{until}"
+        case schemas.TradesPutRight(corrections=made):
+            undone = [one.trade_id for one in made if one.after is None]
+            ids, what = (undone, "undone") if undone else ([one.trade_id for one in made], "corrected")
+            return f"{_trades(ids)} {what}: {made[0].reason}"
         case schemas.WithdrawalsBlocked(account_id=who, reason=why):
             return f"{who} may withdraw nothing: {why}"
         case schemas.WithdrawalsUnblocked(account_id=who, reason=why):
             return f"the block of {who}'s withdrawals ends: {why}"
         case _:
             return ""
+
+
+def _trades(ids: list[int]) -> str:
+    named = f"{len(ids):,} trades" if len(ids) > 10 else f"trade{'s' * (len(ids) > 1)} {', '.join(map(str, ids))}"
+    return f"{named} {'are' if len(ids) > 1 else 'is'}"
 
 
 def _of_units(answer: schemas.Happened) -> str:

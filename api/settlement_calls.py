@@ -114,6 +114,14 @@ class SettlementCalls:
         path = "/v1/settlement/reconciliations/file"
         return await self._one("POST", path, schemas.BreakReport, params={"by": by}, **sent)
 
+    async def balances(self: Wire, day: str) -> schemas.BalancesView:
+        """What the bank should have at the end of a settled day."""
+        return await self._one("GET", f"/v1/settlement/balances/{day}", schemas.BalancesView)
+
+    async def balances_file(self: Wire, day: str) -> str:
+        """The same as the bank's file."""
+        return (await self._send("GET", f"/v1/settlement/balances/{day}", params={"format": "csv"})).content.decode()
+
     async def withdrawal_blocks(self: Wire) -> list[schemas.WithdrawalBlock]:
         """Who may withdraw nothing at present, and why."""
         return await self._many("GET", "/v1/settlement/withdrawal-blocks", schemas.WithdrawalBlock)
@@ -153,6 +161,9 @@ class SettlementCalls:
 
     async def cover_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
         return await self._one("POST", f"/v1/settlement/cases/{case}/cover", schemas.CaseView, json={"by": by})
+
+    async def close_out_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
+        return await self._one("POST", f"/v1/settlement/cases/{case}/close-out", schemas.CaseView, json={"by": by})
 
     async def dispose_security(self: Wire, by: str, case: int) -> schemas.CaseView:
         return await self._one("POST", f"/v1/settlement/cases/{case}/security-sale", schemas.CaseView, json={"by": by})

@@ -11,7 +11,7 @@ from api.registry_views import account_id
 from api.timers import iso
 from api.views import settlement_view
 from exchange.reasons import Reason, Refused
-from exchange.sessions import CalendarError, next_trading_day
+from exchange.sessions import CalendarError, next_opening_ns
 from registry.accounts import Account
 from settlement import statement_files
 from settlement.cycle import Batch, Stage
@@ -100,7 +100,7 @@ def _object_until(gateway: Gateway, batch: Batch) -> str | None:
     closed_ns = batch.reached.get(Stage.FINAL)
     if closed_ns is None:
         try:
-            closed_ns = gateway.timers.open_time(next_trading_day(rules, batch.day))
+            closed_ns = next_opening_ns(rules, batch.day, batch.reached[Stage.STATED])
         except CalendarError:
             return None
     return iso(closed_ns, rules.timezone)
@@ -143,8 +143,11 @@ def statement_page(gateway: Gateway, batches: Sequence[Batch], account: Account)
                 _clock(stands.issued_at),
                 stands.state,
                 f"{_clock(stands.object_until)}, the next opening" if stands.object_until else "the next opening",
+                _clock(stands.answered_at or ""),
                 stands.objection,
                 stands.ruling,
+                _clock(stands.ruled_at or ""),
+                stands.ruled_by or "",
             )
         )
     return statement_files.page(gateway.exchange.market.title, account.name, sheets, names(gateway))

@@ -19,7 +19,19 @@ _NUMBERS = (  # that count nothing
     "lock_id", "request_id", "reference", "reduction", "reductions",
     "version", "factor_version", "valid_from_year", "batch",
 )  # fmt: skip
-_PROSE = {"name", "title", "detail", "reason", "status_reason", "reasons", "source", "what", "activity_unit", "purpose"}
+_PROSE = {
+    "name",
+    "title",
+    "detail",
+    "reason",
+    "status_reason",
+    "reasons",
+    "source",
+    "what",
+    "activity_unit",
+    "purpose",
+    "explanation",
+}
 _SHOWN = {  # of shapes that have more than a list of them should show
     schemas.AccountView: ("account_id", "name", "participant_class", "status", "beneficial_owner", "region"),
     schemas.ObligorRow: ("account_id", "due", "surrendered", "waiting", "missing", "outcome", "fine"),

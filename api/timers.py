@@ -1,7 +1,7 @@
 """The clock, and the timers that take the market through its day. The only place that reads the time.
 
-The clock can run faster than time, and can be set forward, never back. The timers look at where the
-market stands and hand in the next command of the timetable when it is due; so they go on after a restart
+The clock can run faster than time, at a speed that may change, and can be set forward, never back. The timers look at
+where the market stands and hand in the next command of the timetable when it is due; so they go on after a restart
 in the middle of a day without remembering anything themselves. Before the trading of a day begins they take
 the steps of the compliance calendar that are due (:mod:`exchange.calendar`); after its close they settle it step by
 step (:mod:`exchange.settling`). The simulated settlement bank answers by the same clock, as a participant of its own.
@@ -52,6 +52,12 @@ class Clock:
         """Set the clock forward; a time that has passed changes nothing, nor does the real clock."""
         if at_ns > self.now_ns() and not self.is_real:
             self._market_origin, self._wall_origin = at_ns, self._wall_ns()
+
+    def run_at(self, speed: float) -> None:
+        """From now on at another speed; not the real clock."""
+        assert not self.is_real, "the real clock has its own speed"
+        self._market_origin, self._wall_origin = self.now_ns(), self._wall_ns()
+        self.speed = speed
 
     def iso(self, zone: str) -> str:
         """Market time in a zone, to the second."""
@@ -219,7 +225,3 @@ class Timers:
                 return _LONGEST_NAP_S
             self._refused.add((today, dated))
         return 0.0
-
-    def open_time(self, day: date) -> int:
-        """When the pre-open of a day begins, UTC nanoseconds."""
-        return timetable(self.exchange.market, day)[0].at_ns

@@ -4,17 +4,14 @@
     the same rows                                                --> a copy   --> rows, over older ones
     the same rows                                                --> np.add.at over columns --> obligations, sums
     the first of them                                            --> dicts in plain Python  --> sums
-    the same rows and what each account can pay                  --> outcome  --> who fails, which trades settle
 
 From trade rows in memory to the whole batch in memory; the second table adds the moving of title, once, beginning
 with one large block a participant and unit (`title.py` looks closer). Participants, instruments, prices and
-quantities are random; one instrument in eight is quoted in a second currency. For the third table each account can pay
-what it needs in that mode and a tenth of what it owes gross, but for one in a hundred, which has nothing; what the
-batch brings may be passed on. Copy and NumPy's sums are measured in turn with the rest.
+quantities are random; one instrument in eight is quoted in a second currency. Copy and NumPy's sums are
+measured in turn with the rest.
 
 Before a number is printed: gross sums are those of np.add.at, and of the first trades those of plain dicts; what
-leaves accounts arrives; deliveries and payments add up to the net positions; the modes agree about what is owed;
-what settles can be paid by everybody, and nobody fails who has what it needs.
+leaves accounts arrives; deliveries and payments add up to the net positions; the modes agree about what is owed.
 """
 
 import tracemalloc
@@ -33,8 +30,7 @@ from registry import title
 from registry.serials import Cause, Origin, Serials
 from settlement.batch import Discharge, discharge
 from settlement.clearing import Terms, obligations, terms_of, type_of_column, warm_up
-from settlement.fails import Outcome, outcome
-from settlement.netting import Mode, Positions, positions
+from settlement.netting import Mode, positions
 
 PARTICIPANTS, INSTRUMENTS = 2000, 8
 HOUSE, ACCOUNTS = 1, PARTICIPANTS + 1  # participants are 2 and on
@@ -43,7 +39,6 @@ FEE_PPM = 5000
 FIRST = 2  # participant
 PLENTY = 1 << 24  # tonnes of each unit that each has at first
 CHECKED = 100_000  # trades that plain Python goes over
-FAILING = 100  # every so manieth account has nothing
 
 Sums = tuple[type_of_column, type_of_column]  # out and into
 
@@ -77,10 +72,6 @@ def run(trades: int, runs: int) -> None:
         "batches: millions of trades a second",
         "mode", "trades", "copy", "NumPy", "plain", "batch", "spread", "of copy", "x NumPy", "x plain", "memory",
     )  # fmt: skip
-    fails = table(
-        "who fails: millions of trades a second",
-        "mode", "trades", "fail", "settle", "outcome", "spread", "of copy", "memory",
-    )  # fmt: skip
     titles = table(
         "batches with their title: millions of trades a second",
         "mode", "trades", "transfers", "blocks moved", "title, s", "us/transfer", "us/block", "with batch", "MiB",
@@ -89,8 +80,7 @@ def run(trades: int, runs: int) -> None:
     for size in (trades // 4, trades // 2, trades):
         _measure_batches(batches, rows[:size], terms, runs)
         _measure_title(titles, rows[:size], terms)
-    _measure_fails(fails, rows, terms, runs)
-    show(runs, batches, titles, fails)
+    show(runs, batches, titles)
 
 
 def _measure_batches(made: Table, rows: type_of_rows, terms: Terms, runs: int) -> None:
@@ -144,30 +134,8 @@ def _measure_title(made: Table, rows: type_of_rows, terms: Terms) -> None:
         )  # fmt: skip
 
 
-def _measure_fails(made: Table, rows: type_of_rows, terms: Terms, runs: int) -> None:
-    able = {mode: _scarce(rows, terms, mode) for mode in Mode}
-    outcomes = {mode: _check_fails(rows, terms, mode, able[mode]) for mode in Mode}
-    memory = {mode: _memory(rows, partial(_outcome, rows, terms, mode, able[mode])) for mode in Mode}
-    copies, *modes = in_turn(
-        rows.size,
-        runs,
-        _copier(rows),
-        *(_ready(_outcome, rows, terms, mode, able[mode]) for mode in Mode),
-    )
-    for mode, found in zip(Mode, modes, strict=True):
-        settle = int(outcomes[mode].settles.sum())
-        made.add_row(
-            mode, f"{rows.size:,}", f"{len(outcomes[mode].failing):,}", f"{settle:,}", millions(found), spread(found),
-            ratio(found, copies), memory[mode],
-        )  # fmt: skip
-
-
 def _batch(rows: type_of_rows, terms: Terms, mode: Mode) -> Discharge:
     return discharge(rows, terms, ACCOUNTS, ASSETS, HOUSE, mode)
-
-
-def _outcome(rows: type_of_rows, terms: Terms, mode: Mode, able: type_of_column) -> Outcome:
-    return outcome(rows, terms, able, mode, HOUSE, reuse=True)
 
 
 def _ready(work: Callable[..., object], *given: Any) -> Callable[[], Callable[[], object]]:
@@ -247,33 +215,3 @@ def _check(rows: type_of_rows, terms: Terms) -> None:
             raise WrongAnswer("positions are not the sums that plain dicts make")
     if (obligations(rows, terms)["turnover"] != rows["price_ticks"] * rows["quantity"]).any():
         raise WrongAnswer("an obligation is not price times quantity")
-
-
-def _enough(sums: Positions, mode: Mode) -> type_of_column:
-    """What accounts need so that nobody fails: all that they owe of what the mode settles gross, else the net."""
-    enough = np.maximum(-sums.net, 0)
-    if not mode.nets_units:
-        enough[:, 1:ASSETS] = sums.out[:, 1:ASSETS]
-    if not mode.nets_cash:
-        enough[:, [0, ASSETS]] = sums.out[:, [0, ASSETS]]
-    return enough
-
-
-def _scarce(rows: type_of_rows, terms: Terms, mode: Mode) -> type_of_column:
-    """What accounts can pay: a tenth of the gross more than they need, but for one in a hundred."""
-    sums = positions(rows, terms, ACCOUNTS, ASSETS, HOUSE)
-    able = _enough(sums, mode) + sums.out // 10
-    able[::FAILING] = 0
-    return able
-
-
-def _check_fails(rows: type_of_rows, terms: Terms, mode: Mode, able: type_of_column) -> Outcome:
-    """The outcome; WrongAnswer if somebody must pay more than it can, or fails without need."""
-    enough = _enough(positions(rows, terms, ACCOUNTS, ASSETS, HOUSE), mode)
-    if _outcome(rows, terms, mode, enough).failing:
-        raise WrongAnswer(f"{mode}: somebody fails who has what it needs")
-    found = _outcome(rows, terms, mode, able)
-    left = positions(rows, terms, ACCOUNTS, ASSETS, HOUSE, found.settles)
-    if (able + left.net < 0).any() or not found.failing:
-        raise WrongAnswer(f"{mode}: what settles is more than somebody can pay, or nobody fails")
-    return found

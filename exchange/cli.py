@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, registry_cli, settlement_cli
+from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
+from settlement.bank import Policy
 from settlement.netting import Mode as SettlementMode
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ drills = typer.Typer(help="Rehearse: what must not happen, made to happen in mem
 app.add_typer(drills, name="drill")
 app.add_typer(registry_cli.registry, name="registry")
 app.add_typer(settlement_cli.settlement, name="settlement")
+app.add_typer(keys_cli.keys, name="keys")
 registry_cli.registry.add_typer(emissions_cli.emissions, name="report-emissions", rich_help_panel=registry_cli.REPORTS)
 registry_cli.registry.add_typer(credits_cli.credits, name="credits", rich_help_panel=registry_cli.CREDITS)
 
@@ -83,7 +85,7 @@ def serve(
         str | None,
         typer.Option(help="Rule set by name (hubei, national, generic) or a .toml file; default: the journal's."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; without keys loopback only.")] = "127.0.0.1",
     port: Port = 8000,
     clock: Annotated[ClockKind, typer.Option(help="Simulated time, or the real time of the market.")] = (
         ClockKind.SIMULATED
@@ -95,10 +97,28 @@ def serve(
     manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
     bank: BankPolicy = Bank.ACCEPT,
     inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
+    keys: Annotated[
+        Path | None, typer.Option(help="File of keys (`carbonex keys`); default: the journal's name and .keys.")
+    ] = None,
 ) -> None:
     """Run the exchange alone, until Ctrl-C."""
-    if not _is_loopback(host):
-        fail("address_not_loopback", f"{host}: there is no authentication yet, so only loopback addresses are served")
+    from api.access.guard import Access
+    from api.access.keys import KeyFile, KeyProblem
+    from api.timers import real_now_ns
+
+    key_file = keys or journal.with_name(journal.name + ".keys")
+    if keys and not keys.exists():
+        fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
+    try:
+        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None)
+    except KeyProblem as error:
+        fail(error.code, error.detail)
+    if not (_is_loopback(host) or access.is_on):
+        said = f"{host} can be reached by others, and without keys everybody may do everything"
+        fail(
+            "address_needs_keys",
+            f"{said}; make one: carbonex keys create operator --account EXCHANGE --file {key_file}",
+        )
     if clock == ClockKind.REAL and (speed != 1.0 or day):
         fail("invalid_option", "the real clock has its own speed and date")
     first_day = _date(day) if day else None
@@ -111,12 +131,11 @@ def serve(
 
     from api.app import make_app
     from api.gateway import Gateway
-    from api.timers import Clock, real_now_ns, simulated_clock
+    from api.timers import Clock, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
     from exchange.sessions import CalendarError
-    from settlement.bank import Policy
 
     answers = None if bank == Bank.NONE else Policy(bank)
     try:
@@ -145,7 +164,7 @@ def serve(
 
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(gateway),
+            make_app(gateway, access),
             host=host,
             port=port,
             loop="uvloop",
@@ -160,6 +179,7 @@ def serve(
     gateway.inbox.stop = lambda: setattr(server, "should_exit", True)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"serving {gateway.exchange.market.title} on {url} - API pages at {url}/docs - Ctrl-C ends")
+    say("every request needs a key" if access.is_on else "no keys: everybody on this machine may do everything")
     try:
         server.run()
     except KeyboardInterrupt:
@@ -207,6 +227,7 @@ def demo(
         asyncio.run(whole_day())
         if not exit_:
             say(f"still serving on {base_url} - API pages at {base_url}/docs - Ctrl-C ends")
+            say("the clock runs at real time now, and the day is yours: see `carbonex settlement --help`")
             if server.wait():
                 fail("exchange_ended", f"the exchange ended with status {server.returncode}", 2)
     except DemoError as error:
@@ -216,6 +237,48 @@ def demo(
     finally:
         server.terminate()
         server.wait()
+
+
+@app.command()
+def bank(
+    url: Annotated[str, typer.Option(envvar="CARBONEX_URL", help="The running exchange.")] = registry_cli.DEFAULT_URL,
+    by: Annotated[
+        str, typer.Option(envvar="CARBONEX_BANK", help="Account id of the bank; opened if there is none.")
+    ] = "BANK",
+    policy: Annotated[
+        Policy,
+        typer.Option(
+            help="It accepts all, rejects what the first participant has to pay in, pays half of it, "
+            "or answers half an hour of the market late."
+        ),
+    ] = Policy.ACCEPT,
+    files: Annotated[
+        Path | None, typer.Option(help="Keep in this folder what it gets and sends: payments, answers, balances.")
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="End after so many settled days.")] = None,
+) -> None:
+    """Be the settlement bank of an exchange that was started with --bank none, until Ctrl-C."""
+    from api.client import CONNECTION_LOST, ApiError, AsyncClient
+    from simulation.bank import BankError, SettlementBank
+
+    async def answer() -> None:
+        async with AsyncClient(url) as client:
+            made = SettlementBank(client, by, policy, say, files)
+            await made.enrol()
+            say(f"{by} answers for the settlement bank of {url} - Ctrl-C ends")
+            await made.run(days)
+
+    try:
+        asyncio.run(answer())
+    except BankError as error:
+        fail(error.code, error.detail)
+    except ApiError as error:
+        lost = error.code == CONNECTION_LOST
+        fail(error.code, registry_cli.nobody_at(url, error.detail) if lost else error.detail)
+    except OSError as error:
+        fail("file_unwritable", f"{error.filename}: {error.strerror}")
+    except KeyboardInterrupt:
+        say("stopped")
 
 
 @app.command()
@@ -406,7 +469,7 @@ def settlement(
     ] = 10_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
 ) -> None:
-    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and of who fails."""
+    """Trades a second of a settlement batch, gross and net: 2,000 participants, 8 instruments; and with title."""
     from benchmarks import settlement as benchmark
 
     benchmark.run(trades, runs)

@@ -365,7 +365,7 @@ def reconcile(drill: Drill) -> None:
 def dues_of_everybody(drill: Drill) -> dict[str, tuple[int, int]]:
     """Fen and tonnes that all trades come to for each account, those left out that were closed out."""
     exchange, clearing = drill.exchange, drill.exchange.clearing
-    closed_out = {trade for case in clearing.defaults.cases for trade in case.closed_out}
+    closed_out = {one.trade for case in clearing.defaults.cases for one in case.closed_out}
     seen: set[int] = set()
     sums = dict.fromkeys(STAKES, (0, 0))
     for batch in clearing.batches:
@@ -435,7 +435,7 @@ def _covered(drill: Drill, event: happened.FailureCovered) -> Iterator[str]:
     for payment in event.payments:
         yield f"{drill.name(payment.payer)} gives {drill.amount(payment.asset, payment.quantity)}"
     for one in event.closed_out:
-        buyer = drill.name(one.buyer)
+        buyer = drill.name(one.account)
         drill.compensations[buyer] = drill.compensations.get(buyer, 0) + one.amount
         yield f"trade {one.trade} is closed out: {buyer} gets {_cny(one.amount)}, what the price has risen"
     if event.trades:

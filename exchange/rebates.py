@@ -32,6 +32,17 @@ def has_rebates(rules: RuleSet, year: int) -> bool:
     return any(entry.effective_from <= date(year, 12, 31) for entry in rules.fee_rebates)
 
 
+def still_to_settle(exchange: Exchange, year: int) -> int | None:
+    """A trade of the book and of a year that has not settled and may yet do so; None if there is none."""
+    house = exchange.clearing
+    for rows in [*house.unbacked(), *house.owing()]:
+        for trade_id in rows["trade_id"][rows["buy_order_id"] != 0].tolist():
+            *_, first = house.batches_with(trade_id)
+            if first.day.year == year:
+                return int(trade_id)
+    return None
+
+
 def traded_in(exchange: Exchange, year: int) -> Traded:
     """The settled trades of a year in sums."""
     terms, house = exchange.terms, exchange.clearing

@@ -13,7 +13,7 @@ Whether a date is a trading day comes from `exchange_calendars`, the kept librar
 its Shanghai calendar reaches to the end of the last year whose holidays have been announced.
 """
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import IntEnum
 from functools import cache
 from typing import Any, NamedTuple
@@ -86,6 +86,18 @@ def moment_ns(rules: RuleSet, day: date, local: str) -> int:
     return int(moment.timestamp()) * 1_000_000_000
 
 
+def opening_ns(rules: RuleSet, day: date) -> int:
+    """When a day opens by the timetable, UTC nanoseconds."""
+    return moment_ns(rules, day, rules.pre_open)
+
+
+def next_opening_ns(rules: RuleSet, after: date, now_ns: int) -> int:
+    """The first opening after a moment, of a trading day after a date. CalendarError at the calendar's end."""
+    today = datetime.fromtimestamp(now_ns // 1_000_000_000, ZoneInfo(rules.timezone)).date()
+    day = next_trading_day(rules, max(after, today - timedelta(days=1)))
+    return opening if (opening := opening_ns(rules, day)) > now_ns else opening_ns(rules, next_trading_day(rules, day))
+
+
 def timetable(rules: RuleSet, day: date) -> list[Step]:
     """The commands of a trading day in order, each with its time, until its settlement begins.
 
@@ -95,7 +107,7 @@ def timetable(rules: RuleSet, day: date) -> list[Step]:
     def at(local: str) -> int:
         return moment_ns(rules, day, local)
 
-    steps = [Step(at(rules.pre_open), OpenDay(day))]
+    steps = [Step(opening_ns(rules, day), OpenDay(day))]
     if rules.opening_call:
         steps.append(Step(at(rules.opening_call), OpenCall()))
     for number, (start, end) in enumerate(rules.sessions, 1):

@@ -25,10 +25,8 @@ from exchange.commands import (
 from exchange.sessions import Step, moment_ns
 from exchange.state import Exchange
 from registry.accounts import Account, Right
-from settlement.bank import Policy, bank_by
+from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
 from settlement.cycle import Batch, Stage
-
-_MINUTE_NS = 60_000_000_000
 
 
 def next_of_settlement(exchange: Exchange) -> Step | None:
@@ -70,20 +68,14 @@ def next_of_bank(exchange: Exchange, policy: Policy) -> Step | None:
     batch, bank = waiting_for_bank(exchange), bank_account(exchange)
     if batch is None or bank is None or batch.payments is None:
         return None
-    simulated = bank_by(policy, batch.payments.file, minutes_to_be_late(exchange, batch))
+    rules, instructed_ns = exchange.market, batch.reached[Stage.INSTRUCTED]
+    confirm_by = rules.settlement.confirm_by
+    confirm_by_ns = None if confirm_by is None else moment_ns(rules, batch.day, confirm_by)
+    simulated = bank_by(policy, batch.payments.file, minutes_to_be_late(instructed_ns, confirm_by_ns))
     minutes = simulated.minutes_until(batch.payments.open_lines)
     if minutes is None:
         return None
     said = simulated.answer(batch.payments.file, minutes, batch.payments.answers)
     assert said is not None, "a bank that has something to say says it"
     command = ConfirmPayments(bank.account_id, said.batch, said.answers_to, said.lines, said.more_follows)
-    return Step(batch.reached[Stage.INSTRUCTED] + minutes * _MINUTE_NS, command)
-
-
-def minutes_to_be_late(exchange: Exchange, batch: Batch) -> int:
-    """Minutes after its instruction by which answers to a batch are half an hour late."""
-    confirm_by = exchange.market.settlement.confirm_by
-    if confirm_by is None:
-        return 0
-    left_ns = moment_ns(exchange.market, batch.day, confirm_by) - batch.reached[Stage.INSTRUCTED]
-    return max(0, left_ns // _MINUTE_NS) + 30
+    return Step(instructed_ns + minutes * MINUTE_NS, command)

@@ -168,6 +168,12 @@ class Compliance:
         self.net_sales: dict[tuple[int, int], int] = {}  # allowances sold less bought, by account and calendar year
         self.carried: dict[tuple[int, int], int] = {}  # into the next vintage, by account and year
 
+    def count_sale(self, account: int, year: int, tonnes: int) -> None:
+        """An account has sold so many allowances more than it bought in a calendar year; less, if negative."""
+        sold = self.net_sales.pop((account, year), 0) + tonnes
+        if sold:
+            self.net_sales[account, year] = sold
+
     def obligor(self, year: int, account: int) -> Obligor | None:
         """A covered enterprise's year; None if it is not covered."""
         period = self.periods.get(year)

@@ -1,6 +1,7 @@
 """What participants say to their statements, and what the clearing house says to that.
 
 National settlement rules, art. 11: who does not agree objects in writing before the next opening; silence is consent.
+The next opening is the first that the timetable has after the statement was issued, be that days late.
 
 | state     | entered by        | next                          |
 |-----------|-------------------|-------------------------------|

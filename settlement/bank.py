@@ -265,6 +265,9 @@ class SimulatedBank(msgspec.Struct, frozen=True):
         return max(0, min(line.fen, most))
 
 
+MINUTE_NS = 60_000_000_000
+
+
 class Policy(StrEnum):
     """How a simulated bank answers: all at once, unless it is late."""
 
@@ -272,6 +275,13 @@ class Policy(StrEnum):
     REJECT = "reject"  # the first who has to pay in
     PARTIAL = "partial"  # half of what the first has to pay in
     LATE = "late"
+
+
+def minutes_to_be_late(instructed_ns: int, confirm_by_ns: int | None) -> int:
+    """Minutes after its instruction by which answers are half an hour late; times are UTC nanoseconds."""
+    if confirm_by_ns is None:
+        return 0
+    return max(0, (confirm_by_ns - instructed_ns) // MINUTE_NS) + 30
 
 
 def bank_by(policy: Policy, file: InstructionFile, minutes_late: int) -> SimulatedBank:

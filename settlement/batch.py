@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from settlement.clearing import Terms, obligations, type_of_rows
-from settlement.netting import EVERYTHING, Mode, Positions, deliveries, payments, positions, require_marks
+from settlement.netting import Mode, Positions, deliveries, payments, positions
 
 
 class Amounts(msgspec.Struct, frozen=True):
@@ -90,23 +90,13 @@ class Discharge(msgspec.Struct, frozen=True):
             assert (paid == self.positions.net[:, cash]).all(), f"payments of asset {cash} are not its net positions"
 
 
-def discharge(
-    trades: type_of_rows,
-    terms: Terms,
-    accounts: int,
-    assets: int,
-    house: int,
-    mode: Mode,
-    settles: type_of_rows = EVERYTHING,
-) -> Discharge:
-    """Work out a batch of trades, or of those that `settles` marks; arguments as for `positions`."""
-    require_marks(trades, settles)
-    settled = trades[settles] if settles.size else trades
-    sums = positions(settled, terms, accounts, assets, house)
+def discharge(trades: type_of_rows, terms: Terms, accounts: int, assets: int, house: int, mode: Mode) -> Discharge:
+    """Work out a batch of trades; arguments as for `positions`."""
+    sums = positions(trades, terms, accounts, assets, house)
     delivered = {unit: deliveries(sums.net, unit) for unit in terms.units} if mode.nets_units else {}
     paid = {cash: payments(sums.net, cash) for cash in terms.currencies} if mode.nets_cash else {}
     return Discharge(
-        mode, obligations(settled, terms), sums, delivered, paid, report(sums, terms, mode, delivered, paid)
+        mode, obligations(trades, terms), sums, delivered, paid, report(sums, terms, mode, delivered, paid)
     )
 
 

@@ -97,9 +97,7 @@ def seller_receives(owed: type_of_rows) -> type_of_column:
 def warm_up(trades: type_of_rows) -> None:
     """Load the loops' machine code from disk, or compile it for trade rows like these."""
     terms, nothing = terms_of(np.zeros(1), np.zeros(1), np.zeros(1)), as_given(trades[:0])
-    everything, sums = as_given(np.zeros(0, np.bool_)), np.zeros((1, 1), np.int64)
-    settles, failing = np.zeros(0, np.bool_), np.zeros(1, np.bool_)
+    sums = np.zeros((1, 1), np.int64)
     loops.oblige(nothing, terms, np.empty(0, OBLIGATION))
-    loops.add_up(nothing, terms, everything, 0, sums, sums, sums[0], np.zeros(2, np.int64))
-    loops.deepest(nothing, terms, everything, sums, sums)
-    loops.settle_each(nothing, terms, 0, False, sums, settles, failing)
+    loops.add_up(nothing, terms, 0, sums, sums, sums[0], np.zeros(2, np.int64))
+    loops.deepest(nothing, terms, sums, sums)

@@ -25,10 +25,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from settlement.clearing import Terms
-from settlement.fees import PER_MILLION
-
-type_of_rows = np.ndarray[Any, np.dtype[Any]]
+from settlement.clearing import Terms, type_of_rows
+from settlement.fees import fee_of
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -146,11 +144,6 @@ def version_of(trade: Any, terms: Terms) -> Version:
     price_ticks, quantity = int(trade["price_ticks"]), int(trade["quantity"])
     turnover = price_ticks * quantity * int(terms.fen_per_tick[trade["instrument"]])
     return Version(price_ticks, quantity, turnover, int(trade["buyer_fee"]), int(trade["seller_fee"]))
-
-
-def fee_of(turnover: int, rate_ppm: int) -> int:
-    """Fee in fen on a turnover by itself, rounded half-up."""
-    return (turnover * rate_ppm + PER_MILLION // 2) // PER_MILLION
 
 
 def charged_anew(first_fee: int, first_turnover: int, turnover: int, rate_ppm: int) -> int:

@@ -9,6 +9,9 @@
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
+The window ends with the first opening that the timetable has after the statements. If they come so late that their
+next day should have opened already, it may open, and they stay open to objections until the one after it does.
+
 Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
 (art. 10: notify, and restrict withdrawals; :mod:`settlement.bank`). One batch is under way at a time. A day usually has
@@ -33,14 +36,14 @@ import numpy as np
 from settlement.answers import Answer, StatementState
 from settlement.bank import Payments
 from settlement.batch import BatchReport
-from settlement.clearing import Terms, type_of_column, type_of_rows
+from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
 from settlement.default import Case, Defaults, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
-from settlement.statements import Entry, Line, Statement, as_one
+from settlement.statements import Entry, Line
 
 
 class Stage(StrEnum):
@@ -165,11 +168,6 @@ class ClearingHouse:
         """The batches of a day, oldest first."""
         return [batch for batch in self.batches if batch.day == day]
 
-    def statement(self, day: date, account: int, terms: Terms) -> Statement | None:
-        """An account's statement of a day, of all its batches in one; None if none is stated that concerns it."""
-        lines = [batch.line for batch in self.of_day(day) if batch.line is not None and batch.line.concerns(account)]
-        return as_one([line.statement(account, terms) for line in lines]) if lines else None
-
     def stated(self, account: int) -> list[Batch]:
         """The batches of which an account has got a statement, oldest first."""
         return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
@@ -187,9 +185,12 @@ class ClearingHouse:
 
     def unbacked(self) -> list[type_of_rows]:
         """Trades that owe and are not backed: waiting, returned, or fixed and not delivered."""
+        return [*self.waiting, *self.coming()]
+
+    def coming(self) -> list[type_of_rows]:
+        """Those of them that wait for no case: in the batch under way, or in the next."""
         fixed = self.to_deliver
-        due = [] if fixed is None else [only(fixed.trades, fixed.unbacked)]
-        return [*self.waiting, *self.returned, *due]
+        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def deal_of(self, trade_id: int) -> Deal | None:
         """The deal that became a trade."""
@@ -213,15 +214,14 @@ class ClearingHouse:
                 self.returned.append(free)
         self.waiting = [rows for rows in (only(rows, blocked) for rows in self.waiting) if rows.size]
 
-    def drop(self, trade: int) -> None:
-        """A trade that waited is closed out: it will never be settled."""
-        self.waiting = [rows for rows in (without(rows, {trade}) for rows in self.waiting) if rows.size]
-        self.kept -= {(trade, leg) for leg in (0, 1)}
+    def drop(self, trades: Collection[int]) -> None:
+        """Trades that waited are closed out: they will never be settled."""
+        self.waiting = [rows for rows in (without(rows, trades) for rows in self.waiting) if rows.size]
 
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
         cases = self.defaults.of(account)
-        coming = {trade for rows in self._coming() for trade in rows["trade_id"].tolist()} if cases else set()
+        coming = {trade for rows in self.coming() for trade in rows["trade_id"].tolist()} if cases else set()
         for case in cases:
             if case.is_open:
                 return f"failure case {case.number} is open"
@@ -230,10 +230,6 @@ class ClearingHouse:
             if not self.defaults.is_repaid(case.number):
                 return f"recourse for failure case {case.number} is not paid"
         return None
-
-    def _coming(self) -> list[type_of_rows]:
-        fixed = self.to_deliver
-        return [*self.returned, *([] if fixed is None else [only(fixed.trades, fixed.unbacked)])]
 
     def concerns(self, account: int) -> str | None:
         """What an account still has to do with here: a deal, a trade that is not settled, recourse."""
@@ -245,12 +241,13 @@ class ClearingHouse:
                 return f"trade {trade} is to be settled"
         return self.restriction(account)
 
-    def close_objections(self, now_ns: int) -> None:
-        """A new day begins: what nobody objected to is accepted."""
+    def close_objections(self, now_ns: int, opening_ns: int) -> None:
+        """A day begins that was to open at `opening_ns`: what was stated before and nobody objected to is accepted."""
         for batch in reversed(self.batches):
             if batch.has_reached(Stage.FINAL):
                 break
-            batch.reached[Stage.FINAL] = now_ns
+            if batch.reached[Stage.STATED] < opening_ns:
+                batch.reached[Stage.FINAL] = now_ns
 
     def content(self) -> Iterator[tuple[object, ...]]:
         """All that matters, for the digest."""
@@ -291,7 +288,7 @@ class ClearingHouse:
         waiting, returned = (
             [trade for rows in parts for trade in rows["trade_id"].tolist()] for parts in (self.waiting, self.returned)
         )
-        closed = [trade for case in self.defaults.cases for trade in case.closed_out]
+        closed = [one.trade for case in self.defaults.cases for one in case.closed_out]
         blocked = {trade for case in self.defaults.open_cases() for trade in case.trades}
         assert set(waiting) == blocked, "trades wait for no case, or a case for no trade"
         whereabouts = [*waiting, *returned, *closed]

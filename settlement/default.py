@@ -11,6 +11,11 @@ The order of things is that of the national settlement rules (domain sheet B.3, 
 | covered   | after the deadline others paid or delivered for it: its trades come again in the next batch       |
 | closed    | some of its sales, or all that waited for it, were closed out in cash: they are never settled     |
 
+A case is covered in full or not at all. Where that cannot be had, or is not wanted, it is closed out: all trades that
+wait for it are dropped, whatever was reserved for them is free again, and no fees are due. Who stood by its side of
+one gets what the price has moved against it since (:func:`moved_against`), as far as reserve and house reach in the
+order of trading; the rest is its own claim on the defaulter, outside of here. So there is always a way out.
+
 Which trades settle depends on the mode of the batch (:func:`settling`):
 
 gross_gross   Trade by trade: one settles if its seller has the units and its buyer the money at its turn, what earlier
@@ -73,6 +78,13 @@ class Dues(NamedTuple):
     def net(self, rows: type_of_marks, shape: tuple[int, ...], house: int) -> type_of_column:
         """What each account receives less what it gives in the trades that are marked, (accounts, assets)."""
         return positions(self.trades[rows], self.terms, shape[0] - 1, shape[1] - 1, house).net
+
+    def legs(self, sold: type_of_marks, bought: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
+        """Tonnes that sellers deliver and fen that buyers pay by the legs that are marked, (accounts, assets)."""
+        given = np.zeros(shape, np.int64)
+        np.add.at(given, (self.seller[sold], self.unit[sold]), self.quantity[sold])
+        np.add.at(given, (self.buyer[bought], self.cash[bought]), self.pays[bought])
+        return given
 
 
 class Means(NamedTuple):
@@ -210,9 +222,12 @@ def _short(
     """The accounts that cannot meet what the trades that are not out come to for them."""
     shape = means.held.shape
     net = due.net(~out, shape, house)
-    given = _given_freely(due, ~out, shape)
-    mine = _kept_for(due, ~out, shape)  # reserved for just these trades
-    aside = _innocent_sums(due, out & due.is_backed, shape, failing)
+    free, unwound = ~out & ~due.is_backed, out & due.is_backed
+    members = np.array(sorted(failing), np.int64)
+    given = due.legs(free & ~due.seller_kept, free & ~due.buyer_kept, shape)  # nothing is reserved for it
+    mine = due.legs(~out & due.seller_kept, ~out & due.buyer_kept, shape)  # reserved for just these trades
+    # what stays reserved for who did not fail
+    aside = due.legs(unwound & ~np.isin(due.seller, members), unwound & ~np.isin(due.buyer, members), shape)
     able = means.held - means.kept + mine
     left = able + net - np.where(given > 0, means.ordered + aside, 0)
     assets = _netted_assets(due, mode, shape[1])
@@ -225,33 +240,6 @@ def _short(
 
 def _netted_assets(due: Dues, mode: Mode, assets: int) -> list[int]:
     return [*range(assets)] if mode.nets_units else due.terms.currencies
-
-
-def _given_freely(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
-    """What accounts give in trades for which nothing is reserved."""
-    given = np.zeros(shape, np.int64)
-    sells, buys = rows & ~due.is_backed & ~due.seller_kept, rows & ~due.is_backed & ~due.buyer_kept
-    np.add.at(given, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(given, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return given
-
-
-def _kept_for(due: Dues, rows: type_of_marks, shape: tuple[int, ...]) -> type_of_column:
-    kept = np.zeros(shape, np.int64)
-    sells, buys = rows & due.seller_kept, rows & due.buyer_kept
-    np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(kept, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return kept
-
-
-def _innocent_sums(due: Dues, rows: type_of_marks, shape: tuple[int, ...], failing: set[int]) -> type_of_column:
-    """What stays reserved of backed trades that are out, by who did not fail."""
-    members = np.array(sorted(failing), np.int64)
-    aside = np.zeros(shape, np.int64)
-    sells, buys = rows & ~np.isin(due.seller, members), rows & ~np.isin(due.buyer, members)
-    np.add.at(aside, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-    np.add.at(aside, (due.buyer[buys], due.cash[buys]), due.pays[buys])
-    return aside
 
 
 def _cannot_deliver(due: Dues, left: type_of_column, set_aside: type_of_column, out: type_of_marks) -> set[int]:
@@ -317,6 +305,11 @@ def waterfall(needed: int, payers: Sequence[tuple[int, int]]) -> list[tuple[int,
     return None if needed else paid
 
 
+def moved_against(is_buyer: bool, price_ticks: int, close_ticks: int) -> int:
+    """Ticks that a party is worse off than by its trade if it now deals at the closing price instead."""
+    return max(0, close_ticks - price_ticks if is_buyer else price_ticks - close_ticks)
+
+
 def provision(fees: int, share: str, held: int, target: int) -> int:
     """Fen of a batch's fees that go to the risk reserve: a share, floored, until it holds its target (B.1)."""
     return max(0, min(int(fees * Decimal(share)), target - held))
@@ -334,6 +327,20 @@ class CaseState(StrEnum):
     CLOSED = "closed"
 
 
+class Compensation(msgspec.Struct, frozen=True):
+    """A trade was closed out in cash: what its party that did not fail gets for what the price has moved against it.
+
+    Amounts are hundredths of `asset`: the rule set's currency, or that of a trade for which nobody has set a rate.
+    """
+
+    trade: int
+    account: int  # the other party than the case's; it is due nothing if it failed in the same trade
+    close_ticks: int
+    asset: int
+    amount: int
+    unpaid: int  # of it: a claim that the party holds outside
+
+
 class Case(msgspec.Struct):
     """An account failed in a batch."""
 
@@ -346,8 +353,10 @@ class Case(msgspec.Struct):
     deadline_ns: int  # the last moment to cure
     state: CaseState = CaseState.NOTIFIED
     ended_ns: int = 0
-    closed_out: list[int] = []  # ids of trades that were closed out in cash
+    closed_out: list[Compensation] = []  # its trades that were closed out in cash
     paid: dict[int, int] = {}  # fen by cash asset that others paid, so that its trades settle
+    used: dict[int, int] = {}  # of it, what has stood in for what the bank did not confirm when they came again
+    deposited: dict[int, int] = {}  # fen by cash asset that the account has brought since, and not for another case
 
     @property
     def is_open(self) -> bool:
@@ -382,6 +391,19 @@ class Defaults:
         case = Case(len(self.cases) + 1, account, batch, trades, {}, now_ns, until_ns)
         self.cases.append(case)
         return case
+
+    def note_deposit(self, account: int, asset: int, amount: int) -> None:
+        """An account has brought money, which may cure what is open."""
+        for case in self.of(account):
+            if case.is_open:
+                case.deposited = dict(sorted({**case.deposited, asset: case.deposited.get(asset, 0) + amount}.items()))
+
+    def take_up(self, case: Case, asset: int, amount: int) -> None:
+        """A case is over by so much of what was deposited, the oldest first: it does not help another one too."""
+        for other in self.of(case.account):
+            if other is not case and other.is_open and asset in other.deposited:
+                together = max(other.deposited[asset], case.deposited[asset])
+                other.deposited[asset] = min(other.deposited[asset], together - amount)
 
     def case(self, number: int) -> Case | None:
         """A case by its number."""
@@ -421,6 +443,11 @@ class Defaults:
             assert case.number == number, f"case {case.number} stands at place {number}"
             assert case.deadline_ns >= case.notified_ns, f"the deadline of case {number} lay in the past"
             assert bool(case.ended_ns) != case.is_open, f"case {number} is {case.state} without an end, or the reverse"
+            sound = all(0 <= used <= case.paid.get(asset, 0) for asset, used in case.used.items())
+            assert sound, f"more has stood in for who failed in case {number} than others paid"
+            assert all(fen >= 0 for fen in case.deposited.values()), f"less than nothing was deposited in case {number}"
+            sound = all(0 <= one.unpaid <= one.amount for one in case.closed_out)
+            assert sound, f"more than was due is paid, or unpaid, for a trade of case {number}"
         for claim in self.claims:
             assert claim.amount > 0, f"a claim of nothing in case {claim.case}"
             sound = min(claim.repaid, claim.written_off, claim.left) >= 0

@@ -32,3 +32,8 @@ def charge(turnover, rate_ppm, rest):
     due = np.uint64(turnover) * np.uint64(rate_ppm) + np.uint64(rest)
     fee = due // MILLION
     return np.int64(fee), np.int64(due - fee * MILLION)
+
+
+def fee_of(turnover: int, rate_ppm: int) -> int:
+    """Fee in fen on a turnover by itself, rounded half-up."""
+    return (turnover * rate_ppm + PER_MILLION // 2) // PER_MILLION

@@ -1,8 +1,8 @@
-"""The loops over trade rows, compiled: what each trade leaves owing, what it adds up to, who can pay.
+"""The loops over trade rows, compiled: what each trade leaves owing, and what they add up to.
 
 Each goes over the rows once, in the order of trading, and is bare: the modules beside it give the arrays and
 say what the sums mean. A row is known by the names of its fields alone. `terms` are the three columns of
-:class:`settlement.clearing.Terms`; `settles` says of each row whether it counts, an empty one that all do.
+:class:`settlement.clearing.Terms`.
 
 All loops and what they share stand in this one file, since Numba, which keeps their machine code on disk, looks
 at no other to see whether it is still that of the source. Nor does it look at whether indexes are checked; so
@@ -49,11 +49,9 @@ def oblige(trades, terms, owed):
 
 
 @entry
-def add_up(trades, terms, settles, house, out, into, fees, counts):
+def add_up(trades, terms, house, out, into, fees, counts):
     """Add each trade to what accounts must deliver and shall receive, (accounts, assets), and to fees by asset."""
     for row in range(trades.size):
-        if settles.size and not settles[row]:
-            continue
         trade = trades[row]
         if not fits(trade, terms, out.shape[0]):
             raise ValueError("a trade of an account or instrument that is not there")
@@ -71,11 +69,9 @@ def add_up(trades, terms, settles, house, out, into, fees, counts):
 
 
 @entry
-def deepest(trades, terms, settles, left, lowest):
+def deepest(trades, terms, left, lowest):
     """How low each holding of units falls if every trade delivers at its turn and receipts can be passed on."""
     for row in range(trades.size):
-        if settles.size and not settles[row]:
-            continue
         trade = trades[row]
         if not fits(trade, terms, left.shape[0]):
             raise ValueError("a trade of an account or instrument that is not there")
@@ -83,31 +79,3 @@ def deepest(trades, terms, settles, left, lowest):
         left[trade.seller, unit] -= trade.quantity
         lowest[trade.seller, unit] = min(lowest[trade.seller, unit], left[trade.seller, unit])
         left[trade.buyer, unit] += trade.quantity
-
-
-@entry
-def settle_each(trades, terms, house, reuse, left, settles, failing):
-    """Settle trade by trade what both sides can pay of what is `left` to them; note who could not.
-
-    With `reuse` what a trade brings is at hand for the next.
-    """
-    for row in range(trades.size):
-        trade = trades[row]
-        if not fits(trade, terms, left.shape[0]):
-            raise ValueError("a trade of an account or instrument that is not there")
-        unit, cash = terms.unit[trade.instrument], terms.cash[trade.instrument]
-        turnover = turnover_of(trade, terms)
-        delivers = left[trade.seller, unit] >= trade.quantity
-        pays = left[trade.buyer, cash] >= turnover + trade.buyer_fee
-        settles[row] = delivers and pays
-        if not delivers:
-            failing[trade.seller] = True
-        if not pays:
-            failing[trade.buyer] = True
-        if delivers and pays:
-            left[trade.seller, unit] -= trade.quantity
-            left[trade.buyer, cash] -= turnover + trade.buyer_fee
-            if reuse:
-                left[trade.buyer, unit] += trade.quantity
-                left[trade.seller, cash] += turnover - trade.seller_fee
-                left[house, cash] += trade.buyer_fee + trade.seller_fee

@@ -24,8 +24,6 @@ from settlement.clearing import Terms, as_given, type_of_column, type_of_rows
 DELIVERY = np.dtype([("giver", "u4"), ("taker", "u4"), ("quantity", "i8")])  # accounts; tonnes of a unit
 PAYMENT = np.dtype([("account", "u4"), ("amount", "i8")], align=True)  # fen; positive: to the account
 
-EVERYTHING = np.zeros(0, np.bool_)
-
 
 class Mode(StrEnum):
     """What is settled trade by trade (gross) and what is offset first (net)."""
@@ -63,40 +61,31 @@ class Positions(msgspec.Struct, frozen=True):
         assert (self.net == self.into - self.out).all(), "net is not what comes in less what goes out"
 
 
-def positions(
-    trades: type_of_rows,
-    terms: Terms,
-    accounts: int,
-    assets: int,
-    house: int,
-    settles: type_of_rows = EVERYTHING,
-) -> Positions:
-    """Sum trades, or those of them that `settles` marks, in one pass.
+def positions(trades: type_of_rows, terms: Terms, accounts: int, assets: int, house: int) -> Positions:
+    """Sum trades in one pass.
 
     `accounts` and `assets` are the highest numbers there are: the sums have one row and column more. ValueError
     if a trade names an account or instrument beyond, or the terms an asset.
     """
-    require_assets(terms, assets)
-    require_marks(trades, settles)
+    highest = int(max(terms.unit.max(initial=0), terms.cash.max(initial=0)))
+    if highest > assets:
+        raise ValueError(f"asset {highest} of the terms is beyond {assets}")
     if not 0 <= house <= accounts:
         raise ValueError(f"house {house} is not one of {accounts} accounts")
     out, into = (np.zeros((accounts + 1, assets + 1), np.int64) for _ in range(2))
     fees, counts = np.zeros(assets + 1, np.int64), np.zeros(2, np.int64)
-    loops.add_up(as_given(trades), terms, as_given(settles), house, out, into, fees, counts)
+    loops.add_up(as_given(trades), terms, house, out, into, fees, counts)
     return Positions(out, into, into - out, fees, int(counts[loops.TRADES]), int(counts[loops.FEES]))
 
 
-def require_assets(terms: Terms, assets: int) -> None:
-    """ValueError if the terms name an asset beyond the highest."""
-    highest = int(max(terms.unit.max(initial=0), terms.cash.max(initial=0)))
-    if highest > assets:
-        raise ValueError(f"asset {highest} of the terms is beyond {assets}")
+def needed_at_turns(trades: type_of_rows, terms: Terms, shape: tuple[int, ...]) -> type_of_column:
+    """Tonnes, (accounts, assets), that each account must have at first to deliver each sale at its turn.
 
-
-def require_marks(trades: type_of_rows, settles: type_of_rows) -> None:
-    """ValueError unless there is a mark for each trade, or none at all."""
-    if settles.size not in (0, trades.size):
-        raise ValueError(f"{settles.size} marks for {trades.size} trades")
+    Trade by trade, in the order of trading: what an account has bought it may pass on.
+    """
+    left, lowest = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    loops.deepest(as_given(trades), terms, left, lowest)
+    return -lowest
 
 
 def deliveries(net: type_of_column, unit: int) -> type_of_rows:

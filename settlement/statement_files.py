@@ -218,8 +218,11 @@ class Sheet(msgspec.Struct, frozen=True):
     issued: str
     state: StatementState
     deadline: str  # until when it can be objected to
+    answered: str = ""  # when it was confirmed, or objected to
     objection: str = ""
     ruling: str = ""
+    ruled: str = ""
+    ruled_by: str = ""  # account id
 
 
 _STANDS = {
@@ -304,14 +307,17 @@ def _section(sheet: Sheet, names: Names, whose: str, is_one_of_many: bool) -> st
 def _standing(sheet: Sheet) -> str:
     """What was said to the statement, or may still be said."""
     said = [f"<p><strong>{_in_words(sheet.state)}.</strong> {_STANDS[sheet.state]}</p>"]
+    if sheet.state == StatementState.CONFIRMED:
+        said.append(f"<p>Confirmed on {escape(sheet.answered)}.</p>")
     if sheet.state == StatementState.ISSUED:
         said.append(
             f"<p>Objections are made in writing until {escape(sheet.deadline)}; "
             "silence is acceptance (settlement rules, art. 11).</p>"
         )
-    for name, text in (("Objection", sheet.objection), ("Answer", sheet.ruling)):
+    objected, ruled = f"Objection of {sheet.answered}", f"Answer of {sheet.ruled} by {sheet.ruled_by}"
+    for name, text in ((objected, sheet.objection), (ruled, sheet.ruling)):
         if text:
-            said.append(f"<p>{name}:</p><blockquote>{escape(text)}</blockquote>")
+            said.append(f"<p>{escape(name)}:</p><blockquote>{escape(text)}</blockquote>")
     return f'<div class="standing {sheet.state}">{"".join(said)}</div>'
 
 

@@ -82,24 +82,35 @@ async def _list_instruments(client: AsyncClient) -> None:
 
 
 async def _watch(client: AsyncClient, tally: Tally, console: Console, stop: asyncio.Event) -> None:
-    """Show the day's progress until the timers have settled it."""
+    """Show the day's progress until the timers have settled it; behind the close the clock runs at real time."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         shown = progress.add_task("waiting", total=1.0, said="")
         while True:
             market = await client.market()
             settled = market.is_settled and not market.timers_running
-            if settled:
+            if settled or (market.phase == "closed" and tally.placed):
                 stop.set()
+                if market.speed != 1.0:
+                    await client.set_speed(1.0)
             progress.update(
                 shown,
                 completed=1.0 if settled else _part_of_day(market),
                 description=f"{market.date} " + ("settled" if settled else f"{market.now[11:16]} {market.phase}"),
-                said=f"{tally.placed} orders, {tally.amended} amended, {tally.cancelled} cancelled",
+                said=await _waits_for_bank(client, market)
+                or f"{tally.placed} orders, {tally.amended} amended, {tally.cancelled} cancelled",
             )
             if settled:
                 return
             await asyncio.sleep(0.1)
+
+
+async def _waits_for_bank(client: AsyncClient, market: MarketView) -> str:
+    """What to do where nobody answers for the settlement bank; empty otherwise."""
+    if market.phase != "closed" or market.is_settled or market.date is None:
+        return ""
+    waiting = [batch.number for batch in await client.batches(str(market.date)) if batch.stage == "instructed"]
+    return f"batch {waiting[0]} waits for the bank: carbonex bank, or carbonex settlement confirm" if waiting else ""
 
 
 def _part_of_day(market: MarketView) -> float:

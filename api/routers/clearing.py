@@ -10,6 +10,7 @@ from api.gateway import Gateway, TheGateway
 from api.problems import RESPONSES, Problem
 from api.routers.settlement import AS_CSV
 from api.schemas import (
+    BalancesView,
     BatchRow,
     BatchView,
     BreakReport,
@@ -220,6 +221,17 @@ async def _reconcile(gateway: Gateway, command: ReconcileBank) -> BreakReport:
     sequence, event = await gateway.inbox.ask_numbered(command)
     assert isinstance(event, happened.BankReconciled)
     return views.break_report(gateway, sequence, event)
+
+
+@router.get("/settlement/balances/{day}", responses=AS_CSV)
+async def balances(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -> BalancesView:
+    """What the bank should have in every sub-ledger at the end of a settled day; `format=csv`: as the bank's own file.
+
+    It is the closing of the day's last statements; `POST /v1/settlement/reconciliations` compares the bank's with it.
+    """
+    if format == "csv":
+        return _csv(views.balance_file(gateway, day).text())  # type: ignore[return-value]
+    return views.balances_view(gateway, day)
 
 
 @router.get("/settlement/withdrawal-blocks")

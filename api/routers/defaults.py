@@ -22,6 +22,7 @@ from api.verbs import Number
 from exchange.commands import (
     AgreeDelivery,
     CancelDelivery,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DisposeSecurity,
@@ -94,6 +95,16 @@ async def cover_failure(case: Number, asked: AskedBy, gateway: TheGateway) -> Ca
     return _case(gateway, case)
 
 
+@router.post("/settlement/cases/{case}/close-out", status_code=201)
+async def close_out_failure(case: Number, asked: AskedBy, gateway: TheGateway) -> CaseView:
+    """After the deadline, in place of a cover: all trades that wait for the case are dropped, never to be settled.
+
+    Who did not fail gets what the price has moved against it, as far as the reserve and the house reach.
+    """
+    await gateway.inbox.ask(CloseOutFailure(asked.by, case))
+    return _case(gateway, case)
+
+
 @router.post("/settlement/cases/{case}/security-sale", status_code=201)
 async def dispose_security(case: Number, asked: AskedBy, gateway: TheGateway) -> CaseView:
     """The house buys the units held for a case at the last closing price, against the claim."""
@@ -131,6 +142,7 @@ async def reserve(gateway: TheGateway) -> ReserveView:
 @router.post("/settlement/reserve/funding", status_code=201)
 async def fund_reserve(new: NewFunding, gateway: TheGateway) -> ReserveView:
     """Move cash of the house to the risk reserve."""
+    views.rule_of_reserve(gateway)
     await gateway.inbox.ask(FundReserve(new.by, fen(new.amount)))
     return views.reserve_view(gateway)
 
@@ -138,5 +150,6 @@ async def fund_reserve(new: NewFunding, gateway: TheGateway) -> ReserveView:
 @router.post("/settlement/reserve/draw", status_code=201)
 async def draw_reserve(new: NewDraw, gateway: TheGateway) -> ReserveView:
     """Pay from the risk reserve to an account."""
+    views.rule_of_reserve(gateway)
     await gateway.inbox.ask(DrawReserve(new.by, fen(new.amount), new.cause, new.account_id, new.note))
     return views.reserve_view(gateway)

@@ -13,6 +13,7 @@ from api.schemas import (
     AuctionView,
     BookView,
     CheckView,
+    ClockSettings,
     CurrencyView,
     DaySummary,
     HaltReason,
@@ -47,7 +48,7 @@ from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingSt
 from exchange.instruments import ticks_of
 from exchange.invariants import CHECKS
 from exchange.reasons import Reason, Refused
-from exchange.sessions import Phase, trading_days
+from exchange.sessions import Phase, opening_ns, trading_days
 
 router = APIRouter(prefix="/v1", tags=["market"], responses=RESPONSES)
 operator = APIRouter(prefix="/v1", tags=["operator"], responses=RESPONSES)
@@ -186,8 +187,10 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
     """Open a trading day by hand: closed to pre-open. Bands are set, yesterday's purchases become resaleable."""
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
+    exchange = gateway.exchange
+    if exchange.is_settled and (exchange.date is None or new.date > exchange.date):  # so that it opens in its morning
+        gateway.clock.advance_to(opening_ns(exchange.market, new.date))
     await gateway.inbox.ask(OpenDay(new.date))
-    gateway.clock.advance_to(gateway.timers.open_time(new.date))
     return views.market_view(gateway)
 
 
@@ -248,4 +251,13 @@ async def set_timers(settings: TimerSettings, gateway: TheGateway) -> MarketView
         gateway.timers.start(settings.days, settings.skip_idle)
     else:
         gateway.timers.stop()
+    return views.market_view(gateway)
+
+
+@operator.put("/clock")
+async def set_clock(settings: ClockSettings, gateway: TheGateway) -> MarketView:
+    """Let the simulated clock run faster or slower. `real_clock` where the market follows the real time."""
+    if gateway.clock.is_real:
+        raise Problem(409, "real_clock", "The market follows the real time: its clock has no other speed.")
+    gateway.clock.run_at(settings.speed)
     return views.market_view(gateway)

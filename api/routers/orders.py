@@ -2,8 +2,10 @@
 
 from fastapi import APIRouter, Response
 
+from api.access import TheAccess, TheCaller
 from api.gateway import Gateway, TheGateway
 from api.inbox import Answer
+from api.order_limits import require_alive, require_within
 from api.order_views import order_after, order_view
 from api.problems import RESPONSES, Problem
 from api.schemas import Amendment, CancelledOrders, Identifier, NewOrder, OrderView, SideName
@@ -13,6 +15,7 @@ from exchange.reasons import Reason, Refused
 from exchange.rows import EventKind
 from matching.ladder import is_resting
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
+from registry.accounts import Account
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], responses=RESPONSES)
 
@@ -20,7 +23,9 @@ _STOP_MAX_TICKS = 2**31 - 1  # that a row can hold
 
 
 @router.post("", status_code=201)
-async def place(order: NewOrder, gateway: TheGateway, response: Response) -> OrderView:
+async def place(
+    order: NewOrder, gateway: TheGateway, response: Response, access: TheAccess, caller: TheCaller
+) -> OrderView:
     """Place an order.
 
     A `client_order_id` makes the request safe to repeat: the same order again, also after a crash, gets
@@ -28,11 +33,14 @@ async def place(order: NewOrder, gateway: TheGateway, response: Response) -> Ord
     """
     account, listed = gateway.account(order.account_id), gateway.instrument(order.symbol)
     order_type, mode = OrderType[order.type.upper()], order.self_trade_prevention or "by_rules"
+    require_alive(access, account)
+    price_ticks = _ticks(listed, order.price)
+    require_within(caller, gateway, account, listed, price_ticks, order.quantity, opens=True)
     command = place_order(
         account=account.number,
         instrument=listed.number,
         side=Side[order.side.upper()],
-        price_ticks=_ticks(listed, order.price),
+        price_ticks=price_ticks,
         quantity=order.quantity,
         time_in_force=TimeInForce[order.time_in_force or ("IOC" if order_type == OrderType.MARKET else "DAY")],
         client_order_id=order.client_order_id or "",
@@ -51,19 +59,25 @@ async def place(order: NewOrder, gateway: TheGateway, response: Response) -> Ord
 
 
 @router.patch("/{order_id}")
-async def amend(order_id: int, amendment: Amendment, gateway: TheGateway) -> OrderView:
+async def amend(
+    order_id: int, amendment: Amendment, gateway: TheGateway, access: TheAccess, caller: TheCaller
+) -> OrderView:
     """Give an order another quantity or price.
 
     Less quantity at the same price keeps its place in the queue; otherwise it goes to the back and may trade
     at once: `priority` says which. The answer is the order as the amend left it.
     """
     account = _owner(gateway, order_id, amendment.account_id)
+    require_alive(access, account)
     present = order_view(gateway, order_id)
     listed = gateway.instrument(present.symbol)
+    price_ticks = _ticks(listed, amendment.price)
+    limit = price_ticks or _ticks(listed, present.price)
+    require_within(caller, gateway, account, listed, limit, amendment.quantity, opens=False)
     command = amend_order(
-        account=account,
+        account=account.number,
         order_id=order_id,
-        price_ticks=_ticks(listed, amendment.price),
+        price_ticks=price_ticks,
         leaves=amendment.quantity,
         stop_ticks=_stop_ticks(listed, amendment.stop_price),
     )
@@ -129,14 +143,14 @@ def _possible(order_id: int) -> None:
         raise Problem.of_reason(Reason.UNKNOWN_ORDER)
 
 
-def _owner(gateway: Gateway, order_id: int, account_id: str) -> int:
-    """Number of the account, whose order it must be: another's is as unknown as one that never was."""
+def _owner(gateway: Gateway, order_id: int, account_id: str) -> Account:
+    """The account, whose order it must be: another's is as unknown as one that never was."""
     account = gateway.account(account_id)
     _possible(order_id)
     events = gateway.history.events_of_order(order_id)
     if not events.size or events[0].account != account.number:
         raise Problem.of_reason(Reason.UNKNOWN_ORDER)
-    return account.number
+    return account
 
 
 def _ticks(listed: Instrument, price: str | None) -> int:

@@ -5,6 +5,7 @@ and codes, never by the numbers that the exchange uses inside. The bodies of the
 here: they are made of the commands themselves (:mod:`api.verbs`).
 """
 
+from api.schemas.access import *
 from api.schemas.base import *
 from api.schemas.clearing import *
 from api.schemas.compliance import *

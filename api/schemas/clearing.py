@@ -60,6 +60,18 @@ class BankProgress(Model):
     checksum: str
 
 
+class CurrencyLegView(Model):
+    """What became of an account's proceeds in a currency that it does not want."""
+
+    account_id: str
+    currency: str
+    amount: str
+    conversion: int | None = Field(description="Its number; None: the proceeds stay as they came")
+    into: str | None
+    taken: str | None
+    kept_because: str | None = Field(description="The reason's name, of what was not converted")
+
+
 class BatchView(Model):
     """A settlement batch: how far it has come and what it moved."""
 
@@ -72,6 +84,9 @@ class BatchView(Model):
     failed: list[int] = Field(description="Ids of trades that were taken out, since somebody did not pay or deliver")
     bank: BankProgress | None = Field(description="None: not instructed, or no bank")
     figures: BatchFigures | None = Field(description="None: not delivered yet")
+    currency_legs: list[CurrencyLegView] = Field(
+        description="Proceeds in other currencies than their owners elected, by account"
+    )
 
 
 class BatchRow(Model):
@@ -210,6 +225,22 @@ class BreakView(Model):
     ours: str
     banks: str
     difference: str = Field(description="The bank's less ours")
+    explanation: str = Field(description="Which side has more, and what to do about it")
+
+
+class BalanceView(Model):
+    """What the bank should have in a sub-ledger."""
+
+    account_id: str
+    currency: str
+    amount: str
+
+
+class BalancesView(Model):
+    """What the bank should have in every sub-ledger at the end of a settled day; who has nothing is left out."""
+
+    date: date
+    lines: list[BalanceView]
 
 
 class BreakReport(Happened):

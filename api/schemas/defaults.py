@@ -101,6 +101,17 @@ class ClaimView(Model):
     left: str
 
 
+class CompensationView(Model):
+    """A trade that was closed out in cash: it is never settled, and who did not fail gets what the price has moved."""
+
+    trade_id: int
+    account_id: str = Field(description="The other party; it is due nothing if it failed in the same trade")
+    close: str = Field(description="The closing price that was compared with the trade's")
+    currency: str
+    amount: str = Field(description="What it is due")
+    unpaid: str = Field(description="Of it: beyond the reach of reserve and house, a claim that it holds outside")
+
+
 class SecurityView(Model):
     """Units that the reserve holds until a case is repaid."""
 
@@ -121,7 +132,7 @@ class CaseView(Model):
     ended_at: str | None
     lacked: dict[str, Amount]
     trades: list[int] = Field(description="Ids of those that wait, or waited, for it")
-    closed_out: list[int] = Field(description="Ids of trades that were closed out in cash")
+    closed_out: list[CompensationView] = Field(description="Its trades that were closed out in cash")
     owed: str = Field(description="Recourse that is not paid yet")
     claims: list[ClaimView]
     security: list[SecurityView]

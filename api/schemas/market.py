@@ -142,6 +142,10 @@ class TimerSettings(Model):
     skip_idle: bool = Field(default=False, description="Set the clock forward outside trading hours")
 
 
+class ClockSettings(Model):
+    speed: float = Field(ge=0.001, le=100_000, description="Market seconds a second, from now on", examples=[60])
+
+
 # ---------------------------------------------------------------- answers
 
 
@@ -331,6 +335,7 @@ class SettlementView(Model):
     fees: str
     units_moved: dict[str, int]
     other_currencies: dict[str, CashMoved]
+    failed: list[int] = Field(description="Ids of trades that were taken out, since somebody did not pay or deliver")
 
 
 class StateView(Model):

@@ -23,7 +23,9 @@ class StatementStanding(Model):
     date: date
     state: StatementState
     issued_at: str
-    object_until: str | None = Field(description="The next opening by the calendar, or the one that was; if known")
+    object_until: str | None = Field(
+        description="The first opening after the issue by the timetable, or the one that was; if known"
+    )
     answered_at: str | None = Field(description="When it was confirmed or objected to")
     objection: str
     ruled_at: str | None

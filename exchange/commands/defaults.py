@@ -48,6 +48,16 @@ class CoverFailure(ControlCommand, frozen=True):
     case: int
 
 
+class CloseOutFailure(ControlCommand, frozen=True):
+    """After the deadline: all trades that wait for the case are dropped, and who did not fail is compensated.
+
+    The way out where a cover is not to be had: it is never refused for want of money.
+    """
+
+    by: str
+    case: int
+
+
 class PayRecourse(ControlCommand, frozen=True):
     """Pay back what others paid; the oldest claims first."""
 
@@ -93,6 +103,7 @@ DefaultsCommand = (
     | CancelDelivery
     | CureFailure
     | CoverFailure
+    | CloseOutFailure
     | PayRecourse
     | WriteOffRecourse
     | DisposeSecurity

@@ -43,7 +43,7 @@ class ElectCurrency(ControlCommand, frozen=True):
 class PayFeeRebates(ControlCommand, frozen=True):
     """Pay back to all who traded much what the rules say of their fees of a year that is over, out of the fees earned.
 
-    Once for a year and for all: what settles or is corrected later is not reckoned up again.
+    Once for a year and for all, when its last trade has settled: what is corrected later is not reckoned up again.
     """
 
     by: str

@@ -4,6 +4,7 @@ import msgspec
 
 from exchange.events.base import ControlEvent
 from settlement.deals import Deal
+from settlement.default import Compensation
 
 
 class FailureNotified(msgspec.Struct, frozen=True):
@@ -23,15 +24,6 @@ class Payment(msgspec.Struct, frozen=True):
     asset: int  # of what it gives
     quantity: int  # fen of cash, tonnes of a unit
     claim: int  # fen that are owed for it
-
-
-class Compensation(msgspec.Struct, frozen=True):
-    """A trade was closed out in cash: its buyer gets what the price has risen since."""
-
-    trade: int
-    buyer: int
-    close_ticks: int
-    amount: int  # fen
 
 
 class Repayment(msgspec.Struct, frozen=True):
@@ -72,6 +64,15 @@ class FailureCovered(ControlEvent, frozen=True):
     account: int
     state: str
     trades: list[int]
+    payments: list[Payment]
+    closed_out: list[Compensation]
+
+
+class FailureClosedOut(ControlEvent, frozen=True):
+    """All trades that waited for a case were dropped, in the order of trading; payments as they were asked for."""
+
+    case: int
+    account: int
     payments: list[Payment]
     closed_out: list[Compensation]
 
@@ -121,6 +122,7 @@ DefaultsEvent = (
     | DeliveryCancelled
     | FailureCured
     | FailureCovered
+    | FailureClosedOut
     | RecoursePaid
     | RecourseWrittenOff
     | SecurityDisposed

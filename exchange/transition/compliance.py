@@ -33,6 +33,7 @@ from exchange.transition.step import (
     free_on_registry,
     is_parked,
     issue,
+    move_cash,
     period_in,
     period_of,
     require,
@@ -66,7 +67,6 @@ from registry.holdings import CASH
 from registry.rules import CarryOver, Lapse, in_force
 from registry.serials import Block, Cause, Origin
 from registry.units import Species, Unit
-from settlement.statements import Entry
 
 
 def handle(step: Step, command: ComplianceCommand) -> happened.ComplianceEvent:
@@ -403,17 +403,13 @@ def pay_fine(step: Step, command: PayFine) -> happened.FinePaid:
     obligor = _obligor(exchange, account, command.year)
     amount = obligor.fine - obligor.fine_paid
     require(amount > 0, Reason.AMOUNT_NOT_POSITIVE, f"{account.account_id} owes no fine for {command.year}")
-    balance = exchange.path.desk.balances[account.number, CASH]
-    free = holdings.withdrawable(balance)
+    free = holdings.withdrawable(exchange.path.desk.balances[account.number, CASH])
     require(
         amount <= free, Reason.INSUFFICIENT_CASH, f"the fine is {money(amount)}; {money(free)} is settled and available"
     )
 
     obligor.fine_paid += amount
-    balance.available -= amount
-    exchange.path.desk.balances[period.authority, CASH].available += amount
-    exchange.clearing.entries.append((account.number, Entry(CASH, -amount, "fine", step.sequence)))
-    exchange.clearing.entries.append((period.authority, Entry(CASH, amount, "fine", step.sequence)))
+    move_cash(step, account.number, period.authority, CASH, amount, "fine")
     return happened.FinePaid(account.number, command.year, amount)
 
 

@@ -66,8 +66,8 @@ from registry.units import Species
 from settlement.clearing import type_of_column
 from settlement.corrections import NOTHING, Correction, Version, applied, charged_anew, version_of
 from settlement.cycle import Batch, Stage, row_of
-from settlement.fails import needed_at_turns
 from settlement.fees import TURNOVER_MAX
+from settlement.netting import needed_at_turns
 from settlement.statements import Entry
 
 
@@ -471,11 +471,8 @@ def _count_net_sales(exchange: Exchange, one: Correction) -> None:
     if exchange.units[one.unit].species != Species.ALLOWANCE:
         return
     year = exchange.clearing.batches[one.batch - 1].day.year
-    sales = exchange.compliance.net_sales
-    for account, tonnes in ((one.seller, -one.quantity), (one.buyer, one.quantity)):
-        sold = sales.pop((account, year), 0) + tonnes
-        if sold:
-            sales[account, year] = sold
+    exchange.compliance.count_sale(one.seller, year, -one.quantity)
+    exchange.compliance.count_sale(one.buyer, year, one.quantity)
 
 
 # ---------------------------------------------------------------- what is said, and the figures of the day

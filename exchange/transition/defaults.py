@@ -1,7 +1,8 @@
 """Deals with a later leg, and the procedure when somebody fails (:mod:`settlement.default`), by command."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 import numpy as np
@@ -10,6 +11,7 @@ from exchange import events as happened
 from exchange.commands import (
     AgreeDelivery,
     CancelDelivery,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DefaultsCommand,
@@ -28,9 +30,10 @@ from exchange.transition.failing import (
     free_of,
     lacks,
     lift_restrictions,
-    may_spare,
     release_kept,
+    require_not_due,
     trade_rows,
+    unpaid,
 )
 from exchange.transition.step import (
     Step,
@@ -50,10 +53,10 @@ from registry.accounts import Account, AccountStatus, Right
 from registry.serials import Cause
 from registry.units import Species
 from settlement.conversions import OWN_RATE, converted
-from settlement.corrections import fee_of, version_of
+from settlement.corrections import version_of
 from settlement.deals import Deal, DealState
-from settlement.default import Case, CaseState, Claim, waterfall
-from settlement.fees import TURNOVER_MAX
+from settlement.default import Case, CaseState, Claim, Compensation, moved_against, waterfall
+from settlement.fees import TURNOVER_MAX, fee_of
 from settlement.statements import CASH
 
 
@@ -67,6 +70,8 @@ def handle(step: Step, command: DefaultsCommand) -> happened.DefaultsEvent:
             return cure_failure(step, command)
         case CoverFailure():
             return cover_failure(step, command)
+        case CloseOutFailure():
+            return close_out_failure(step, command)
         case PayRecourse():
             return pay_recourse(step, command)
         case WriteOffRecourse():
@@ -209,40 +214,62 @@ def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
     require(in_time, Reason.TOO_LATE, f"the deadline of failure case {case.number} has passed")
     _require_nothing_lacks(exchange, lacks(exchange, case))
 
+    _take_up_deposits(exchange, case)
     case.state = CaseState.CURED
     exchange.clearing.end_case(case, step.now_ns)
     lift_restrictions(step)
     return happened.FailureCured(case.number, case.account, list(case.trades))
 
 
+def _take_up_deposits(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> None:
+    """What an account has brought for a case that ends can't end another one too."""
+    for cash, amount in unpaid(exchange, case, dropped).items():
+        if brought := min(amount, case.deposited.get(cash, 0)):
+            exchange.clearing.defaults.take_up(case, cash, brought)
+
+
 # ---------------------------------------------------------------- cover
 
 
 @dataclass
-class _Cover:
-    """How a case is to be covered: what is delivered and paid by whom, and what is closed out."""
+class _Plan:
+    """How a case is to be ended: what is delivered and paid by whom, and what is closed out."""
 
     units: list[tuple[int, int, int, int]] = field(default_factory=list)  # payer, unit, tonnes, fen
     cash: list[tuple[int, int, int, int]] = field(default_factory=list)  # payer, asset, payee, fen
-    closed_out: list[happened.Compensation] = field(default_factory=list)
+    closed_out: list[Compensation] = field(default_factory=list)
     lent: dict[int, int] = field(default_factory=dict)  # fen by cash asset that the account gets
 
 
 def cover_failure(step: Step, command: CoverFailure) -> happened.FailureCovered:
-    exchange, house = step.exchange, step.exchange.clearing
-    acting(exchange, command.by, Right.CLEAR)
-    case = _case_numbered(exchange, command.case)
+    case = _overdue(step, command)
+    plan = _cover(step.exchange, case)
+
+    payments = _end(step, case, plan)
+    return happened.FailureCovered(
+        case.number, case.account, str(case.state), list(case.trades), payments, plan.closed_out
+    )
+
+
+def _overdue(step: Step, command: CoverFailure | CloseOutFailure) -> Case:
+    """A case that may be ended for the account that failed. Refused while it may still do so itself."""
+    acting(step.exchange, command.by, Right.CLEAR)
+    case = _case_numbered(step.exchange, command.case)
     _require_open(case)
     too_early = step.now_ns <= case.deadline_ns
     require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may still be cured")
-    plan = _plan(exchange, case)
+    return case
 
-    payments = _carry_out(step, case, plan)
+
+def _end(step: Step, case: Case, plan: _Plan) -> list[happened.Payment]:
+    """End a case as planned. What is closed out waits for nobody any more; the rest comes again."""
+    exchange, house = step.exchange, step.exchange.clearing
     dropped = {one.trade for one in plan.closed_out}
-    for trade in sorted(dropped):
-        release_kept(exchange, trade)
-        house.drop(trade)
-    case.closed_out, case.paid = sorted(dropped), plan.lent
+    _take_up_deposits(exchange, case, dropped)
+    payments = _carry_out(step, case, plan)
+    release_kept(exchange, dropped)
+    house.drop(dropped)
+    case.closed_out, case.paid = sorted(plan.closed_out, key=lambda one: one.trade), plan.lent
     case.trades = [trade for trade in case.trades if trade not in dropped]
     case.state = CaseState.CLOSED if dropped else CaseState.COVERED
     for other in house.defaults.open_cases():
@@ -251,14 +278,12 @@ def cover_failure(step: Step, command: CoverFailure) -> happened.FailureCovered:
             other.state, other.ended_ns = CaseState.CLOSED, step.now_ns
     house.end_case(case, step.now_ns)
     lift_restrictions(step)
-    return happened.FailureCovered(
-        case.number, case.account, str(case.state), list(case.trades), payments, plan.closed_out
-    )
+    return payments
 
 
-def _plan(exchange: Exchange, case: Case) -> _Cover:
+def _cover(exchange: Exchange, case: Case) -> _Plan:
     """Work out the cover of a case. Refused if it cannot be covered in full: then nothing is."""
-    plan, given = _Cover(), dict[int, int]()
+    plan, given = _Plan(), dict[int, int]()
     for unit, tonnes in lacks(exchange, case).items():
         if unit not in exchange.terms.currencies:
             bought = waterfall(tonnes, _who_has(exchange, unit))
@@ -273,9 +298,7 @@ def _plan(exchange: Exchange, case: Case) -> _Cover:
     plan.lent = {asset: amount for asset, amount in missing.items() if asset in exchange.terms.currencies}
     _require_nothing_lacks(exchange, {asset: missing[asset] for asset in missing.keys() - plan.lent.keys()})
     payees = [(asset, case.account, amount) for asset, amount in plan.lent.items()]
-    instrument_of = {int(row["trade_id"]): int(row["instrument"]) for row in trade_rows(exchange, case)}
-    for one in plan.closed_out:
-        payees.append((int(exchange.terms.cash[instrument_of[one.trade]]), one.buyer, one.amount))
+    payees += [(one.asset, one.account, one.amount) for one in plan.closed_out]
     for asset in sorted({asset for asset, _, _ in payees}):
         payers = _who_pays(exchange, asset)
         for payee, amount in [(payee, amount) for at, payee, amount in payees if at == asset and amount]:
@@ -283,10 +306,9 @@ def _plan(exchange: Exchange, case: Case) -> _Cover:
             if paid is None:
                 there = sum(at_most for _, at_most in payers)
                 found = f"{money(amount)} is needed; reserve and house may still give {money(there)}"
-                raise Refused(Reason.INSUFFICIENT_CASH, found)
+                raise Refused(Reason.INSUFFICIENT_CASH, f"{found}: fund the reserve, or close the case out")
             plan.cash += [(payer, asset, payee, part) for payer, part in paid]
-            spent = dict(paid)
-            payers = [(payer, at_most - spent.get(payer, 0)) for payer, at_most in payers]
+            payers = _less(payers, paid)
     return plan
 
 
@@ -317,25 +339,32 @@ def _who_pays(exchange: Exchange, asset: int) -> list[tuple[int, int]]:
     return [(reserve.number, free_of(exchange, reserve.number, CASH)), (house, max(0, at_most))]
 
 
-def _close_out(exchange: Exchange, case: Case, unit: int, plan: _Cover) -> None:
-    """Close out the latest sales of a unit until nothing of it lacks.
+def _less(payers: list[tuple[int, int]], paid: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What payers may still give, (account, fen), once they have paid."""
+    spent = dict(paid)
+    return [(payer, at_most - spent.get(payer, 0)) for payer, at_most in payers]
 
-    The buyer gets what the price has risen, unless it cannot pay either.
-    """
+
+def _close_out(exchange: Exchange, case: Case, unit: int, plan: _Plan) -> None:
+    """Close out the latest sales of a unit until nothing of it lacks."""
     rows = trade_rows(exchange, case)
-    also_fails = {(other.account, trade) for other in exchange.clearing.defaults.open_cases() for trade in other.trades}
     units = exchange.terms.unit[rows["instrument"]]
     for row in rows[(rows["seller"] == case.account) & (units == unit)][::-1]:
-        listed = exchange.instruments[int(row["instrument"])]
-        risen = max(0, listed.close_ticks - int(row["price_ticks"]))
-        if (int(row["buyer"]), int(row["trade_id"])) in also_fails:
-            risen = 0
-        amount = risen * int(row["quantity"]) * int(exchange.path.desk.instruments[listed.number].fen_per_tick)
-        plan.closed_out.append(
-            happened.Compensation(int(row["trade_id"]), int(row["buyer"]), listed.close_ticks, amount)
-        )
+        plan.closed_out.append(_compensation(exchange, case, row))
         if unit not in lacks(exchange, case, frozenset(one.trade for one in plan.closed_out)):
             return
+
+
+def _compensation(exchange: Exchange, case: Case, row: Any) -> Compensation:
+    """What the other side of a trade that waits for a case is due, in the trade's currency: nothing if it fails too."""
+    trade, listed = int(row["trade_id"]), exchange.instruments[int(row["instrument"])]
+    is_buyer = int(row["seller"]) == case.account
+    account = int(row["buyer"] if is_buyer else row["seller"])
+    fails = any(other.account == account and trade in other.trades for other in exchange.clearing.defaults.open_cases())
+    moved = 0 if fails else moved_against(is_buyer, int(row["price_ticks"]), listed.close_ticks)
+    terms = exchange.path.desk.instruments[listed.number]
+    amount = moved * int(row["quantity"]) * int(terms.fen_per_tick)
+    return Compensation(trade, account, listed.close_ticks, int(terms.cash), amount, unpaid=0)
 
 
 def _listed(exchange: Exchange, unit: int) -> Instrument:
@@ -355,7 +384,7 @@ def _value(exchange: Exchange, listed: Instrument, tonnes: int) -> int:
     return converted(worth, rate, OWN_RATE)
 
 
-def _carry_out(step: Step, case: Case, plan: _Cover) -> list[happened.Payment]:
+def _carry_out(step: Step, case: Case, plan: _Plan) -> list[happened.Payment]:
     """Deliver and pay as planned, and book what is owed for it; returns the payments in their order."""
     exchange, defaults = step.exchange, step.exchange.clearing.defaults
     payments = []
@@ -372,6 +401,39 @@ def _carry_out(step: Step, case: Case, plan: _Cover) -> list[happened.Payment]:
         if amount:
             defaults.claims.append(Claim(case.number, case.account, payer, amount))
     return payments
+
+
+# ---------------------------------------------------------------- close out
+
+
+def close_out_failure(step: Step, command: CloseOutFailure) -> happened.FailureClosedOut:
+    case = _overdue(step, command)
+
+    plan = _all_closed_out(step.exchange, case)
+    payments = _end(step, case, plan)
+    return happened.FailureClosedOut(case.number, case.account, payments, plan.closed_out)
+
+
+def _all_closed_out(exchange: Exchange, case: Case) -> _Plan:
+    """Every trade that waits for a case is closed out; reserve and house pay in the order of trading while they can.
+
+    They pay in the rule set's currency, at the rate in force. Where nobody has set one, nobody can say how much.
+    """
+    plan, payers = _Plan(), _who_pays(exchange, CASH)
+    for row in trade_rows(exchange, case):
+        due = _compensation(exchange, case, row)
+        rate = exchange.clearing.conversions.rate(due.asset)
+        if rate is None:
+            plan.closed_out.append(msgspec.structs.replace(due, unpaid=due.amount))
+            continue
+        amount = converted(due.amount, rate, OWN_RATE)
+        paid = waterfall(min(amount, sum(at_most for _, at_most in payers)), payers)
+        assert paid is not None, "more is asked for than there is"
+        unpaid = amount - sum(part for _, part in paid)
+        plan.closed_out.append(msgspec.structs.replace(due, asset=CASH, amount=amount, unpaid=unpaid))
+        plan.cash += [(payer, CASH, due.account, part) for payer, part in paid]
+        payers = _less(payers, paid)
+    return plan
 
 
 # ---------------------------------------------------------------- recourse
@@ -395,8 +457,7 @@ def pay_recourse(step: Step, command: PayRecourse) -> happened.RecoursePaid:
     claims = defaults.owed_by(account.number)
     owed = _owed(claims)
     require(command.amount <= owed, Reason.ABOVE_OBLIGATION, f"{money(owed)} is owed")
-    spare = may_spare(exchange, account.number, CASH)
-    require(command.amount <= spare, Reason.INSUFFICIENT_CASH, f"{money(spare)} is free, besides what is to settle")
+    require_not_due(exchange, account.number, CASH, command.amount)
 
     payments = []
     for claim, part in _repay(exchange, claims, command.amount):

@@ -3,8 +3,19 @@
 A backed trade that fails is unwound: claims are taken back, and the leg of who failed is available to it again. The leg
 of who did not fail stays reserved, so that it can still perform when the other's failure is cured or covered. Resting
 orders that counted on a claim which is gone are cancelled.
+
+What the settlement bank has not confirmed has not been paid, however much the ledger shows. Who failed for that lacks
+
+    what the bank has not confirmed, at most what it pays for the trades of the case
+    - what others have paid for these trades in an earlier case, as far as it is not used
+    - what it has deposited since it failed
+
+or what the ledger lacks, if that is more. So it is cured by the bank's late confirmation or by new money, and covered
+by reserve and house paying in truth. When the trades come again the bank is asked again; what others paid for them
+stands in for what it then does not confirm, and is used by as much: it counts once.
 """
 
+from collections.abc import Collection
 from datetime import UTC, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,11 +23,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from exchange.events import FailureNotified
-from exchange.instruments import fen
+from exchange.instruments import fen, money
 from exchange.payments import confirmed
+from exchange.reasons import Reason
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
-from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, reserve_of, take
+from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, require, reserve_of, take
 from registry.serials import Cause
 from registry.workdays import after_working_days
 from settlement import default
@@ -58,22 +70,18 @@ def kept_legs(exchange: Exchange) -> type_of_column:
     kept: type_of_column = np.zeros(exchange.path.desk.balances.shape, np.int64)
     for rows in exchange.clearing.unbacked() if exchange.clearing.kept else []:
         due = default.dues(rows, exchange.terms, (), exchange.clearing.kept)
-        sells, buys = due.seller_kept, due.buyer_kept
-        np.add.at(kept, (due.seller[sells], due.unit[sells]), due.quantity[sells])
-        np.add.at(kept, (due.buyer[buys], due.cash[buys]), due.pays[buys])
+        kept += due.legs(due.seller_kept, due.buyer_kept, kept.shape)
     return kept
 
 
 def _caps(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     """Fen that count as paid in, of who has not paid in full: what the bank confirmed, and what others paid for it."""
-    paid_in, found = confirmed(exchange, batch) or {}, {}
-    for (account, cash), missing in unconfirmed(exchange, batch).items():
-        ids = set(batch.trades["trade_id"].tolist())
-        cases = exchange.clearing.defaults.of(account)
-        paid = sum(case.paid.get(cash, 0) for case in cases if ids.intersection(case.trades))
-        if paid < missing:
-            found[account, cash] = paid_in[account, cash] + paid
-    return found
+    paid_in = confirmed(exchange, batch) or {}
+    return {
+        (account, cash): paid_in[account, cash]
+        + sum(part for _, part in _standing_in(exchange, batch, batch.trades, account, cash))
+        for account, cash in unconfirmed(exchange, batch)
+    }
 
 
 def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
@@ -81,9 +89,59 @@ def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     paid_in = confirmed(exchange, batch)
     if paid_in is None:
         return {}
-    sums = exchange.positions(batch.trades)
-    asked = -sums.net if batch.mode.nets_cash else sums.out
+    asked = _pay_ins(exchange, batch, batch.trades)
     return {holding: int(asked[holding]) - fen for holding, fen in paid_in.items() if fen < asked[holding]}
+
+
+def _pay_ins(exchange: Exchange, batch: Batch, trades: type_of_rows) -> type_of_column:
+    """Fen that accounts pay in for some trades of a batch, (accounts, assets)."""
+    sums = exchange.positions(trades)
+    return np.maximum(0, -sums.net) if batch.mode.nets_cash else sums.out
+
+
+def _standing_in(
+    exchange: Exchange, batch: Batch, trades: type_of_rows, account: int, cash: int
+) -> list[tuple[Case, int]]:
+    """What others have paid for an account's trades among these and is not used, by case; fen."""
+    found = []
+    for case in exchange.clearing.defaults.of(account):
+        left = case.paid.get(cash, 0) - case.used.get(cash, 0)
+        if left:
+            due = _pay_ins(exchange, batch, only(trades, case.trades))
+            found.append((case, min(left, int(due[account, cash]))))
+    return found
+
+
+def _use(exchange: Exchange, batch: Batch) -> None:
+    """What others paid is used as far as it stood in for what the bank did not confirm of what settles."""
+    paid_in = confirmed(exchange, batch)
+    if paid_in is None:
+        return
+    settles = _pay_ins(exchange, batch, batch.settled)
+    for account, cash in unconfirmed(exchange, batch):
+        needed = max(0, int(settles[account, cash]) - paid_in[account, cash])
+        for case, part in _standing_in(exchange, batch, batch.trades, account, cash):
+            used = min(part, needed)
+            needed -= used
+            if used:
+                case.used[cash] = case.used.get(cash, 0) + used
+
+
+def unpaid(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> dict[int, int]:
+    """Fen by cash asset that the bank has not confirmed of the payments for a case's trades, `dropped` ones aside.
+
+    Less what others have paid for them; what was deposited since is not looked at.
+    """
+    batch = exchange.clearing.batch(case.batch)
+    assert batch is not None
+    missing = {cash: fen for (account, cash), fen in unconfirmed(exchange, batch).items() if account == case.account}
+    trades = without(only(batch.trades, case.trades), dropped)
+    due = _pay_ins(exchange, batch, trades) if missing else np.zeros((0, 0), np.int64)
+    found = {}
+    for cash, amount in missing.items():
+        stands_in = sum(part for _, part in _standing_in(exchange, batch, trades, case.account, cash))
+        found[cash] = max(0, min(amount, int(due[case.account, cash])) - stands_in)
+    return found
 
 
 # ---------------------------------------------------------------- then: take out, hand over
@@ -184,11 +242,12 @@ def _let_go(exchange: Exchange, trade: int, leg: int, due: Dues, row: int) -> No
         exchange.path.desk.balances[account, asset].available += amount
 
 
-def release_kept(exchange: Exchange, trade: int) -> None:
-    """Nothing is reserved for a trade any more."""
+def release_kept(exchange: Exchange, trades: Collection[int]) -> None:
+    """Nothing is reserved for trades any more."""
     for rows in exchange.clearing.unbacked():
-        for row in np.flatnonzero(rows["trade_id"] == trade).tolist():
-            due = default.dues(rows, exchange.terms, (), ())
+        dropped = only(rows, trades)
+        due = default.dues(dropped, exchange.terms, (), ())
+        for row, trade in enumerate(dropped["trade_id"].tolist()):
             for leg in (SELLER, BUYER):
                 _let_go(exchange, trade, leg, due, row)
 
@@ -196,6 +255,7 @@ def release_kept(exchange: Exchange, trade: int) -> None:
 def hand_over(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> None:
     """Deliver the trades that settle and are not backed: what comes in first, so that it can go out."""
     exchange, desk = step.exchange, step.exchange.path.desk
+    _use(exchange, batch)
     rows = np.flatnonzero(verdict.settles & ~due.is_backed).tolist()
     for row in rows:
         instrument = desk.instruments[batch.trades[row]["instrument"]]
@@ -308,29 +368,47 @@ def lacks(
     moves = [move for trade, sides in waiting if trade not in dropped for move in sides]
     assets = {asset for move in moves for asset in (move.gives, move.takes)}
     free = {asset: free_of(exchange, case.account, asset) for asset in assets}
-    batch = exchange.clearing.batch(case.batch)
-    assert batch is not None
-    for (account, cash), missing in unconfirmed(exchange, batch).items():
-        if account == case.account and cash in free:
-            free[cash] = max(0, free[cash] - missing)
     for asset, amount in (given or {}).items():
         free[asset] = free.get(asset, 0) + amount
-    return default.lacking(moves, free, _netted(exchange, assets))
+    lacking = default.lacking(moves, free, _netted(exchange, assets))
+    for cash, amount in unpaid(exchange, case, dropped).items():
+        short = max(lacking.get(cash, 0), amount - case.deposited.get(cash, 0))
+        if short:
+            lacking[cash] = short
+    return dict(sorted(lacking.items()))
 
 
 def may_spare(exchange: Exchange, account: int, asset: int) -> int:
-    """What of an asset an account does not need for its trades that are still to settle."""
-    waiting = {trade for case in exchange.clearing.defaults.of(account) if case.is_open for trade in case.trades}
+    """What of an asset an account does not need for its trades that are still to settle, nor to cure its cases.
+
+    What these bring counts where it is netted only: trade by trade it may not come in time.
+    """
+    cases = [case for case in exchange.clearing.defaults.of(account) if case.is_open]
+    waiting = {trade for case in cases for trade in case.trades}
+    netted = _netted(exchange, {asset})
     moves = [move for _, sides in _moves(exchange, account, waiting) for move in sides]
+    moves = [move if move.takes in netted else move._replace(taken=0) for move in moves]
     free = {asset: free_of(exchange, account, asset)}
     low, high = 0, free[asset]
-    netted = _netted(exchange, {asset})
     needed = default.lacking(moves, free, netted).get(asset, 0)
     while low < high:  # the most that can go without a greater lack
         middle = (low + high + 1) // 2
         more = default.lacking(moves, {asset: free[asset] - middle}, netted).get(asset, 0)
         low, high = (middle, high) if more == needed else (low, middle - 1)
-    return low
+    brought = sum(min(case.deposited.get(asset, 0), unpaid(exchange, case).get(asset, 0)) for case in cases)
+    return max(0, low - brought)
+
+
+def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:
+    """Refused if what is to leave an account is needed for its trades that are not backed and still to settle.
+
+    What the batch under way will bring by other trades does not count: it has not come yet.
+    """
+    spare = may_spare(exchange, account, asset)
+    is_cash = asset in exchange.currencies.values()
+    reason = Reason.INSUFFICIENT_CASH if is_cash else Reason.INSUFFICIENT_UNITS
+    found = f"{money(spare) if is_cash else f'{spare} t'} {exchange.asset_names[asset]} can be spared"
+    require(amount <= spare, reason, f"{found}, besides what is to settle")
 
 
 def _netted(exchange: Exchange, assets: set[int]) -> set[int]:
@@ -343,7 +421,7 @@ def _moves(exchange: Exchange, account: int, waiting: set[int]) -> list[tuple[in
     """An account's sides of some trades that wait, and of all that are not backed and come again, by trade id."""
     house = exchange.clearing
     others = {trade for case in house.defaults.open_cases() if case.account != account for trade in case.trades}
-    wanted = [only(rows, waiting) for rows in house.waiting] + house.unbacked()[len(house.waiting) :]
+    wanted = [only(rows, waiting) for rows in house.waiting] + house.coming()
     found: list[tuple[int, list[Move]]] = []
     for rows in wanted:
         due = default.dues(rows, exchange.terms, (), house.kept)

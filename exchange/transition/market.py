@@ -24,7 +24,7 @@ from exchange.desk import ALWAYS
 from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
-from exchange.sessions import Phase
+from exchange.sessions import Phase, opening_ns
 from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
 from exchange.transition.step import HOUSE, RESERVE, Step, currency_named, fit_balances, require
@@ -163,7 +163,7 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
 
     rules, desk = exchange.market, exchange.path.desk
     exchange.date, exchange.session = command.date, 0
-    exchange.clearing.close_objections(step.now_ns)
+    exchange.clearing.close_objections(step.now_ns, opening_ns(exchange.market, command.date))
     exchange.is_interrupted = False
     exchange.client_orders.clear()
     holdings.make_incoming_available(desk.balances)
@@ -275,11 +275,12 @@ def close_session(step: Step) -> happened.SessionClosed:
     rule = exchange.market.closing_rule(exchange.date)
     trades = exchange.trades_today()
     for instrument in exchange.instruments:
-        own = trades[trades["instrument"] == instrument.number]
+        own = trades["instrument"] == instrument.number
+        price_ticks, quantity = trades["price_ticks"][own], trades["quantity"][own]
         previous = instrument.close_ticks
-        instrument.close_ticks = closing_price_ticks(rule, own["price_ticks"], own["quantity"], previous)
-        turnover = int((own["price_ticks"] * own["quantity"]).sum()) * exchange.market.fen_per_tick
-        volume = int(own["quantity"].sum())
+        instrument.close_ticks = closing_price_ticks(rule, price_ticks, quantity, previous)
+        turnover = int((price_ticks * quantity).sum()) * exchange.market.fen_per_tick
+        volume = int(quantity.sum())
         exchange.days.append(
             DayFigures(exchange.date, instrument.number, volume, turnover, instrument.close_ticks, previous)
         )

@@ -19,6 +19,7 @@ from exchange.payments import closing_balances, instructions, withdrawable, with
 from exchange.reasons import Reason, Refused
 from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX, Exchange
+from exchange.transition.failing import require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -73,6 +74,7 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     exchange.cash_deposited[cash] += command.amount
     exchange.path.desk.balances[account.number, cash].available += command.amount
     exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
+    exchange.clearing.defaults.note_deposit(account.number, cash, command.amount)
     return happened.CashDeposited(account.number, command.amount, cash)
 
 
@@ -86,6 +88,7 @@ def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
     require(command.amount > 0, Reason.AMOUNT_NOT_POSITIVE, "a withdrawal must be positive")
     free = withdrawable(exchange, account, cash)
     require(command.amount <= free, Reason.INSUFFICIENT_CASH, f"{money(free)} is settled and available")
+    require_not_due(exchange, account.number, cash, command.amount)
 
     exchange.cash_withdrawn[cash] += command.amount
     exchange.path.desk.balances[account.number, cash].available -= command.amount

@@ -23,6 +23,7 @@ from exchange.desk import PARTICIPANT
 from exchange.fees import set_fees
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
+from exchange.transition.failing import require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -201,6 +202,8 @@ def transfer_units(step: Step, command: TransferUnits) -> happened.UnitsTransfer
     registry = free_on_registry(exchange, account.number, unit.number)
     free = registry if command.to_trading else holdings.withdrawable(balance)
     require(command.quantity <= free, Reason.INSUFFICIENT_UNITS, f"{free} t can be transferred")
+    if not command.to_trading:
+        require_not_due(exchange, account.number, unit.number, command.quantity)
 
     signed = command.quantity if command.to_trading else -command.quantity
     balance.registry -= signed

@@ -16,7 +16,7 @@ from exchange.commands import (
     SettlementCommand,
 )
 from exchange.reasons import Reason
-from exchange.rows import TRADE, copied, joined
+from exchange.rows import TRADE, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition import failing
@@ -88,8 +88,10 @@ def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
 
     later = come_due(step)
     step.trades.append(later)
-    rows = joined([returned, exchange.trades_today(), later])
-    trades = copied(rows[np.argsort(rows["trade_id"], kind="stable")] if returned.size else rows)
+    trades = joined([returned, exchange.trades_today(), later])
+    if returned.size:
+        trades = trades[np.argsort(trades["trade_id"], kind="stable")]
+    trades.flags.writeable = False
     unbacked = frozenset([*returned["trade_id"].tolist(), *later["trade_id"].tolist()])
     mode = exchange.market.settlement.mode
     number = len(house.batches) + 1
@@ -150,11 +152,8 @@ def _count_net_sales(exchange: Exchange, batch: Batch, sums: Positions) -> None:
     """Allowances sold less bought, by account and calendar year: what may be carried over depends on it."""
     allowances = [unit.number for unit in exchange.units if unit.species == Species.ALLOWANCE]
     net = -sums.net[:, allowances].sum(axis=1)
-    sales = exchange.compliance.net_sales
     for account in np.flatnonzero(net).tolist():
-        sold = sales.pop((account, batch.day.year), 0) + int(net[account])
-        if sold:
-            sales[account, batch.day.year] = sold
+        exchange.compliance.count_sale(account, batch.day.year, int(net[account]))
 
 
 def state(step: Step, batch: Batch) -> int:

@@ -204,13 +204,20 @@ def take(balance: Any, amount: int) -> None:
     balance.incoming -= amount - from_available
 
 
+def _enter(step: Step, giver: int, taker: int, asset: int, amount: int, cause: str) -> None:
+    """What the statements of both say of an asset that moved."""
+    step.exchange.clearing.entries += [
+        (giver, Entry(asset, -amount, cause, step.sequence)),
+        (taker, Entry(asset, amount, cause, step.sequence)),
+    ]
+
+
 def move_cash(step: Step, giver: int, taker: int, asset: int, amount: int, cause: str) -> None:
     """Move cash from the trading side of one account to that of another; `cause` is what the statements say."""
     exchange = step.exchange
     take(exchange.path.desk.balances[giver, asset], amount)
     exchange.path.desk.balances[taker, asset].available += amount
-    exchange.clearing.entries.append((giver, Entry(asset, -amount, cause, step.sequence)))
-    exchange.clearing.entries.append((taker, Entry(asset, amount, cause, step.sequence)))
+    _enter(step, giver, taker, asset, amount, cause)
 
 
 def move_units(step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str, title: Cause) -> None:
@@ -220,8 +227,7 @@ def move_units(step: Step, giver: int, taker: int, unit: Unit, quantity: int, ca
     exchange.path.desk.balances[taker, unit.number].available += quantity
     _count(exchange, giver, unit, -quantity)
     _count(exchange, taker, unit, quantity)
-    exchange.clearing.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
-    exchange.clearing.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
+    _enter(step, giver, taker, unit.number, quantity, cause)
     exchange.serials.transfer(unit.number, giver, taker, quantity, step.sequence, step.now_ns, title)
 
 
@@ -240,8 +246,7 @@ def give_title(
     exchange.path.desk.balances[taker, unit.number].registry += quantity
     _count(exchange, giver, unit, -quantity)
     _count(exchange, taker, unit, quantity)
-    exchange.clearing.entries.append((giver, Entry(unit.number, -quantity, cause, step.sequence)))
-    exchange.clearing.entries.append((taker, Entry(unit.number, quantity, cause, step.sequence)))
+    _enter(step, giver, taker, unit.number, quantity, cause)
     return ranges(
         exchange.serials.transfer(
             unit.number, giver, taker, quantity, step.sequence, step.now_ns, Cause.TRANSFERRED, wanted=wanted

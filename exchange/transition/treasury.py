@@ -7,14 +7,16 @@ from exchange import events as happened
 from exchange.commands import ConvertCash, ElectCurrency, PayFeeRebates, SetExchangeRate, TreasuryCommand
 from exchange.instruments import money
 from exchange.reasons import Reason, Refused
-from exchange.rebates import has_rebates, rebates_of
+from exchange.rebates import has_rebates, rebates_of, still_to_settle
 from exchange.state import Exchange
+from exchange.transition.failing import require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
     acting,
     currency_named,
     date_of,
+    move_cash,
     require,
     require_right,
     require_unrestricted,
@@ -64,6 +66,7 @@ def convert_cash(step: Step, command: ConvertCash) -> happened.CashConverted:
     free = holdings.withdrawable(exchange.path.desk.balances[account.number, gives])
     enough = conversion.given <= free
     require(enough, Reason.INSUFFICIENT_CASH, f"{money(free)} of {account.account_id} is settled and available")
+    require_not_due(exchange, account.number, gives, conversion.given)
     _require_bank_has(exchange, bank, conversion)
 
     exchange.path.desk.balances[account.number, gives].available -= conversion.given
@@ -193,22 +196,18 @@ def pay_fee_rebates(step: Step, command: PayFeeRebates) -> happened.FeeRebatesPa
     is_over = date_of(exchange).year > year
     require(is_over, Reason.TOO_EARLY, f"the year {year} is not over")
     require(year not in exchange.clearing.rebates, Reason.REBATES_PAID, f"the rebates of {year} are paid")
+    waits = still_to_settle(exchange, year)
+    require(waits is None, Reason.WRONG_STATE, f"trade {waits} of {year} is still to settle")
     speaks = has_rebates(exchange.market, year)
     require(speaks, Reason.NO_BASIS, f"{exchange.market.name} pays back nothing of the fees of {year}")
     rebates = rebates_of(exchange, year, step.sequence)
     house = exchange.house
-    balances = exchange.path.desk.balances
     for code, asset in exchange.currencies.items():
         due = sum(one.amount for one in rebates if one.asset == asset)
-        free = holdings.withdrawable(balances[house, asset])
+        free = holdings.withdrawable(exchange.path.desk.balances[house, asset])
         require(due <= free, Reason.INSUFFICIENT_CASH, f"{money(due)} {code} is due, the house has {money(free)}")
 
     exchange.clearing.rebates[year] = rebates
     for one in rebates:
-        balances[house, one.asset].available -= one.amount
-        balances[one.account, one.asset].available += one.amount
-        exchange.clearing.entries += [
-            (account, Entry(one.asset, amount, "fee_rebate", step.sequence))
-            for account, amount in ((house, -one.amount), (one.account, one.amount))
-        ]
+        move_cash(step, house, one.account, one.asset, one.amount, "fee_rebate")
     return happened.FeeRebatesPaid(year, rebates)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from datetime import date
 
 import msgspec
 import pytest
@@ -113,16 +114,19 @@ async def test_a_batch_goes_step_by_step_from_obligations_to_statements(closed):
         ours = {account.account_id: account for account in await client.accounts()}
         lines = [
             {"account_id": name, "currency": "CNY", "amount": ours[name].holdings[0].settled}
-            for name in ("B", "S", HOUSE)
+            for name in ("B", HOUSE, "S")
         ]
         report = await client.reconcile_bank(BANK, DAY, lines)
         assert report.matched and "all agree" in table_of(report)
+        assert [one.model_dump() for one in (await client.balances(DAY)).lines] == lines
+        report = await client.reconcile_bank_file(BANK, await client.balances_file(DAY))
+        assert report.matched and await code_of(client.balances("2026-01-06")) == (409, "day_not_settled")
         wrong = BalanceFile(report.date, (BankBalance("B", "CNY", 1), BankBalance("X", "CNY", 5)))
         report = await client.reconcile_bank_file(BANK, wrong.text())
         assert [(one.account_id, one.finding, one.banks) for one in report.breaks] == [
             ("B", "differs", "0.01"), (HOUSE, "missing", "0.00"), ("S", "missing", "0.00"), ("X", "unknown", "0.05"),
         ]  # fmt: skip
-        assert [one.matched for one in await client.reconciliations()] == [True, False]
+        assert [one.matched for one in await client.reconciliations()] == [True, True, False]
 
     for path, verbs in make_app(closed.gateway).openapi()["paths"].items():
         for method, about in verbs.items():
@@ -131,6 +135,26 @@ async def test_a_batch_goes_step_by_step_from_obligations_to_statements(closed):
                 asked = [one for one in walked.requests if one[0] == method.upper()]
                 assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
     assert all(check.ok for check in await closed.client.checks())
+
+
+@pytest.mark.parametrize(
+    ("lines", "who", "said"),
+    [
+        ([("B", 99_000_00), ("S", 1)], "B", "has 1,000.00 CNY less than we for B: look for a withdrawal"),
+        ([("B", 100_000_01)], "B", "has 0.01 CNY more than we for B: look for a deposit"),
+        ([("S", 1)], "B", "We have 100,000.00 CNY for B, the bank's file does not name it"),
+        ([("B", 50_000_00), ("B", 50_000_00)], "B", "names B more than once"),
+        ([("B", 100_000_00), ("X", 5_00)], "X", "keeps 5.00 CNY for X, which we do not know"),
+    ],
+)
+async def test_a_break_says_who_has_more_and_what_to_do(open_desk, lines, who, said):
+    client = open_desk.client
+    await client.set_phase("closed")
+    await client.settle()
+    told = BalanceFile(date.fromisoformat(DAY), tuple(BankBalance(name, "CNY", fen) for name, fen in lines))
+    report = await client.reconcile_bank_file(HOUSE, told.text())
+    assert said in next(one.explanation for one in report.breaks if one.account_id == who)
+    assert "do not agree with ours" in table_of(report)
 
 
 async def test_what_is_netted_is_delivered_net_and_its_numbers_are_shown(anyio_backend):

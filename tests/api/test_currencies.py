@@ -74,6 +74,28 @@ async def test_a_bank_that_has_too_little_and_an_amount_finer_than_a_fen(abroad)
         await client.exchange_rates("XXX")
 
 
+async def test_a_batch_says_what_became_of_proceeds_in_a_currency_that_is_not_wanted(abroad):
+    """S wants dollars for its sale: of 7.10 CNY the bank has none to give on the first day."""
+    client = abroad.client
+    await client.elect_currency("S", "USD", "BANK")
+    days = ("2026-01-05", "2026-01-06")
+    for day, dollars in zip(days, ("0", "1000.00"), strict=True):
+        if day != days[0]:
+            await client.deposit("BANK", dollars, "USD")
+            await abroad.open(day)
+        await abroad.sell("40.00", 10)
+        await abroad.buy("40.00", 10)
+        await client.set_phase("closed")
+        await client.settle()
+    kept, converted = [(await client.batch(number)).currency_legs[0] for number in (1, 2)]
+    assert kept.model_dump() == {
+        "account_id": "S", "currency": "CNY", "amount": "398.00",
+        "conversion": None, "into": None, "taken": None, "kept_because": "insufficient_cash",
+    }  # fmt: skip
+    assert (converted.conversion, converted.into, converted.taken) == (1, "USD", "56.06")
+    assert (converted.amount, converted.kept_because) == ("398.00", None)
+
+
 async def test_rebates_of_a_year_in_which_nobody_traded(abroad):
     assert (await abroad.client.pay_fee_rebates(HOUSE, 2025)).rebates == []
     with pytest.raises(ApiError, match="rebates_paid"):

@@ -16,7 +16,8 @@ from tests.api.test_settlement import code_of
 
 pytestmark = pytest.mark.anyio
 
-HOUSE, FIRST, DUE, DEADLINE, NEXT = "EXCHANGE", "2026-01-05", "2026-01-06", "2026-01-07T15:00:00+08:00", "2026-01-08"
+HOUSE, DEADLINE = "EXCHANGE", "2026-01-07T15:00:00+08:00"
+FIRST, DUE, NEXT, LAST = "2026-01-05", "2026-01-06", "2026-01-08", "2026-01-09"
 HOUR_NS = 3600 * 10**9
 TERMS = {"seller": "S", "buyer": "P", "symbol": "HBEA-2025", "quantity": 100, "price": "40.00", "due": DUE}
 
@@ -85,6 +86,16 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
         assert drawn.cash["CNY"] == "49990.00"
         assert [one.number for one in await client.cases("P")] == [1] and await client.cases("S") == []
 
+        await client.agree_delivery(HOUSE, "D-3", **TERMS | {"due": LAST, "price": "42.00"})
+        await whole_day(desk, LAST)
+        desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 100 * HOUR_NS)
+        ended = await client.close_out_failure(HOUSE, 2)
+        assert (ended.state, ended.trades, ended.owed) == ("closed", [], "200.00")
+        (one,) = ended.closed_out
+        assert (one.trade_id, one.account_id, one.close) == (2, "S", "40.00")
+        assert (one.currency, one.amount, one.unpaid) == ("CNY", "200.00", "0.00")
+        assert "200.00" in table_of([ended])
+
     for path, verbs in make_app(desk.gateway).openapi()["paths"].items():
         for method, about in verbs.items():
             if "failures" in about["tags"]:
@@ -100,6 +111,7 @@ async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
     before = await desk.digest()
     assert await code_of(client.case(7)) == (404, "unknown_case")
     assert await code_of(client.cover_failure(HOUSE, 7)) == (404, "unknown_case")
+    assert await code_of(client.close_out_failure(HOUSE, 7)) == (404, "unknown_case")
     assert await code_of(client.agree_delivery("S", "D-1", **TERMS)) == (403, "not_permitted")
     assert await code_of(client.agree_delivery(HOUSE, "D-1", **TERMS | {"price": "40.001"})) == (422, "price_off_tick")
     assert await code_of(client.agree_delivery(HOUSE, "D-1", **TERMS | {"extra": 1})) == (422, "invalid_request")
@@ -110,4 +122,11 @@ async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
 
 
 async def test_a_market_without_a_reserve_says_so(plain_desk):
-    assert await code_of(plain_desk.client.reserve()) == (404, "unknown_account")
+    client, digest = plain_desk.client, await plain_desk.digest()
+    for asked in (
+        client.reserve(),
+        client.fund_reserve(HOUSE, "1.00"),
+        client.draw_reserve(HOUSE, "1.00", "default", "S", "?"),
+    ):
+        assert await code_of(asked) == (404, "no_reserve")
+    assert await plain_desk.digest() == digest

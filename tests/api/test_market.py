@@ -94,6 +94,27 @@ async def test_market_status_says_until_when_and_what_ends_it(desk):
     assert (market.phase, market.until, market.ended_by) == ("pre_open", "2026-01-05T09:30:00+08:00", "StartTrading")
 
 
+async def test_the_clock_changes_its_speed_and_goes_on_from_where_it_is(desk):
+    market = await desk.client.set_speed(60)
+    assert (market.speed, market.now[:16]) == (60.0, "2026-01-05T09:30")
+    assert (await desk.http.put("/v1/clock", json={"speed": 0})).status_code == 422
+
+    desk.gateway.clock.is_real = True
+    with pytest.raises(ApiError, match="real_clock"):
+        await desk.client.set_speed(1)
+    assert desk.gateway.clock.speed == 60.0
+
+
+def test_a_clock_that_changes_its_speed_loses_no_time():
+    wall = [0]
+    clock = Clock(100, speed=60, wall_ns=lambda: wall[0])
+    wall[0] = 10
+    clock.run_at(1)
+    assert clock.now_ns() == 700
+    wall[0] = 15
+    assert clock.now_ns() == 705
+
+
 def test_a_clock_runs_faster_than_time_and_never_back():
     wall = [0]
     clock = Clock(100, speed=60, wall_ns=lambda: wall[0])

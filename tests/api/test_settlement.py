@@ -63,12 +63,15 @@ async def test_statements_from_their_issue_to_the_answered_objection(stated):
 
         await stated.open("2026-01-06")
         (late,) = await client.statements("S")
-        assert late.state == "objected" and late.object_until.startswith("2026-01-05T")  # when it did open
+        assert late.state == "objected" and late.object_until == mine.object_until  # as foretold
         answered = await client.answer_objection(HOUSE, "S", 1, False, "the order was for 100 t")
         assert (answered.by, answered.upheld) == (HOUSE, False)
         assert "is dismissed by EXCHANGE: the order was for 100 t" in table_of(answered, 200)
         (done,) = await client.statements("S")
         assert (done.state, done.ruled_by, done.ruling) == ("dismissed", HOUSE, "the order was for 100 t")
+
+        page = await client.statement_file("S", DAY, "html")
+        assert f"Answer of {done.ruled_at[:16].replace('T', ' ')} by {HOUSE}:" in page
 
         batch = await client.batch_statements(1)
         assert (batch.accounts, batch.stage) == (3, "final")
@@ -98,7 +101,7 @@ async def test_a_statement_says_the_same_in_every_format(stated):
     assert closing == {asset: str(held) for asset, held in shown.closing.items()}
     exchange = stated.gateway.exchange
     (read,) = read_csv(await client.statement_file("B", 1, "csv"), names(stated.gateway))
-    assert read == exchange.clearing.statement(exchange.date, exchange.accounts.by_id["B"].number, exchange.terms)
+    assert read == exchange.clearing.batches[0].line.statement(exchange.accounts.by_id["B"].number, exchange.terms)
 
     page = await client.statement_file("B", DAY, "html")
     for figure in ("Wuhan Heat", "100,000.00", "4,000.00", "20.00", "95,980.00", "HBEA-2025", "the next opening"):
@@ -262,6 +265,19 @@ async def test_a_day_of_two_batches_is_read_in_one_and_answered_one_by_one(desk_
     assert await code_of(client.confirm_statement("B", str(later))) == (409, "several_batches")
     await client.confirm_statement("B", 3)
     assert [one.state for one in await client.statements("B")] == ["accepted", "issued", "confirmed"]
+
+
+async def test_who_gets_its_statement_days_late_is_told_an_opening_that_is_still_to_come(open_desk):
+    client, clock = open_desk.client, open_desk.gateway.clock
+    await client.set_phase("closed")
+    clock.advance_to(clock.now_ns() + 4 * 86_400_000_000_000)  # from Monday to Friday
+    await client.settle()
+    (late,) = await client.statements("B")
+    assert (late.issued_at[:10], late.object_until[:13]) == ("2026-01-09", "2026-01-12T09")
+
+    await open_desk.open("2026-01-06")
+    assert (await client.statements("B"))[0] == late
+    await client.object_to_statement("B", 1, "I was away")
 
 
 async def test_beyond_the_end_of_the_calendar_no_deadline_is_named():

@@ -13,6 +13,7 @@ import msgspec
 from exchange import events as happened
 from exchange.commands import (
     AgreeDelivery,
+    CloseOutFailure,
     ConfirmPayments,
     CoverFailure,
     CureFailure,
@@ -133,6 +134,10 @@ class Failing(Market):
     def cover(self, number: int = 1, at: str = TOO_LATE) -> str:
         self.at(at)
         return self.do(CoverFailure(HOUSE, number))
+
+    def close_out(self, number: int = 1, at: str = TOO_LATE) -> str:
+        self.at(at)
+        return self.do(CloseOutFailure(HOUSE, number))
 
     # -- asking
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from exchange.commands import (
     AgreeDelivery,
     CancelDelivery,
+    CloseOutFailure,
     CoverFailure,
     CureFailure,
     DeliverBatch,
@@ -34,6 +35,7 @@ from exchange.state import Exchange
 from exchange.transition import apply
 from exchange.transition.step import HOUSE, RESERVE
 from settlement.bank import SimulatedBank
+from settlement.bank_files import Direction
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
 from tests.exchange.defaults import DUE, MODES, Failing
@@ -53,13 +55,14 @@ remedies = st.one_of(
     st.tuples(st.just("units"), traders, tonnes),
     st.tuples(st.just("cure"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("cover"), st.integers(1, 6), st.integers(0, 2)),
+    st.tuples(st.just("close out"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("pay"), traders, st.integers(1, 200_000)),
     st.tuples(st.just("write off"), traders, st.integers(1, 100_000)),
     st.tuples(st.just("dispose"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("fund"), traders, st.integers(1, 400_000)),
     st.tuples(st.just("withdraw"), traders, st.integers(1, 200_000)),
     st.tuples(st.just("take"), traders, tonnes),
-    st.tuples(st.just("again"), traders, st.just(0)),
+    st.tuples(st.just("again"), traders, st.integers(0, 2)),
 )
 days = st.lists(
     st.tuples(
@@ -88,13 +91,33 @@ def settled(market, paid):
     if "refused" in market.do(FixObligations()):
         return
     before = {name: market.settled(name) for name in (*TRADERS, HOUSE, RESERVE)}
+    used = {name: used_for(market, name) for name in TRADERS}
     for failure in market.deliver(SimulatedBank(partial=paid, late=dict.fromkeys(list(paid)[:1]))).failures:
         event("somebody fails")
         assert failure.trades
     assert sum(fen for fen, _ in before.values()) == sum(market.settled(name)[0] for name in before)
+    nothing_settles_unpaid(market, used)
     market.must(IssueStatements())
     for statement in market.statements():
         statement.check()
+
+
+def used_for(market, name):
+    """Fen that have stood in for what the bank did not confirm."""
+    return sum(case.used.get(0, 0) for case in market.exchange.clearing.defaults.of(market.number(name)))
+
+
+def nothing_settles_unpaid(market, used):
+    """What settles of who has not paid in full was confirmed by the bank, or paid by others, which counts once."""
+    sums = market.exchange.positions(market.last.settled)
+    payments = market.last.payments
+    for line in payments.file.lines if payments else ():
+        if line.direction == Direction.DEBIT and payments.confirmed(line) < line.fen:
+            account = market.number(line.account_id)
+            settles = max(0, -sums.net[account, 0] if market.last.mode.nets_cash else sums.out[account, 0])
+            stood_in = used_for(market, line.account_id) - used[line.account_id]
+            assert settles <= payments.confirmed(line) + stood_in
+            event(f"others stand in: {stood_in > 0}")
 
 
 def remedied(market, what, who, amount):
@@ -114,8 +137,14 @@ def remedied(market, what, who, amount):
         case "cover":
             said = market.do(CoverFailure(HOUSE, case))
             event(f"cover: {said}")
-            if amount and "refused" not in said:
-                settled(market, {})
+            if amount and "refused" not in said:  # the trades come again, and perhaps the money does not
+                short = market.exchange.accounts[defaults.cases[case - 1].account].account_id
+                settled(market, {short: 0} if amount == 2 and market.rules.settlement.bank else {})
+        case "close out":
+            is_over = market.now_ns >= defaults.cases[case - 1].deadline_ns if defaults.open_cases() else False
+            said = market.do(CloseOutFailure(HOUSE, case))
+            event(f"close out: {said}")
+            assert not is_over or said == "FailureClosedOut"  # there is always a way out
         case "pay":
             owed = sum(market.owed(debtor).values())
             market.deposit(debtor, f"{amount / 200 + 0.01:.2f}")
@@ -134,7 +163,7 @@ def remedied(market, what, who, amount):
         case "take":
             market.do(TransferUnits(who, HBEA, amount, to_trading=False))
         case "again":
-            settled(market, {})
+            settled(market, {who: 0} if amount == 1 and market.rules.settlement.bank else {})
 
 
 def played(mode, story, bank):

@@ -6,12 +6,16 @@ The deal of most scenes: 100 t at 42.00, 4,200.00 and a fee of 21.00 a side, so 
 from datetime import date
 
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from exchange.commands import (
     AgreeDelivery,
     BustTrades,
     CancelDelivery,
     ChangeAccountStatus,
+    CloseOutFailure,
+    ConvertCash,
     CoverFailure,
     CureFailure,
     DeliverBatch,
@@ -19,6 +23,7 @@ from exchange.commands import (
     DrawReserve,
     FixObligations,
     FundReserve,
+    InstructBank,
     IssueStatements,
     ListInstrument,
     PayRecourse,
@@ -33,8 +38,10 @@ from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
 from settlement.bank import SimulatedBank
+from settlement.cycle import Stage
 from settlement.default import CaseState
-from tests.exchange.defaults import DEADLINE, DUE, MODES, TOO_LATE, Failing
+from tests.conftest import EXAMPLES
+from tests.exchange.defaults import BANK, DEADLINE, DUE, MODES, TOO_LATE, Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
 
 NEEDED = fen("4221.00")  # by the buyer of 100 t at 42.00
@@ -103,6 +110,115 @@ def test_what_an_order_has_reserved_is_not_free_for_a_later_leg(mode):
     assert market.book() == ""
     assert market.cure(by="bob") == "FailureCured"
     assert market.batch().report.trades == 1
+
+
+# ---------------------------------------------------------------- between the bank's word and the delivery
+
+
+def at_the_bank(mode, alice="5000.00", bob=100):
+    """The bank has confirmed what alice pays bob for a deal that is due; nothing is delivered yet."""
+    market = agreed(mode, bank=True, alice=cash(alice), bob=units(bob))
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    market.must(FixObligations())
+    market.must(InstructBank())
+    market.answer()
+    assert market.last.stage == Stage.CONFIRMED
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_deal_under_way_needs_is_not_taken_away(mode):
+    market = at_the_bank(mode)
+    before = market.digest()
+    assert market.withdraw("alice", "779.01") == "refused: insufficient_cash"
+    assert market.event.detail == "779.00 CNY can be spared, besides what is to settle"
+    assert market.do(TransferUnits("bob", HBEA, 1, to_trading=False)) == "refused: insufficient_units"
+    assert market.event.detail == f"0 t {HBEA} can be spared, besides what is to settle"
+    assert market.digest() == before
+
+    assert market.withdraw("alice", "779.00") == "CashWithdrawn"
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+    assert market.settled("alice") == (0, 100) and market.settled("bob") == (fen("4179.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_needs_nothing_for_the_batch_takes_what_is_its_own(mode):
+    market = at_the_bank(mode, bob=130)
+
+    assert market.do(TransferUnits("bob", HBEA, 30, to_trading=False)) == "UnitsTransferred"
+    market.must(DeliverBatch())
+    assert market.withdraw("bob", "4179.00") == "CashWithdrawn"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_deal_under_way_needs_is_not_converted(mode):
+    market = at_the_bank(mode)
+    market.must(RegisterCurrency("USD"))
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    market.deposit(BANK, "9000.00", "USD")
+    before = market.digest()
+    assert market.do(ConvertCash("alice", BANK, "CNY", "USD", fen("779.01"))) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.do(ConvertCash("alice", BANK, "CNY", "USD", fen("779.00"))) == "CashConverted"
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_a_trade_that_comes_again_needs_is_not_taken_away(mode):
+    """alice's money went while bob could not deliver; now he can, and what she has brought anew stays."""
+    market = agreed(mode, alice=cash("5000.00"), bob=nothing)
+    market.next_evening()
+    assert market.withdraw("alice", "5000.00") == "CashWithdrawn"  # nothing is reserved for a deal that waits
+    market.give("bob", HBEA, 100)
+    assert market.cure() == "FailureCured"
+    market.deposit("alice", "4221.00")
+    market.must(FixObligations())
+    before = market.digest()
+    assert market.withdraw("alice", "0.01") == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.must(DeliverBatch())
+    assert market.event.failures == []
+
+
+@settings(max_examples=max(10, EXAMPLES // 6))
+@given(
+    st.sampled_from(MODES),
+    st.lists(st.tuples(st.sampled_from(["buys", "sells"]), st.integers(1, 30)), min_size=1, max_size=4),
+    st.integers(0, 300_000),
+    st.integers(0, 60),
+    st.integers(0, 300_000),
+    st.integers(0, 60),
+)
+def test_who_would_have_met_its_deals_meets_them_whatever_it_could_take(mode, deals, money, tonnes, asked, more):
+    """What alice takes out between fixing and delivery never makes her fail, and she may take what is left over."""
+    twins = []
+    for takes in (False, True):
+        market = Failing(mode, alice=cash(f"{money / 100:.2f}") + units(tonnes), bob=cash("9000.00") + units(200))
+        for number, (what, quantity) in enumerate(deals):
+            seller, buyer = ("alice", "bob") if what == "sells" else ("bob", "alice")
+            market.agree(f"F-{number}", seller, buyer, quantity, "42.00")
+        market.evening()
+        market.play(f"open {DUE}\nstart\nclose")
+        market.must(FixObligations())
+        taken = [0, 0]
+        if takes:
+            if market.withdraw("alice", f"{asked / 100:.2f}") == "CashWithdrawn":
+                taken[0] = asked
+            if market.do(TransferUnits("alice", HBEA, more, to_trading=False)) == "UnitsTransferred":
+                taken[1] = more
+        market.must(DeliverBatch())
+        twins.append(market)
+    event(f"takes money: {taken[0] > 0}, units: {taken[1] > 0}, fails: {bool(market.last.failed)}")
+    without, with_it = twins
+    assert with_it.last.failed == without.last.failed
+    left = without.holding("alice", CNY).settled, without.holding("alice", HBEA).available
+    assert taken[0] <= left[0] and taken[1] <= left[1]
 
 
 # ---------------------------------------------------------------- the buyer lacks money
@@ -391,6 +507,230 @@ def test_a_buyer_is_not_asked_to_pay_when_the_price_has_fallen():
     assert market.owed("bob") == {} and market.why_restricted("bob") is None
 
 
+# ---------------------------------------------------------------- closed out in cash
+
+
+def failed_in_dollars(mode, **people):
+    """bob has agreed to sell 100 t to alice at 7.00 dollars, and she has none; it closes at 6.00."""
+    market = Failing(mode, **people)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 100)
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 700, date.fromisoformat(DUE)))
+    market.next_evening()
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_nobody_covers_is_closed_out_and_the_seller_has_its_units_again(mode):
+    """The price has fallen from 44.00 to 42.00: bob is due 2.00 a tonne, of which the reserve has 150.00."""
+    market = agreed(mode, price="44.00", reserve="150.00", alice=cash("1000.00"), bob=units(100))
+    market.next_evening()
+    before = market.digest()
+    assert market.close_out(at=DEADLINE) == "refused: too_early"
+    assert market.cover() == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.trade, one.account, one.amount, one.unpaid) == (1, market.number("bob"), fen("200.00"), fen("50.00"))
+    assert market.holding("bob", HBEA).available == 100
+    assert market.settled("bob") == (fen("150.00"), 100) and market.settled("alice") == (fen("1000.00"), 0)
+    assert market.case().state == CaseState.CLOSED and market.case().trades == []
+    assert market.owed("alice") == {RESERVE: fen("150.00")}
+    assert market.exchange.clearing.concerns(market.number("bob")) is None
+    assert market.do(FixObligations()) == "refused: day_already_settled"  # nothing comes again
+    market.must(PayRecourse("alice", fen("150.00")))
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_reserve_then_house_pay_in_the_order_of_trading_while_they_can(mode):
+    """alice bought three times above what it is now, and sold once below it: 200.00, 150.00, 100.00 and 20.00."""
+    market = Failing(
+        mode, reserve="250.00", house="9000.00", house_funds_max="160.00",
+        alice=nothing, bob=units(100), carol=units(100), dave=cash("500.00"),
+    )  # fmt: skip
+    market.agree("F-1", "bob", "alice", 100, "44.00")
+    market.agree("F-2", "carol", "alice", 50, "45.00")
+    market.agree("F-3", "alice", "dave", 10, "40.00")
+    market.agree("F-4", "carol", "alice", 50, "44.00")
+    market.next_evening()
+
+    market.close_out()
+    amounts = [(one.trade, one.amount, one.unpaid) for one in market.event.closed_out]
+    assert amounts == [
+        (1, fen("200.00"), 0),
+        (2, fen("150.00"), 0),
+        (3, fen("20.00"), 0),
+        (4, fen("100.00"), fen("60.00")),
+    ]
+    paid = [(market.exchange.accounts[one.payer].account_id, one.quantity) for one in market.event.payments]
+    ofs = [(RESERVE, "200.00"), (RESERVE, "50.00"), (HOUSE, "100.00"), (HOUSE, "20.00"), (HOUSE, "40.00")]
+    assert paid == [(who, fen(amount)) for who, amount in ofs]
+    assert market.owed("alice") == {RESERVE: fen("250.00"), HOUSE: fen("160.00")}
+    assert market.settled("carol") == (fen("190.00"), 100) and market.settled("dave")[0] == fen("520.00")
+    assert market.exchange.clearing.kept == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_is_compensated_where_the_price_has_moved_its_way(mode):
+    market = agreed(mode, price="40.00", reserve="500.00", alice=nothing, bob=units(100))
+    market.next_evening()
+
+    market.close_out()
+    assert [(one.amount, one.unpaid) for one in market.event.closed_out] == [(0, 0)]
+    assert market.event.payments == [] and market.settled("bob") == (0, 100)
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_due_in_another_currency_is_paid_at_the_rate_in_force(mode):
+    """One dollar a tonne, 100.00 of them, at 7.1234 the dollar."""
+    market = failed_in_dollars(mode, reserve="500.00", alice=cash("5000.00"), bob=nothing)
+    market.must(SetExchangeRate(HOUSE, "USD", "7.1234"))
+    assert market.cover() == "refused: insufficient_cash"
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.asset, one.amount, one.unpaid) == (0, fen("712.34"), fen("212.34"))
+    assert market.holding("bob", CNY).settled == fen("500.00")
+    assert market.owed("alice") == {RESERVE: fen("500.00")}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_sold_for_dollars_that_do_not_come_has_its_units_again(mode):
+    """Nobody covers in dollars: bob's units, sold on the book, would wait for ever."""
+    market = Failing(mode, bank=True, reserve="9000.00", alice=nothing, bob=nothing)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 100)
+    market.deposit("alice", "603.00", "USD")
+    market.play(f"open {DUE}\nstart\nbob sells 100 HBEA-2026 @ 6.00\nalice buys 100 HBEA-2026 @ 6.00\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.holding("bob", "HBEA-2026").reserved == 100
+
+    assert market.close_out() == "FailureClosedOut"
+    assert market.holding("bob", "HBEA-2026").available == 100
+    assert market.holding("alice", "USD").available == 60_300
+    assert market.why_restricted("alice") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_without_a_rate_what_is_due_stays_in_its_own_currency_and_nobody_pays(mode):
+    market = failed_in_dollars(mode, reserve="500.00", alice=cash("5000.00"), bob=nothing)
+
+    assert market.close_out() == "FailureClosedOut"
+    [one] = market.event.closed_out
+    assert (one.asset, one.amount, one.unpaid) == (market.asset("USD"), 10_000, 10_000)
+    assert market.event.payments == [] and market.why_restricted("alice") is None
+
+
+def test_a_market_without_a_reserve_closes_out_and_says_what_is_unpaid():
+    market = Market("generic", alice=nothing, bob=units(100))
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", HBEA, 100, 4300, date(2026, 1, 6)))
+    market.play("close\nsettle\nopen 2026-01-06\nclose\nsettle")
+    market.now_ns += 10 * 24 * 3600 * 1_000_000_000
+
+    assert market.do(CloseOutFailure(HOUSE, 1)) == "FailureClosedOut"
+    assert [(one.amount, one.unpaid) for one in market.event.closed_out] == [(fen("100.00"), fen("100.00"))]
+    assert market.exchange.clearing.restriction(market.number("alice")) is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_fails_in_the_same_trade_is_due_nothing_and_its_own_case_goes_on(mode):
+    """Neither alice nor bob can meet their trade; bob lacks the units for carol too, who still waits for him."""
+    market = Failing(mode, reserve="900.00", alice=nothing, bob=nothing, carol=cash("5000.00"))
+    market.agree("F-1", "bob", "alice", 100, "44.00")
+    market.agree("F-2", "bob", "carol", 100, "40.00")
+    market.next_evening()
+
+    market.close_out(1)
+    assert [(one.account, one.amount) for one in market.event.closed_out] == [(market.number("bob"), 0)]
+    assert market.case(2).is_open and market.case(2).trades == [2]
+    market.close_out(2)
+    assert [(one.account, one.amount) for one in market.event.closed_out] == [(market.number("carol"), fen("200.00"))]
+    assert market.settled("carol") == (fen("5200.00"), 0) and market.holding("carol", CNY).reserved == 0
+    assert market.owed("bob") == {RESERVE: fen("200.00")} and market.owed("alice") == {}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_trades_of_the_book_that_were_taken_out_with_a_case_are_closed_out_with_it(mode):
+    """alice sells 10 t on the book to carol: netted, her sale waits for her too, and carol's money with it."""
+    market = Failing(mode, house_funds_max="0", alice=units(10), bob=units(100), carol=cash("1000.00"))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.evening()
+    market.play(f"open {DUE}\nstart\nalice sells 10 @ 41.00\ncarol buys 10 @ 41.00")
+    market.evening()
+    market.close_out()
+
+    gross = mode == "gross_gross"
+    assert [one.trade for one in market.event.closed_out] == ([2] if gross else [1, 2])
+    assert market.holding("carol", CNY).reserved == 0 and market.holding("bob", HBEA).available == 100
+    assert market.settled("carol") == ((fen("587.95"), 10) if gross else (fen("1000.00"), 0))
+    assert market.settled(HOUSE)[0] == (fen("4.10") if gross else 0)  # no fees of what is never settled
+    market.next_evening("2026-01-08")
+    assert market.last.report.trades == 0
+
+
+def test_steps_of_a_close_out_in_the_wrong_order_are_refused():
+    market = agreed(alice=nothing, bob=units(100))
+    market.next_evening()
+    market.at(TOO_LATE)
+    before = market.digest()
+    assert market.do(CloseOutFailure("nobody", 1)) == "refused: unknown_account"
+    assert market.do(CloseOutFailure("bob", 1)) == "refused: not_permitted"
+    assert market.do(CloseOutFailure(HOUSE, 2)) == "refused: unknown_case"
+    assert market.digest() == before
+
+    market.close_out()
+    before = market.digest()
+    assert market.do(CloseOutFailure(HOUSE, 1)) == "refused: wrong_state"
+    assert market.do(CoverFailure(HOUSE, 1)) == "refused: wrong_state"
+    assert market.digest() == before
+    bust = BustTrades(HOUSE, (1,), "it is over")
+    assert market.do(bust) == "refused: wrong_state"
+
+
+closable = st.tuples(st.sampled_from(["bob", "carol"]), st.booleans(), st.integers(1, 20), st.integers(4000, 4400))
+
+
+@settings(max_examples=max(10, EXAMPLES // 6))
+@given(st.sampled_from(MODES), st.lists(closable, min_size=1, max_size=5), st.integers(0, 5000), st.integers(0, 3000))
+def test_what_is_paid_and_what_is_not_come_to_what_is_due(mode, deals, reserve, house):
+    """alice has nothing at all: each of her counterparties is due the move against it, the first traded first."""
+    market = Failing(
+        mode, reserve=f"{reserve / 100}", house="100.00", house_funds_max=f"{house / 100:.2f}",
+        alice=nothing, bob=cash("9000.00") + units(200), carol=cash("9000.00") + units(200),
+    )  # fmt: skip
+    for number, (other, sells, tonnes, ticks) in enumerate(deals):
+        seller, buyer = (other, "alice") if sells else ("alice", other)
+        market.agree(f"F-{number}", seller, buyer, tonnes, f"{ticks / 100:.2f}")
+    market.next_evening()
+    if not market.exchange.clearing.defaults.cases:  # she sells on what she bought, at a price that pays for it
+        return
+    waits = market.case().trades
+
+    assert market.close_out() == "FailureClosedOut"
+    left, got = reserve + house, dict.fromkeys(("bob", "carol"), 0)
+    for one in market.event.closed_out:
+        other, sells, tonnes, ticks = deals[one.trade - 1]
+        due = tonnes * max(0, ticks - 4200 if sells else 4200 - ticks)
+        paid, left = min(due, left), max(0, left - due)
+        got[other] += paid
+        assert (market.number(other), due, due - paid) == (one.account, one.amount, one.unpaid)
+    assert [one.trade for one in market.event.closed_out] == waits
+    assert sum(market.owed("alice").values()) == sum(got.values())
+    assert market.exchange.clearing.kept == set() and market.exchange.clearing.waiting == []
+    compensated = dict.fromkeys(got, 0)
+    for name in got:
+        entries = [one for who, one in market.exchange.clearing.entries if who == market.number(name)]
+        compensated[name] = sum(one.amount for one in entries if one.cause == "compensation")
+    assert compensated == got
+
+
 # ---------------------------------------------------------------- several at once
 
 
@@ -513,7 +853,7 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
 
     [note] = said.failures
     assert note.account == market.number("alice") and market.last.failed == {1}
-    assert market.lacked() == {}  # she has more than what the bank refused: it may be cured with that
+    assert market.lacked() == {CNY: NEEDED - fen(paid)}  # though her ledger shows more than that
     assert market.holding("bob", HBEA).reserved == 100  # bob stands by his sale
     assert market.holding("alice", CNY).unsettled == market.holding("bob", CNY).unsettled == 0
 
@@ -532,6 +872,157 @@ def test_a_bank_that_confirms_late_cures(mode):
     assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
     assert market.batch().report.trades == 1
     assert market.settled("alice") == (0, 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_money_that_the_bank_does_not_confirm_cures_nothing_however_much_is_booked(mode):
+    """The ledger shows 9,000.00: what cures is what comes in after the failure, or what the bank says late."""
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+    market.must(IssueStatements())
+    market.at("2026-01-06 10:00:00")
+    before = market.digest()
+    assert market.do(CureFailure("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.deposit("alice", "4220.99")
+    before = market.digest()
+    assert market.do(CureFailure("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+    market.deposit("alice", "0.01")
+    assert market.do(CureFailure("alice", 1)) == "FailureCured"
+    assert market.batch().report.trades == 1
+    assert market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_the_bank_says_late_cures_who_has_enough(mode):
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(late={"alice": None}))
+    market.must(IssueStatements())
+    assert market.lacked() == {CNY: NEEDED}
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+
+    market.answer(SimulatedBank(partial={"alice": fen("4000.00")}))
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+    market.deposit("alice", "221.00")
+    assert market.cure(at="2026-01-06 10:00:00") == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_one_deposit_does_not_cure_two_failures(mode):
+    """The bank refuses alice's money on two evenings, which her ledger shows three times over."""
+    market = Failing(mode, bank=True, alice=cash("9000.00"), bob=units(100))
+    market.agree("F-1", "bob", "alice", 50, "42.00")
+    market.agree("F-2", "bob", "alice", 50, "42.00", due="2026-01-07")
+    market.play("close")
+    market.batch()
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    for day in (DUE, "2026-01-07"):
+        market.play(f"open {day}\nstart\nclose")
+        market.at(f"{day} 14:00:00")  # while the first may still be cured
+        market.batch(refusing)
+        if day == DUE:
+            market.deposit("alice", "1000.00")
+    half = fen("2110.50")
+    assert market.lacked(1) == market.lacked(2) == {CNY: half}
+
+    market.deposit("alice", "1110.50")
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    assert market.do(CureFailure("alice", 1)) == "FailureCured"
+    before = market.digest()
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    assert market.digest() == before
+    market.deposit("alice", "2110.49")
+    assert market.do(CureFailure("alice", 2)) == "refused: insufficient_cash"
+    market.deposit("alice", "0.01")
+    assert market.do(CureFailure("alice", 2)) == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_recourse_is_not_paid_with_the_money_that_is_to_cure(mode):
+    """bob bought in for alice once; her new money cures what the bank has refused since."""
+    market = Failing(mode, bank=True, reserve="100.00", alice=cash("4221.00"), bob=units(110))
+    market.agree("F-1", "alice", "bob", 10, "40.00")
+    market.agree("F-2", "bob", "alice", 100, "42.00", due="2026-01-07")
+    market.deposit("bob", "402.00")
+    market.next_evening()
+    market.cover()
+    assert market.owed("alice") == {RESERVE: fen("20.00")}
+    market.play("open 2026-01-08\nstart\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.deposit("alice", "4221.00")
+    before = market.digest()
+    assert market.do(PayRecourse("alice", 1)) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    market.deposit("alice", "20.00")
+    assert market.do(PayRecourse("alice", fen("20.00"))) == "RecoursePaid"
+    assert market.cure(2, at="2026-01-08 18:00:00") == "FailureCured"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("confirmed", ["0.00", "1000.00"])
+def test_who_has_not_paid_in_is_covered_with_money_though_its_ledger_shows_enough(mode, confirmed):
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(partial={"alice": fen(confirmed)}))
+    market.cover()
+    lent = NEEDED - fen(confirmed)
+    assert [(one.payer, one.quantity) for one in market.event.payments] == [(market.number(RESERVE), lent)]
+
+    market.batch(SimulatedBank(partial={"alice": fen(confirmed)}))
+    assert market.last.failed == set() and market.case().used == {0: lent}
+    assert market.settled("alice") == (fen("9000.00") - fen(confirmed), 0)
+    assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_paid_for_a_failure_counts_when_it_fails_again(mode):
+    """The bank confirms 1,000.00 at first and nothing then: of what the reserve has paid nothing is used."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(partial={"alice": fen("1000.00")}))
+    market.cover()
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+
+    assert market.last.failed == {1} and market.case().used == {}
+    assert market.lacked(2) == {CNY: fen("1000.00")}
+    market.at("2026-01-12 16:00:00")
+    market.cover(2, at="2026-01-12 16:00:00")
+    assert market.owed("alice") == {RESERVE: NEEDED}
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.failed == set()
+    assert (market.case(1).used, market.case(2).used) == ({0: fen("3221.00")}, {0: fen("1000.00")})
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_counts_once_though_its_trades_come_in_two_batches(mode):
+    """The reserve pays for two purchases of alice; one waits for dave too and comes with a third that is due then."""
+    market = Failing(mode, bank=True, reserve="9000.00", alice=cash("99000.00"), bob=units(200), dave=nothing)
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.agree("F-2", "dave", "alice", 100, "42.00")
+    market.agree("F-3", "bob", "alice", 100, "42.00", due="2026-01-08")
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    assert market.case(1).trades == [1, 2] and market.case(2).trades == [2]
+
+    market.cover(1)
+    assert market.owed("alice") == {RESERVE: 2 * NEEDED}
+    market.batch(refusing)
+    assert market.last.failed == set() and market.case(1).used == {0: NEEDED}
+
+    market.give("dave", HBEA, 100)
+    market.cover(2)
+    market.play("open 2026-01-08\nstart\nclose")
+    market.batch(refusing)
+    gross = mode == "gross_gross"
+    assert market.last.failed == ({3} if gross else {2, 3})  # nobody has paid for the third
+    assert market.lacked(3) == {CNY: NEEDED}
+    assert market.case(1).used == {0: 2 * NEEDED if gross else NEEDED}
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -329,7 +329,7 @@ class History:
         match said:
             case FailureCovered():
                 failed = name(said.account)
-                owed_to = [(name(one.buyer), one.amount) for one in said.closed_out if one.amount]
+                owed_to = [(name(one.account), one.amount) for one in said.closed_out if one.amount]
                 in_cash = [one for one in said.payments if self.asset(one.asset) in (CNY, EUR)]
                 lent = sum(one.quantity for one in in_cash) - sum(amount for _, amount in owed_to)
                 payees = [(failed, lent), *owed_to]

@@ -30,7 +30,7 @@ from settlement.statements import CASH, Statement, as_one
 from settlement.totals import totals, totals_of
 from tests.exchange.cycle import authority, replayed
 from tests.exchange.defaults import DUE, Failing
-from tests.exchange.market import DAY, HBEA, Market, cash, nothing, units
+from tests.exchange.market import DAY, HBEA, SECOND, Market, cash, nothing, units
 from tests.exchange.test_engine import reopened
 
 R = Reason
@@ -87,6 +87,24 @@ def test_silence_until_the_next_opening_is_acceptance():
 
     assert state(market, "bob") == StatementState.ACCEPTED
     assert state(market, "alice") == StatementState.CONFIRMED
+
+
+def test_statements_that_come_days_late_are_open_until_the_first_opening_after_them():
+    """Monday's come on Wednesday at 09:30; Tuesday and Wednesday should have opened by then, and open all the same."""
+    market = traded()
+    market.play("close")
+    market.now_ns += 2 * 86_400 * SECOND
+    market.play("settle")
+    for day in ("2026-01-06", "2026-01-07"):
+        market.play(f"open {day}")
+        assert state(market, "bob") == StatementState.ISSUED
+        market.play("close\nsettle")
+
+    market.must(OBJECT)
+    market.play("open 2026-01-08")
+    assert (state(market, "alice"), state(market, "bob")) == (StatementState.OBJECTED, StatementState.ACCEPTED)
+    assert market.do(ConfirmStatement("bob", 1)) == "refused: too_late"
+    assert replayed(market).digest() == market.digest()
 
 
 @pytest.mark.parametrize(("upheld", "then"), [(True, StatementState.UPHELD), (False, StatementState.DISMISSED)])
@@ -149,11 +167,9 @@ def test_answers_are_part_of_the_digest_and_of_the_journal():
 def test_who_holds_nothing_and_did_nothing_gets_no_statement():
     market = stated()
     house = market.exchange.clearing
-    day = market.exchange.date
     market.join("dora", nothing)  # after the line was drawn
 
     for name in ("carol", "dora"):
-        assert house.statement(day, market.number(name), market.exchange.terms) is None
         assert house.stated(market.number(name)) == []
         assert market.do(ConfirmStatement(name, 1)) == "refused: unknown_statement"
     assert [batch.number for batch in house.stated(market.number("alice"))] == [1]
@@ -176,9 +192,7 @@ def test_who_brought_and_took_its_money_on_one_day_gets_a_statement():
     market.withdraw("carol", "5.00")
     market.play("start\nclose\nsettle")
 
-    carol = market.number("carol")
-    found = market.exchange.clearing.statement(market.exchange.date, carol, market.exchange.terms)
-    assert found is not None
+    [found] = [one for one in market.statements() if one.account == market.number("carol")]
     assert (found.opening, [entry.amount for entry in found.entries], found.closing) == ({}, [500, -500], {})
     market.must(ConfirmStatement("carol", 2))
 
@@ -197,8 +211,7 @@ def test_a_day_of_two_batches_has_one_statement_and_two_answers():
 
     house, alice, terms = market.exchange.clearing, market.number("alice"), market.exchange.terms
     parts = [one.line.statement(alice, terms) for one in house.batches[1:]]
-    whole = house.statement(market.exchange.date, alice, terms)
-    assert whole == as_one(parts)
+    whole = as_one(parts)
     whole.check()
     assert (whole.batch, whole.opening, whole.closing[market.asset(HBEA)]) == (3, {CASH: fen("10000.00")}, 100)
     assert [entry.reference for entry in whole.entries if entry.cause == "purchase"] == [1, 1, 2, 2]

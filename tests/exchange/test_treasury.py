@@ -21,6 +21,7 @@ from exchange.commands import (
     ConfirmPayments,
     ConvertCash,
     CorrectTrades,
+    CoverFailure,
     DeliverBatch,
     ElectCurrency,
     FixObligations,
@@ -47,6 +48,7 @@ from settlement.bank import SimulatedBank
 from settlement.conversions import Conversion
 from settlement.netting import Mode
 from settlement.rebates import Rebate, Tier
+from settlement.rules import ReserveRules, SettlementRules
 from tests.exchange.cycle import replayed
 from tests.exchange.defaults import Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, units
@@ -484,6 +486,36 @@ def test_trades_count_as_they_stand_after_corrections():
     market.must(PayFeeRebates(HOUSE, 2026))
     assert market.event == happened.FeeRebatesPaid(2026, [])
     refused(market, PayFeeRebates(HOUSE, 2026), R.REBATES_PAID)
+
+
+def test_a_years_fees_wait_for_its_last_trade_to_settle():
+    """alice's bank pays for her purchase of New Year's Eve only when her day to top up is over."""
+    settlement = SettlementRules(bank=True, reserve=ReserveRules("0", "0.00", "5000.00"))
+    market = Market(
+        msgspec.structs.replace(REBATING, settlement=settlement),
+        alice=cash("5000.00"), bob=units(100), bank=clearing_bank,
+    )  # fmt: skip
+    market.deposit(HOUSE, "5000.00")
+    market.play("close\nsettle\nopen 2026-12-31\nstart\nbob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+
+    def settle(bank):
+        market.must(FixObligations())
+        market.must(InstructBank())
+        said = bank.answer(market.exchange.clearing.batches[-1].payments.file)
+        market.must(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines))
+        market.must(DeliverBatch())
+        market.must(IssueStatements())
+
+    settle(SimulatedBank(reject=frozenset({"alice"})))
+    market.play("open 2027-01-04")
+    refused(market, PayFeeRebates(HOUSE, 2026), R.WRONG_STATE)
+    market.play("start\nclose")
+    market.now_ns += 400 * 86_400 * 10**9
+    market.must(CoverFailure(HOUSE, 1))
+    refused(market, PayFeeRebates(HOUSE, 2026), R.WRONG_STATE)
+    settle(SimulatedBank())
+    market.must(PayFeeRebates(HOUSE, 2026))
+    assert paid_to(market) == {"alice": 1260, "bob": 1260}  # half of 16.80 for 80 t, all of 4.20 for 20
 
 
 def test_only_trades_of_the_year_and_of_days_with_a_rule_count():

@@ -1,7 +1,7 @@
-"""The plain twin of clearing, netting and fails: trades as named tuples, sums in counters, one thing at a time."""
+"""The plain twin of clearing and netting: trades as named tuples, sums in counters, one thing at a time."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -137,64 +137,12 @@ def report(trades: list[Trade], terms: Terms, mode: Mode) -> BatchReport:
     )
 
 
-# ---------------------------------------------------------------- who fails
-
-
-def settle_each(trades: list[Trade], terms: Terms, able: Sums, reuse: bool) -> tuple[list[bool], set[int]]:
-    """Trade by trade: which settle, and who could not pay."""
-    left = Counter(able)
-    settles, failing = [], set()
+def needed_at_turns(trades: list[Trade], terms: Terms) -> Sums:
+    """What each account must have at first to deliver every sale at its turn, out of that and what it has bought."""
+    left, needed = Sums(), Sums()
     for trade in trades:
-        unit, cash, turnover = trade.unit(terms), trade.cash(terms), trade.turnover(terms)
-        short = set()
-        if left[trade.seller, unit] < trade.quantity:
-            short.add(trade.seller)
-        if left[trade.buyer, cash] < turnover + trade.buyer_fee:
-            short.add(trade.buyer)
-        settles.append(not short)
-        failing |= short
-        if not short:
-            out, into = out_and_into([trade], terms)
-            left.subtract(out)
-            if reuse:
-                left.update(into)
-    return settles, failing
-
-
-def settle_net(
-    trades: list[Trade], terms: Terms, able: Sums, failing_of: Callable[[list[Trade], Terms, Sums], set[int]]
-) -> tuple[list[bool], set[int]]:
-    """Take out the trades of members that fail until nobody does."""
-    failing: set[int] = set()
-    while True:
-        left = [trade for trade in trades if not {trade.seller, trade.buyer} & failing]
-        short = failing_of(left, terms, able)
-        if not short:
-            return [trade in left for trade in trades], failing
-        failing |= short
-
-
-def short_of_net(trades: list[Trade], terms: Terms, able: Sums, assets: Iterable[int] = range(ASSETS + 1)) -> set[int]:
-    """Who owes more net than it can pay, in these assets."""
-    owed = net(trades, terms)
-    return {account for (account, asset), amount in owed.items() if asset in assets and -amount > able[account, asset]}
-
-
-def short_of_cash_or_sales(trades: list[Trade], terms: Terms, able: Sums) -> set[int]:
-    """Who owes more cash net, or has sold more units, than it has."""
-    out, _ = out_and_into(trades, terms)
-    sold = {account for (account, asset), tonnes in out.items() if asset in (HBEA, HBCER)
-            and tonnes > able[account, asset]}  # fmt: skip
-    return sold | short_of_net(trades, terms, able, (0, EURO))
-
-
-def short_of_cash_or_at_its_turn(trades: list[Trade], terms: Terms, able: Sums) -> set[int]:
-    """Who owes more cash net than it has, or cannot deliver at its turn from what it had and has bought."""
-    short, left = short_of_net(trades, terms, able, (0, EURO)), Counter(able)
-    for trade in trades:
-        unit = trade.unit(terms)
-        left[trade.seller, unit] -= trade.quantity
-        if left[trade.seller, unit] < 0:
-            short.add(trade.seller)
-        left[trade.buyer, unit] += trade.quantity
-    return short
+        sold, bought = (trade.seller, trade.unit(terms)), (trade.buyer, trade.unit(terms))
+        left[sold] -= trade.quantity
+        needed[sold] = max(needed[sold], -left[sold])
+        left[bought] += trade.quantity
+    return needed

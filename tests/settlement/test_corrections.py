@@ -16,10 +16,9 @@ from settlement.corrections import (
     Version,
     applied,
     charged_anew,
-    fee_of,
     version_of,
 )
-from settlement.fees import TURNOVER_MAX
+from settlement.fees import TURNOVER_MAX, fee_of
 
 TERMS = Terms(unit=np.array([0, 1]), cash=np.array([0, 0]), fen_per_tick=np.array([0, 50]))
 TRADE = np.dtype(
@@ -39,14 +38,6 @@ def correction(number=1, trade_id=7, before=FIRST, after=LESS, batch=0):
     return Correction(
         number, trade_id, 1, 2, 1, 1, 0, 3, 4, date(2025, 3, 3), batch, before, after, "mistyped", 1, 9, 9
     )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("turnover", "rate_ppm", "fee"),
-    [(100, 5000, 1), (99, 5000, 0), (420_000, 5000, 2100), (420_000, 0, 0), (1, 1_000_000, 1)],
-)
-def test_the_fee_of_a_turnover_is_rounded_half_up(turnover, rate_ppm, fee):
-    assert fee_of(turnover, rate_ppm) == fee
 
 
 @given(first=turnovers, other=turnovers, rate_ppm=rates, off=st.sampled_from([-1, 0, 1]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 
-from settlement.fees import HALF_FEN, PER_MILLION, TURNOVER_MAX, charge
+from settlement.fees import HALF_FEN, PER_MILLION, TURNOVER_MAX, charge, fee_of
 
 HALF_PERCENT = 5_000  # ppm
 RATES = st.integers(0, PER_MILLION)
@@ -36,6 +36,7 @@ def charged(turnover, rate_ppm, rest):
 )
 def test_the_fee_of_an_only_fill_is_rounded_half_up_to_the_fen(turnover: int, rate_ppm: int, fen: int) -> None:
     assert charged(turnover, rate_ppm, HALF_FEN)[0] == fen
+    assert fee_of(turnover, rate_ppm) == fen
 
 
 @given(st.lists(st.tuples(st.integers(0, TURNOVER_MAX), RATES), min_size=1, max_size=30))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from settlement.batch import Amounts, discharge
 from settlement.clearing import buyer_pays, obligations, seller_receives, terms_of
-from settlement.netting import Mode, Positions, deliveries, payments, positions
+from settlement.netting import Mode, Positions, deliveries, needed_at_turns, payments, positions
 from tests.settlement import plain_clearing as plain
 from tests.settlement.plain_clearing import ACCOUNTS, ASSETS, EURO, HBCER, HBEA, HOUSE, TERMS, Trade, rows_of
 
@@ -69,12 +69,6 @@ def test_a_trade_with_oneself_nets_to_its_fees() -> None:
     assert summed([Trade(1, 1, MILL, MILL, 4200, 5, 10, 20)]).net[MILL].tolist() == [-30, 0, 0, 0, 0]
 
 
-def test_trades_that_do_not_settle_are_not_summed() -> None:
-    some = positions(rows_of(DAY), TERMS, ACCOUNTS, ASSETS, HOUSE, np.array([True, False, True]))
-    assert (some.out == summed([DAY[0], DAY[2]]).out).all()
-    assert some.trades == 2
-
-
 @pytest.mark.parametrize("broken", [
     Trade(1, 4, PLANT, MILL, 1, 1),  # an instrument without terms
     Trade(1, 1, ACCOUNTS + 1, MILL, 1, 1),
@@ -91,16 +85,15 @@ def test_an_obligation_needs_terms() -> None:
 
 
 @pytest.mark.parametrize(
-    ("assets", "house", "marks", "complaint"),
+    ("assets", "house", "complaint"),
     [
-        (EURO - 1, HOUSE, 0, "asset 4 of the terms is beyond 3"),
-        (ASSETS, ACCOUNTS + 1, 0, "house 7 is not one of 6 accounts"),
-        (ASSETS, HOUSE, 2, "2 marks for 3 trades"),
+        (EURO - 1, HOUSE, "asset 4 of the terms is beyond 3"),
+        (ASSETS, ACCOUNTS + 1, "house 7 is not one of 6 accounts"),
     ],
 )
-def test_arguments_that_do_not_fit_are_refused(assets: int, house: int, marks: int, complaint: str) -> None:
+def test_arguments_that_do_not_fit_are_refused(assets: int, house: int, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
-        positions(rows_of(DAY), TERMS, ACCOUNTS, assets, house, np.ones(marks, np.bool_))
+        positions(rows_of(DAY), TERMS, ACCOUNTS, assets, house)
 
 
 def test_no_asset_is_both_delivered_and_paid_with() -> None:
@@ -157,6 +150,19 @@ def test_the_clearing_house_is_paid_before_it_pays() -> None:
 
 
 @given(random_trades())
+def test_what_is_needed_at_each_turn_is_as_by_the_plain_twin(trades: list[Trade]) -> None:
+    needed = needed_at_turns(rows_of(trades), TERMS, (ACCOUNTS + 1, ASSETS + 1))
+    assert (needed == plain.array_of(plain.needed_at_turns(trades, TERMS))).all()
+
+
+def test_what_was_bought_can_be_passed_on_from_its_turn_on() -> None:
+    there, back = Trade(1, 1, PLANT, MILL, 10, 10), Trade(2, 1, MILL, FUND, 10, 8)
+    shape = (ACCOUNTS + 1, ASSETS + 1)
+    assert needed_at_turns(rows_of([there, back]), TERMS, shape)[MILL, HBEA] == 0
+    assert needed_at_turns(rows_of([back, there]), TERMS, shape)[MILL, HBEA] == 8
+
+
+@given(random_trades())
 def test_deliveries_and_payments_are_those_of_the_plain_twin(trades: list[Trade]) -> None:
     net, expected = summed(trades).net, plain.net(trades, TERMS)
     for unit in (HBEA, HBCER):
@@ -195,13 +201,6 @@ def test_a_batch_is_told_as_by_the_plain_twin(mode: Mode, trades: list[Trade]) -
     assert one.report == plain.report(trades, TERMS, mode)
     assert set(one.deliveries) == ({HBEA, HBCER} if mode == Mode.NET_NET else set())
     assert set(one.payments) == (set() if mode == Mode.GROSS_GROSS else {CASH, EURO})
-
-
-def test_a_batch_of_some_trades_knows_nothing_of_the_others() -> None:
-    settles = np.array([True, False, True])
-    some = discharge(rows_of(DAY), TERMS, ACCOUNTS, ASSETS, HOUSE, Mode.NET_NET, settles)
-    assert some.report == plain.report([DAY[0], DAY[2]], TERMS, Mode.NET_NET)
-    assert some.obligations["trade_id"].tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("kind", ["deliveries", "payments"])

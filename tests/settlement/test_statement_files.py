@@ -277,6 +277,22 @@ def test_a_page_says_how_the_statement_stands(state, said):
     assert ("trade 17\nwas mine" in text) == bool(answered)
 
 
+def test_a_page_says_when_and_by_whom_an_objection_was_answered():
+    said = {"answered": "2026-01-05 17:00", "objection": "not mine", "ruling": "it was"}
+    text = Read(
+        page(
+            "Market",
+            "Mill",
+            [sheet(state=StatementState.DISMISSED, ruled="2026-01-06 10:00", ruled_by="CLEAR", **said)],
+            NAMES,
+        )
+    ).text
+    assert "Objection of 2026-01-05 17:00:not mine" in text
+    assert "Answer of 2026-01-06 10:00 by CLEAR:it was" in text
+    confirmed = sheet(state=StatementState.CONFIRMED, answered="2026-01-05 17:00")
+    assert "Confirmed on 2026-01-05 17:00." in Read(page("Market", "Mill", [confirmed], NAMES)).text
+
+
 def test_an_empty_day_has_its_holdings_and_no_causes():
     read = Read(page("Market", "Fund", [sheet(IDLE)], NAMES))
     assert read.tables["HBEA-2025, no movements"][2:] == [

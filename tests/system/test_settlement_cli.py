@@ -1,6 +1,9 @@
 """`carbonex settlement` against a running exchange."""
 
 import json
+import subprocess
+import sys
+from ast import literal_eval
 
 import httpx
 import pytest
@@ -135,3 +138,153 @@ def test_a_day_is_settled_by_hand_with_files_for_the_bank(by_hand, tmp_path):
 def test_what_is_asked_wrongly_has_its_code(exchange, line, code):
     ended = desk(exchange, line)
     assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+
+
+REQUESTS = {
+    "open-day 2026-01-06": "POST /v1/trading-days {'date': '2026-01-06'}",
+    "phase closed": "PUT /v1/market/phase {'phase': 'closed'}",
+    "settle": "POST /v1/settlements",
+    "deal D-1 S B HBEA-2025 100 41.00 2026-01-12 --by EXCHANGE": "POST /v1/settlement/deals {'by': 'EXCHANGE', "
+    "'deal_id': 'D-1', 'seller': 'S', 'buyer': 'B', 'symbol': 'HBEA-2025', 'quantity': 100, 'price': '41.00', "
+    "'due': '2026-01-12', 'method': 'block'}",
+    "cancel-deal D-1 --by EXCHANGE --reason both": "POST /v1/settlement/deals/D-1/cancellation "
+    "{'by': 'EXCHANGE', 'reason': 'both'}",
+    "cure 1 --by B": "POST /v1/settlement/cases/1/cure {'by': 'B'}",
+    "cover 1 --by EXCHANGE": "POST /v1/settlement/cases/1/cover {'by': 'EXCHANGE'}",
+    "sell-security 1 --by EXCHANGE": "POST /v1/settlement/cases/1/security-sale {'by': 'EXCHANGE'}",
+    "repay B 50.00": "POST /v1/accounts/B/recourse {'amount': '50.00'}",
+    "write-off B 1.00 --by EXCHANGE --reason gone": "POST /v1/accounts/B/recourse/write-off "
+    "{'by': 'EXCHANGE', 'amount': '1.00', 'note': 'gone'}",
+    "fund-reserve 50.00 --by EXCHANGE": "POST /v1/settlement/reserve/funding {'by': 'EXCHANGE', 'amount': '50.00'}",
+    "draw-reserve S 1.00 --cause operating_error --by EXCHANGE --reason twice": "POST /v1/settlement/reserve/draw "
+    "{'by': 'EXCHANGE', 'amount': '1.00', 'cause': 'operating_error', 'account_id': 'S', 'note': 'twice'}",
+    "bust 1 2 --by EXCHANGE --reason wrong": "POST /v1/trades/busts "
+    "{'by': 'EXCHANGE', 'trade_ids': [1, 2], 'reason': 'wrong'}",
+    "correct 1 --price 41.00 --by EXCHANGE --reason mistyped": "POST /v1/trades/corrections {'by': 'EXCHANGE', "
+    "'corrections': [{'trade_id': 1, 'price': '41.00', 'quantity': None}], 'reason': 'mistyped'}",
+    "add-currency USD": "POST /v1/currencies {'code': 'USD'}",
+    "set-rate USD 7.10 --by EXCHANGE": "POST /v1/currencies/USD/rates {'by': 'EXCHANGE', 'rate': '7.10'}",
+    "convert B 10.00 USD CNY": "POST /v1/accounts/B/conversions {'bank': 'BANK', 'from_currency': 'USD', "
+    "'to_currency': 'CNY', 'amount': '10.00'}",
+    "rebates 2025 --by EXCHANGE": "POST /v1/settlement/fee-rebates {'by': 'EXCHANGE', 'year': 2025}",
+}
+
+
+@pytest.mark.parametrize("line", REQUESTS)
+def test_a_verb_asks_for_what_it_says(line):
+    ended = run(f"settlement {line} --dry-run", CARBONEX_URL="http://nowhere")
+    assert ended.exit_code == 0, ended.output
+    request, _, body = ended.stdout.partition("\n")
+    method, path, *asked = REQUESTS[line].split(" ", 2)
+    assert request == f"{method} http://nowhere{path}"
+    assert (json.loads(body) if body.strip() else None) == (literal_eval(asked[0]) if asked else None)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("reserve", "no_reserve"),
+        ("fund-reserve 1.00 --by EXCHANGE", "no_reserve"),
+        ("bust 9 --by EXCHANGE --reason wrong", "unknown_trade"),
+        ("correct 9 --price 41.x --by EXCHANGE --reason wrong", "invalid_request"),
+        ("cover 9 --by EXCHANGE", "unknown_case"),
+        ("balances 2026-01-06", "day_not_settled"),
+        ("balances 2026-01-05 --differ B=1.00", "invalid_option"),
+        ("balances 2026-01-05 --csv --differ X=1.00", "invalid_option"),
+        ("balances 2026-01-05 --csv --differ B=x", "amount_off_fen"),
+        ("rates USD", "unknown_currency"),
+    ],
+)
+def test_a_verb_that_can_not_be_says_why(exchange, line, code):
+    ended = desk(exchange, line)
+    assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+
+
+def test_the_banks_balances_are_tried_with_a_file_of_our_own(exchange, tmp_path):
+    whole, short = tmp_path / "balances.csv", tmp_path / "short.csv"
+    assert desk(exchange, f"balances {DAY} -o {whole}").exit_code == 0
+    assert desk(exchange, f"balances {DAY} --differ B=-0.50 -o {short}").exit_code == 0
+    assert "50.00" in desk(exchange, f"balances {DAY}").stdout
+    assert (
+        "1 balances of 2026-01-05: 1 do not agree with ours"
+        in desk(exchange, f"reconcile {short} --by EXCHANGE").stdout
+    )
+    assert "The bank has 0.50 CNY less than we for B" in " ".join(
+        desk(exchange, "reconciliations --json").stdout.split()
+    )
+    assert "all agree with ours" in desk(exchange, f"reconcile {whole} --by EXCHANGE").stdout
+
+
+def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):
+    """National rules, which have a reserve: B has no cash on the day of the later leg."""
+    with Server(tmp_path / "exchange.journal", "--rules", "national") as server:
+
+        def must(line, room="settlement"):
+            ended = run(f"{room} {line}", CARBONEX_URL=server.url, CARBONEX_BY="EXCHANGE")
+            assert ended.exit_code == 0, f"{line}\n{ended.output}"
+            return ended.stdout
+
+        listing = {"symbol": "CEA-2025", "species": "allowance", "vintage": 2025, "opening_price": "40.00"}
+        assert httpx.post(f"{server.url}/v1/instruments", json=listing).is_success
+        for account in ("S", "B"):
+            must(f"open-account {account} {account} --class covered_enterprise", "registry")
+        unit = {"account_id": "S", "unit": "CEA-2025", "quantity": 100}
+        assert httpx.post(f"{server.url}/v1/issuances", json=unit).is_success
+        must("transfer S CEA-2025 100 --to trading", "registry")
+        must("deposit EXCHANGE 100.00", "registry")
+
+        must(f"open-day {DAY}")
+        must("deal D-1 S B CEA-2025 10 40.00 2026-01-06")
+        must("deal D-2 S B CEA-2025 10 40.00 2026-01-07")
+        assert "cancelled" in must("cancel-deal D-2 --reason 'both want to'")
+        for line in ("phase continuous", "phase closed", "settle", "open-day 2026-01-06", "phase continuous"):
+            must(line)
+        must("phase closed")
+        assert json.loads(must("settle --json"))["failed"] == [1]
+        assert "CNY: 400" in must("case 1")
+        assert "99.00" in must("fund-reserve 99.00") and "98.00" in must(
+            "draw-reserve S 1.00 --cause technical_failure --reason 'a day late'"
+        )
+        must("deposit B 500.00", "registry")
+        assert "cured" in must("cure 1")
+        must("settle")
+        assert json.loads(must("deliveries 3 --json"))[0]["trade_id"] == 1
+        assert "trade 1 is undone: the deal was void" in must("bust 1 --reason 'the deal was void'")
+        assert json.loads(must("corrections --trade 1 --json"))[0]["after"] is None
+        must("add-currency USD")
+        assert "7.10" in must("set-rate USD 7.10") and "7.10" in must("rates USD")
+
+
+def test_a_bank_in_a_process_of_its_own_settles_a_day(tmp_path):
+    with Server(tmp_path / "exchange.journal", "--bank", "none") as server:
+        bank = subprocess.Popen(
+            [sys.executable, "-m", "exchange.cli", "bank", "--url", server.url, "--days", "1"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        asked = [
+            ("POST", "instruments", {"symbol": "H", "species": "allowance", "vintage": 2025, "opening_price": "40.00"}),
+            ("POST", "accounts", {"account_id": "B", "name": "Wuhan Heat"}),
+            ("POST", "accounts", {"account_id": "S", "name": "Daye Steel"}),
+            ("POST", "accounts/B/deposits", {"amount": "5000.00"}),
+            ("POST", "issuances", {"account_id": "S", "unit": "H", "quantity": 100}),
+            ("POST", "accounts/S/transfers", {"unit": "H", "quantity": 100, "to": "trading"}),
+            ("POST", "trading-days", {"date": DAY}),
+            ("PUT", "market/phase", {"phase": "continuous"}),
+        ]
+        for side, account in (("sell", "S"), ("buy", "B")):
+            order = {"account_id": account, "symbol": "H", "side": side, "price": "40.00", "quantity": 100}
+            asked.append(("POST", "orders", order | {"client_order_id": "1"}))
+        asked += [("PUT", "market/phase", {"phase": "closed"}), ("PUT", "timers", {"days": 1, "skip_idle": True})]
+        for method, path, body in asked:
+            answer = httpx.request(method, f"{server.url}/v1/{path}", json=body)
+            assert answer.is_success, f"{path}: {answer.text}"
+        said, _ = bank.communicate(timeout=30)
+        assert (bank.returncode, "batch 1 of 2026-01-05: 3 lines answered" in said) == (0, True), said
+        assert "3 balances of 2026-01-05: 0 differ" in said
+        shown = httpx.get(f"{server.url}/v1/settlement/batches/1").json()
+        assert (shown["stage"], shown["bank"]["answered"]) == ("stated", 3)
+
+
+def test_a_bank_without_an_exchange_says_what_to_do():
+    ended = run("bank --url http://127.0.0.1:9")
+    assert (ended.exit_code, "connection_lost: no exchange answers" in ended.stderr) == (1, True)

@@ -1,0 +1,663 @@
+"""Who may ask: keys, signatures, roles, sessions, limits; what is refused, and that nothing leaks by how it is."""
+
+import asyncio
+import base64
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typer.testing import CliRunner
+
+from api import signing
+from api.access.guard import BODY_MAX, REFUSED_SOCKET, Access
+from api.access.keys import REFRESHED_NS, Given, KeyFile, KeyProblem, Limits, Role
+from api.access.limits import Rates
+from api.access.rules import MEMBERS, RULES, is_open, rule_of
+from api.access.sessions import COOKIE, IDLE_NS, LASTS_NS, Sessions
+from api.app import make_app
+from api.client import ApiError, AsyncClient
+from api.gateway import Gateway
+from api.signing import WINDOW_NS, Ed25519Signer, HmacSigner
+from api.timers import Clock
+from exchange.cli import app as cli
+from exchange.journal import MemoryJournal
+from exchange.rules import load_rule_set
+from tests.api.conftest import MORNING_NS
+
+pytestmark = pytest.mark.anyio
+URL = "http://exchange"
+S = 1_000_000_000
+
+
+class Wall:
+    """A wall clock that stands still until it is told otherwise."""
+
+    def __init__(self) -> None:
+        self.now_ns = 1_800_000_000 * S
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+ACCOUNTS = {
+    Role.TRADER: "STEEL", Role.COMPLIANCE_OFFICER: "STEEL", Role.BANK: "BANK", Role.OPERATOR: "EXCHANGE",
+    Role.REGISTRY_ADMIN: "REG", Role.CLEARING_OFFICER: "EXCHANGE",
+}  # fmt: skip
+
+
+class Door:
+    """A gateway behind a guard, with a key for each role and two enterprises, STEEL and HEAT."""
+
+    def __init__(self, folder: Path) -> None:
+        self.wall = Wall()
+        self.gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
+        self.keys = KeyFile(folder / "keys", self.wall)
+        self.access = Access(self.keys, self.wall)
+        self.app = make_app(self.gateway, self.access)
+        self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=URL)
+        self.signers: dict[str, HmacSigner] = {}
+
+    async def enrol(self) -> None:
+        client = AsyncClient(URL, transport=httpx.ASGITransport(self.app))
+        await client.list_instrument("HBEA-2025", "allowance", 2025, "40.00")
+        for account_id, of_class in (
+            ("STEEL", "covered_enterprise"), ("HEAT", "covered_enterprise"), ("BANK", "clearing_bank"),
+            ("REG", "registry_authority"),
+        ):  # fmt: skip
+            await client.open_account(account_id, account_id, of_class)
+        await client.deposit("STEEL", "100000.00")
+        await client.open_day("2026-01-05")
+        await client.set_phase("continuous")
+        for role in Role:
+            self.signers[role] = self.signer(self.keys.create(role, ACCOUNTS.get(role, "")))
+        self.signers["rival"] = self.signer(self.keys.create(Role.TRADER, "HEAT"))
+
+    @staticmethod
+    def signer(given: Given) -> HmacSigner:
+        return HmacSigner(given.key.key_id, given.secret)
+
+    async def ask(self, who: Any, method: str, target: str, body: Any = None, **headers: str) -> httpx.Response:
+        """A signed request; each at a moment of its own."""
+        self.wall.now_ns += 1000
+        content = b"" if body is None else json.dumps(body).encode()
+        signer = self.signers[who] if isinstance(who, str) else who
+        signed = signing.headers(signer, self.wall.now_ns, method, target, content)
+        if body is not None:
+            signed["content-type"] = "application/json"
+        return await self.http.request(method, target, content=content, headers=signed | headers)
+
+    async def code(self, who: Any, method: str, target: str, body: Any = None) -> str:
+        """The code of a refusal; "ok" if there is none."""
+        answer = await self.ask(who, method, target, body)
+        return answer.json()["code"] if answer.is_error else "ok"
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[Door]:
+    door = Door(folder)
+    async with door.gateway.running(), door.http:
+        await door.enrol()
+        yield door
+    door.keys.close()
+
+
+@pytest.fixture
+async def door(tmp_path: Path) -> AsyncIterator[Door]:
+    async with opened(tmp_path) as found:
+        yield found
+
+
+def order(account_id: str = "STEEL", price: str | None = "40.00", quantity: int = 100) -> dict[str, Any]:
+    asked = {"account_id": account_id, "symbol": "HBEA-2025", "side": "buy", "quantity": quantity}
+    return asked | ({"price": price} if price else {"type": "market"})
+
+
+# ---------------------------------------------------------------- routes and roles
+
+
+async def test_every_route_says_who_may_call_it_and_no_line_is_of_none(door):
+    described = door.app.openapi()["paths"]
+    routes = {(method.upper(), path) for path, verbs in described.items() for method in verbs}
+    closed = {(method, path) for method, path in routes if not is_open(path)}
+    assert set(RULES) - {("GET", "/v1/stream")} == closed
+
+
+SAMPLES = {
+    "account_id": "STEEL", "order_id": "1", "symbol": "HBEA-2025", "code": "HBEA-2025", "number": "1", "year": "2025",
+    "lock_id": "1", "request_id": "1", "day": "2026-01-05", "project_id": "P", "reduction": "1", "batch": "1",
+    "day_or_batch": "1", "deal_id": "D", "case": "1", "key_id": "nobody",
+}  # fmt: skip
+
+
+def sample(template: str) -> str:
+    return re.sub(r"{(\w+)}", lambda found: SAMPLES[found[1]], template)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=lambda rule: f"{rule.method} {rule.template}")
+def test_a_request_is_judged_by_the_line_of_its_route(rule):
+    found, given = rule_of(rule.method, sample(rule.template))
+    assert found == rule
+    assert sample(rule.template) == re.sub(r"{(\w+)}", lambda name: given[name[1]], rule.template)
+
+
+async def test_each_role_gets_through_exactly_where_its_line_says(door):
+    """Every route with every role. Past the door, what is asked is mostly malformed, which the door does not say."""
+    at_the_door = {"role_not_permitted", "key_missing", "rate_limited"}
+    wrong = []
+    for rule in RULES.values():
+        if rule.template == "/v1/stream" or (rule.method in ("PUT", "DELETE") and "kill-switch" in rule.template):
+            continue
+        for role in Role:
+            mine = ACCOUNTS.get(role, "")
+            target = sample(rule.template).replace("STEEL", mine or "STEEL")
+            if rule.part == "query":
+                target += f"?{rule.field}={mine}"
+            body = {rule.field: mine} if rule.part == "body" else {}
+            code = await door.code(role, rule.method, target, None if rule.method == "GET" else body)
+            if (code in at_the_door) == (role in rule.roles):
+                wrong.append((rule.method, rule.template, role, code))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES.values() if rule.binds], ids=lambda rule: rule.template)
+def test_what_binds_a_member_is_an_account(rule):
+    assert rule.field in ("account_id", "by")
+    assert rule.part in ("path", "query", "body")
+    assert rule.roles
+
+
+async def test_of_anothers_account_one_hears_what_one_hears_of_nobodys(door):
+    """Every route that names an account, for every member: the same status, code and words."""
+    for rule in RULES.values():
+        if not rule.binds:
+            continue
+        for role in sorted(rule.roles & MEMBERS):
+            heard = []
+            for whose in ("HEAT", "GHOST"):
+                target = re.sub("STEEL", whose, sample(rule.template)) + (
+                    f"?{rule.field}={whose}" if rule.part == "query" else ""
+                )
+                body = {rule.field: whose} if rule.part == "body" else {}
+                answer = await door.ask(role, rule.method, target, None if rule.method == "GET" else body)
+                heard.append((answer.status_code, answer.text.replace(whose, "THEM")))
+            assert heard[0] == heard[1], rule
+            assert heard[0][0] == 404, rule
+
+
+async def test_who_reads_everything_reads_of_everybody_and_changes_nothing(door):
+    for whose in ("STEEL", "HEAT"):
+        assert await door.code(Role.AUDITOR, "GET", f"/v1/accounts/{whose}") == "ok"
+        assert await door.code(Role.AUDITOR, "GET", f"/v1/orders?account_id={whose}") == "ok"
+    assert not [rule for rule in RULES.values() if rule.method != "GET" and Role.AUDITOR in rule.roles]
+
+
+async def test_a_researcher_sees_no_account(door):
+    may = {rule.template for rule in RULES.values() if Role.RESEARCHER in rule.roles}
+    assert not [template for template in may if "account" in template or "order" in template]
+    assert await door.code("researcher", "GET", "/v1/books/HBEA-2025") == "ok"
+
+
+async def test_a_field_that_is_named_twice_does_not_open_anothers_account(door):
+    terms = b'"symbol": "HBEA-2025", "side": "buy", "quantity": 1, "price": "40.00"'
+    raw = b'{"account_id": "STEEL", "account_id": "HEAT", ' + terms + b"}"
+    for content in (raw, raw.replace(b'"STEEL", "account_id": "HEAT"', b'"HEAT", "account_id": "STEEL"')):
+        door.wall.now_ns += 1000
+        signed = signing.headers(door.signers["trader"], door.wall.now_ns, "POST", "/v1/orders", content)
+        answer = await door.http.post(
+            "/v1/orders", content=content, headers=signed | {"content-type": "application/json"}
+        )
+        assert answer.is_error or answer.json()["account_id"] == "STEEL"
+    for target in ("/v1/orders?account_id=STEEL&account_id=HEAT", "/v1/orders?account_id=HEAT&account_id=STEEL"):
+        assert await door.code("trader", "GET", target) == "unknown_account"
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/accounts/HEAT/", "/v1//accounts/HEAT", "/V1/accounts/HEAT",
+                                  "/v1/accounts/HEAT/%2e%2e/STEEL", "/v1/accounts/STEEL%2F..%2FHEAT"])  # fmt: skip
+async def test_no_spelling_of_a_path_gets_around_its_rule(door, path):
+    answer = await door.ask("trader", "GET", path)
+    assert answer.status_code in (307, 404)
+    assert '"HEAT"' not in answer.text or answer.json()["code"] == "unknown_account"
+
+
+# ---------------------------------------------------------------- signatures
+
+
+async def test_what_is_signed_is_taken_and_told_from_its_key(door):
+    answer = await door.ask("trader", "GET", "/v1/me")
+    assert answer.json() == {
+        "keys_needed": True, "key_id": door.signers["trader"].key_id, "role": "trader", "account_id": "STEEL",
+    }  # fmt: skip
+    placed = await door.ask("trader", "POST", "/v1/orders", order())
+    assert placed.status_code == 201
+
+
+async def test_the_client_signs_what_it_sends(tmp_path):
+    """By the clock on the wall, with a query, a body and a retry."""
+    door = Door(tmp_path)
+    door.access.now_ns = time.time_ns
+    async with door.gateway.running(), door.http:
+        await door.enrol()
+        transport = httpx.ASGITransport(door.app)
+        async with AsyncClient(URL, transport=transport, signer=door.signers["trader"]) as client:
+            placed = await client.place_order("STEEL", "HBEA-2025", "buy", "40.00", 100)
+            assert (await client.orders("STEEL"))[0].order_id == placed.order_id
+            with pytest.raises(ApiError, match="role_not_permitted"):
+                await client.accounts()
+    door.keys.close()
+
+
+async def test_an_ed25519_key_is_known_by_its_public_half_alone(door):
+    private = Ed25519PrivateKey.generate()
+    public = base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    given = door.keys.create(Role.TRADER, "STEEL", "robot", public)
+    assert given.secret == ""
+    signer = Ed25519Signer("robot", base64.b64encode(private.private_bytes_raw()).decode())
+    assert await door.code(signer, "GET", "/v1/accounts/STEEL") == "ok"
+    other = Ed25519Signer("robot", base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode())
+    assert await door.code(other, "GET", "/v1/accounts/STEEL") == "signature_invalid"
+
+
+@pytest.mark.parametrize("kind", ["hmac", "ed25519"])
+async def test_whatever_is_altered_after_signing_is_refused(door, kind):
+    signer: Any = door.signers["trader"]
+    if kind == "ed25519":
+        private = Ed25519PrivateKey.generate()
+        door.keys.create(
+            Role.TRADER, "STEEL", "robot", base64.b64encode(private.public_key().public_bytes_raw()).decode()
+        )
+        signer = Ed25519Signer("robot", base64.b64encode(private.private_bytes_raw()).decode())
+    content = json.dumps(order()).encode()
+
+    async def sent(method="POST", target="/v1/orders", body=content, **altered):
+        door.wall.now_ns += 1000
+        signed = signing.headers(signer, door.wall.now_ns, "POST", "/v1/orders", content)
+        signed |= {"content-type": "application/json"} | altered
+        answer = await door.http.request(method, target, content=body, headers=signed)
+        return answer.json().get("code", "ok") if answer.is_error else "ok"
+
+    assert await sent() == "ok"
+    assert await sent(method="PUT") == "signature_invalid"
+    assert await sent(target="/v1/orders?x=1") == "signature_invalid"
+    assert await sent(body=content.replace(b"100", b"900")) == "signature_invalid"
+    assert await sent(**{signing.TIMESTAMP: str(door.wall.now_ns + 1)}) == "signature_invalid"
+    assert await sent(**{signing.KEY: door.signers["rival"].key_id}) == "signature_invalid"
+    assert await sent(**{signing.SIGNATURE: base64.b64encode(bytes(32)).decode()}) == "signature_invalid"
+    assert await sent(**{signing.SIGNATURE: "not base64!"}) == "signature_invalid"
+    assert await sent(**{signing.KEY: "nobody"}) == "key_unknown"
+    assert await sent(**{signing.TIMESTAMP: "soon"}) == "timestamp_invalid"
+    assert await sent(**{signing.TIMESTAMP: "9" * 30}) == "timestamp_invalid"
+
+
+@pytest.mark.parametrize(("late_by", "code"), [
+    (0, "ok"), (WINDOW_NS, "ok"), (WINDOW_NS + 1, "timestamp_outside_window"), (-WINDOW_NS, "ok"),
+    (-WINDOW_NS - 1, "timestamp_outside_window"),
+])  # fmt: skip
+async def test_a_signature_is_good_within_its_window(door, late_by, code):
+    signed = signing.headers(door.signers["trader"], door.wall.now_ns, "GET", "/v1/me")
+    door.wall.now_ns += late_by
+    answer = await door.http.get("/v1/me", headers=signed)
+    assert (answer.json()["code"] if answer.is_error else "ok") == code
+
+
+async def test_a_signature_is_good_once(door):
+    signed = signing.headers(door.signers["trader"], door.wall.now_ns, "GET", "/v1/me")
+    assert (await door.http.get("/v1/me", headers=signed)).status_code == 200
+    door.wall.now_ns += WINDOW_NS
+    again = await door.http.get("/v1/me", headers=signed)
+    assert (again.status_code, again.json()["code"]) == (401, "signature_used")
+
+
+def test_used_signatures_are_forgotten_when_their_window_is_over():
+    replays = signing.Replays()
+    assert replays.is_new(b"a", 0)
+    assert not replays.is_new(b"a", 2 * WINDOW_NS)
+    assert replays.is_new(b"a", 2 * WINDOW_NS + 1)
+
+
+async def test_without_a_key_only_the_way_in_is_open(door):
+    for path in ("/health", "/openapi.json", "/docs", "/"):
+        assert (await door.http.get(path)).status_code == 200
+    answer = await door.http.get("/v1/market")
+    assert (answer.status_code, answer.json()["code"]) == (401, "key_missing")
+    assert answer.headers["www-authenticate"] == "Carbonex"
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_body_that_is_too_large_is_not_read(door):
+    answer = await door.http.post("/v1/orders", content=bytes(BODY_MAX + 1))
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+    async def endless():
+        for _ in range(BODY_MAX // 65_536 + 2):
+            yield bytes(65_536)
+
+    answer = await door.http.post("/v1/orders", content=endless())
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+async def test_each_refused_attempt_is_noted(door, caplog):
+    caplog.set_level("WARNING", "carbonex.access")
+    await door.ask("rival", "GET", "/v1/accounts/STEEL")
+    await door.http.get("/v1/market", headers={signing.KEY: "ghost"})
+    noted = (await door.ask("auditor", "GET", "/v1/denials")).json()
+    assert [(one["key_id"], one["path"], one["code"]) for one in noted] == [
+        (door.signers["rival"].key_id, "/v1/accounts/STEEL", "unknown_account"),
+        ("ghost", "/v1/market", "key_unknown"),
+    ]
+    assert caplog.text.count("denied") == 2
+
+
+# ---------------------------------------------------------------- keys
+
+
+async def test_the_operator_makes_rotates_and_revokes_keys_over_the_wire(door):
+    made = (
+        await door.ask("operator", "POST", "/v1/keys", {"role": "trader", "account_id": "HEAT", "key_id": "k"})
+    ).json()
+    first = HmacSigner("k", made["secret"])
+    assert await door.code(first, "GET", "/v1/accounts/HEAT") == "ok"
+
+    rotated = (await door.ask("operator", "POST", "/v1/keys/k/rotation", {"grace_s": 60})).json()
+    second = HmacSigner("k", rotated["secret"])
+    assert rotated["key"]["version"] == 2
+    assert [await door.code(one, "GET", "/v1/accounts/HEAT") for one in (first, second)] == ["ok", "ok"]
+    door.wall.now_ns += 61 * S
+    assert await door.code(first, "GET", "/v1/accounts/HEAT") == "signature_invalid"
+    assert await door.code(second, "GET", "/v1/accounts/HEAT") == "ok"
+
+    assert (await door.ask("operator", "POST", "/v1/keys/k/revocation")).json()["revoked_at"]
+    assert await door.code(second, "GET", "/v1/accounts/HEAT") == "key_unknown"
+    assert "secret" not in (await door.ask("operator", "GET", "/v1/keys")).text
+
+
+@pytest.mark.parametrize(("asked", "code"), [
+    ({"role": "trader"}, "wrong_account"),
+    ({"role": "auditor", "account_id": "STEEL"}, "wrong_account"),
+    ({"role": "trader", "account_id": "GHOST"}, "unknown_account"),
+    ({"role": "trader", "account_id": "STEEL", "key_id": "taken"}, "key_exists"),
+    ({"role": "trader", "account_id": "STEEL", "public_key": "AAAA"}, "invalid_public_key"),
+    ({"role": "king"}, "invalid_request"),
+    ({"role": "trader", "account_id": "STEEL", "limits": {"requests_per_second": 0}}, "invalid_request"),
+])  # fmt: skip
+async def test_a_key_that_can_not_be_is_refused(door, asked, code):
+    door.keys.create(Role.TRADER, "STEEL", "taken")
+    before = door.keys.all()
+    assert await door.code("operator", "POST", "/v1/keys", asked) == code
+    assert door.keys.all() == before
+
+
+@pytest.mark.parametrize(("path", "body", "code"), [
+    ("/v1/keys/ghost/rotation", {}, "unknown_key"),
+    ("/v1/keys/gone/rotation", {}, "key_revoked"),
+    ("/v1/keys/gone/revocation", None, "key_revoked"),
+    ("/v1/keys/here/rotation", {"public_key": base64.b64encode(bytes(32)).decode()}, "wrong_kind"),
+])  # fmt: skip
+async def test_what_is_over_stays_so(door, path, body, code):
+    door.keys.create(Role.TRADER, "STEEL", "here")
+    door.keys.create(Role.TRADER, "STEEL", "gone")
+    door.keys.revoke("gone")
+    assert await door.code("operator", "POST", path, body) == code
+
+
+def test_neither_file_of_the_keys_alone_can_sign(tmp_path):
+    file = KeyFile(tmp_path / "keys", Wall())
+    secret = file.create(Role.TRADER, "STEEL", "k").secret
+    file.close()
+    for path in tmp_path.iterdir():
+        assert secret.encode() not in path.read_bytes()
+    again = KeyFile(tmp_path / "keys", Wall())
+    assert again.secrets_of(again.get("k")) == [secret]
+    again.close()
+
+
+def test_a_master_secret_that_others_can_read_is_not_used(tmp_path):
+    KeyFile(tmp_path / "keys", Wall()).close()
+    (tmp_path / "keys.master").chmod(0o640)
+    with pytest.raises(KeyProblem, match="master_exposed"):
+        KeyFile(tmp_path / "keys", Wall())
+    (tmp_path / "keys.master").chmod(0o600)
+    (tmp_path / "keys.master").write_bytes(b"short")
+    with pytest.raises(KeyProblem, match="master_damaged"):
+        KeyFile(tmp_path / "keys", Wall())
+
+
+def test_what_another_process_does_to_the_keys_is_seen_soon(tmp_path):
+    wall = Wall()
+    serving, desk = (KeyFile(tmp_path / "keys", wall) for _ in range(2))
+    desk.create(Role.TRADER, "STEEL", "k")
+    desk.kill("HEAT")
+    wall.now_ns += REFRESHED_NS
+    serving.refresh()
+    assert serving.get("k").role == Role.TRADER
+    assert serving.killed == {"HEAT"}
+    desk.revoke("k")
+    desk.end_kill("HEAT")
+    wall.now_ns += REFRESHED_NS
+    serving.refresh()
+    assert serving.get("k").revoked_ns is not None
+    assert serving.killed == set()
+    serving.close()
+    desk.close()
+
+
+def test_keys_are_asked_for_from_the_first_one_on(tmp_path):
+    wall = Wall()
+    file = KeyFile(tmp_path / "keys", wall)
+    access = Access(file, wall)
+    assert not access.is_on
+    file.create(Role.AUDITOR, key_id="k")
+    assert access.is_on
+    file.revoke("k")
+    assert access.is_on  # nobody is let in by taking the last key away
+    assert not Access(None).is_on
+    file.close()
+
+
+# ---------------------------------------------------------------- limits
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_ask_again(door):
+    door.keys.create(Role.AUDITOR, key_id="slow", limits=Limits(requests_per_second=1, burst=2))
+    signer = HmacSigner("slow", door.keys.secrets_of(door.keys.get("slow"))[0])
+    first, second, third = [await door.ask(signer, "GET", "/v1/market") for _ in range(3)]
+    assert (first.headers["ratelimit-limit"], first.headers["ratelimit-remaining"]) == ("2", "1")
+    assert second.headers["ratelimit-remaining"] == "0"
+    assert (third.status_code, third.json()["code"], third.headers["retry-after"]) == (429, "rate_limited", "1")
+    door.wall.now_ns += S
+    assert (await door.ask(signer, "GET", "/v1/market")).status_code == 200
+    assert (await door.ask("auditor", "GET", "/v1/market")).headers["ratelimit-remaining"] == "1999"
+
+
+def test_a_rate_lets_its_burst_through_and_then_its_pace():
+    rates, limits = Rates(), Limits(requests_per_second=10, burst=5)
+    asked = [rates.ask("k", limits, 0).allowed for _ in range(7)]
+    assert asked == [True] * 5 + [False] * 2
+    allowed = [rates.ask("k", limits, tenth * S // 20).allowed for tenth in range(1, 41)]
+    assert sum(allowed) == 20  # ten a second over two seconds
+    assert rates.ask("other", limits, 0).allowed
+
+
+LIMITED = Limits(order_quantity=100, order_notional=400_000, open_orders=2)
+
+
+@pytest.mark.parametrize(("asked", "code"), [
+    (order(quantity=100), "ok"),  # 4,000.00
+    (order(quantity=101), "order_too_large"),
+    (order(price="40.01"), "order_too_large"),
+    (order(price=None, quantity=91), "order_too_large"),  # at the band's upper end, 44.00
+    (order(price=None, quantity=90), "ok"),
+])  # fmt: skip
+async def test_an_order_beyond_the_limits_of_its_key_is_refused(door, asked, code):
+    signer = door.signer(door.keys.create(Role.TRADER, "STEEL", limits=LIMITED))
+    before = door.gateway.exchange.digest()
+    assert await door.code(signer, "POST", "/v1/orders", asked) == code
+    assert (door.gateway.exchange.digest() == before) == (code != "ok")
+
+
+async def test_no_more_orders_are_open_than_the_key_allows_and_none_grows_beyond_it(door):
+    signer = door.signer(door.keys.create(Role.TRADER, "STEEL", limits=LIMITED))
+    placed = [(await door.ask(signer, "POST", "/v1/orders", order(quantity=10))).json() for _ in range(2)]
+    assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "too_many_open_orders"
+    path = f"/v1/orders/{placed[0]['order_id']}"
+    assert await door.code(signer, "PATCH", path, {"account_id": "STEEL", "quantity": 101}) == "order_too_large"
+    assert await door.code(signer, "PATCH", path, {"account_id": "STEEL", "quantity": 100}) == "ok"
+    assert (
+        await door.code(signer, "PATCH", path, {"account_id": "STEEL", "price": "40.01", "quantity": 100})
+        == "order_too_large"
+    )
+    assert await door.code(signer, "DELETE", f"{path}?account_id=STEEL") == "ok"
+    assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
+
+
+async def test_the_kill_switch_cancels_all_orders_and_lets_none_in(door):
+    await door.ask("trader", "POST", "/v1/orders", order())
+    await door.ask("trader", "POST", "/v1/orders", order(price="39.00"))
+    killed = (await door.ask("operator", "PUT", "/v1/accounts/STEEL/kill-switch")).json()
+    assert killed == {"account_id": "STEEL", "is_on": True, "cancelled_orders": 2}
+    assert await door.code("trader", "POST", "/v1/orders", order()) == "kill_switch_on"
+    assert await door.code("trader", "DELETE", "/v1/accounts/STEEL/kill-switch") == "ok"
+    assert await door.code("trader", "POST", "/v1/orders", order()) == "ok"
+
+
+# ---------------------------------------------------------------- sessions
+
+
+async def log_in(door: Door, who: str) -> httpx.Response:
+    signer = door.signers[who]
+    return await door.http.post("/v1/session", json={"key_id": signer.key_id, "secret": signer.secret})
+
+
+async def test_a_browser_logs_in_looks_around_and_logs_out(door):
+    answer = await log_in(door, "trader")
+    assert answer.status_code == 204
+    cookie = answer.headers["set-cookie"]
+    assert all(part in cookie for part in (COOKIE, "HttpOnly", "SameSite=strict", "Path=/"))
+    assert (await door.http.get("/v1/me")).json()["account_id"] == "STEEL"
+    assert (await door.http.get("/v1/accounts/HEAT")).status_code == 404
+
+    here = {"sec-fetch-site": "same-origin"}
+    assert (await door.http.post("/v1/orders", json=order(), headers=here)).status_code == 201
+    for elsewhere in ({}, {"sec-fetch-site": "cross-site"}, {"origin": "http://evil"}):
+        refused = await door.http.post("/v1/orders", json=order(), headers=elsewhere)
+        assert (refused.status_code, refused.json()["code"]) == (401, "foreign_page")
+
+    token = door.http.cookies[COOKIE]
+    assert (await door.http.delete("/v1/session")).status_code == 204
+    after = await door.http.get("/v1/me", headers={"cookie": f"{COOKIE}={token}"})
+    assert after.json()["code"] == "session_over"
+
+
+async def test_wrong_secrets_are_refused_and_soon_no_more_are_tried(door):
+    asked = {"key_id": door.signers["trader"].key_id, "secret": "wrong"}
+    said = [(await door.http.post("/v1/session", json=asked)).json()["code"] for _ in range(6)]
+    assert said == ["login_failed"] * 5 + ["too_many_logins"]
+    assert (await log_in(door, "trader")).status_code == 429
+    door.wall.now_ns += 61 * S
+    assert (await log_in(door, "trader")).status_code == 204
+    ghost = await door.http.post("/v1/session", json={"key_id": "ghost", "secret": "wrong"})
+    assert ghost.json()["code"] == "login_failed"
+
+
+async def test_a_session_ends_with_its_key(door):
+    for end in (door.keys.rotate, door.keys.revoke):
+        await log_in(door, "trader")
+        end(door.signers["trader"].key_id)
+        assert (await door.http.get("/v1/me")).status_code == 401
+        if end == door.keys.rotate:
+            key = door.keys.get(door.signers["trader"].key_id)
+            door.signers["trader"] = HmacSigner(key.key_id, door.keys.secrets_of(key)[0])
+
+
+def test_a_session_ends_when_it_is_idle_and_after_its_time():
+    sessions = Sessions()
+    token = sessions.begin("k", 1, 0)
+    assert sessions.whose(token, IDLE_NS - 1) == ("k", 1)
+    assert sessions.whose(token, 2 * IDLE_NS - 2) == ("k", 1)
+    assert sessions.whose(token, 4 * IDLE_NS) is None
+    token, at = sessions.begin("k", 1, 0), 0
+    while at < LASTS_NS:
+        assert sessions.whose(token, at) == ("k", 1)
+        at += IDLE_NS // 2
+    assert sessions.whose(token, LASTS_NS) is None
+
+
+# ---------------------------------------------------------------- the stream
+
+
+async def talked(door: Door, headers: dict[str, str], *frames: dict[str, Any]) -> list[Any]:
+    """What one hears who opens the stream and sends frames: messages, and the close code at the end if there is one."""
+    sent = [{"type": "websocket.connect"}]
+    sent += [{"type": "websocket.receive", "text": json.dumps(frame)} for frame in frames]
+    heard: list[Any] = []
+    all_heard = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        if not sent:
+            await all_heard.wait()
+            return {"type": "websocket.disconnect", "code": 1000}
+        return sent.pop(0)
+
+    async def send(message: Any) -> None:
+        if message["type"] == "websocket.send":
+            heard.extend(json.loads(message["text"]))
+        elif message["type"] == "websocket.close":
+            heard.append(message["code"])
+        if len(heard) == len(frames):
+            all_heard.set()
+
+    scope = {
+        "type": "websocket", "path": "/v1/stream", "raw_path": b"/v1/stream", "query_string": b"", "scheme": "ws",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    await asyncio.wait_for(door.app(scope, receive, send), 10)
+    return heard
+
+
+async def test_the_stream_asks_for_a_key(door):
+    error, closed = await talked(door, {})
+    assert (error["code"], closed) == ("key_missing", REFUSED_SOCKET)
+
+
+async def test_the_stream_tells_nobody_of_anothers_orders(door):
+    signed = signing.headers(door.signers["trader"], door.wall.now_ns, "GET", "/v1/stream")
+    asked = [{"op": "subscribe", "channel": "orders", "account_id": whose} for whose in ("HEAT", "GHOST", "STEEL")]
+    theirs, nobodys, mine = await talked(door, signed, *asked)
+    assert theirs == {"type": "error", "code": "unknown_account", "detail": "There is no account 'HEAT'."}
+    assert nobodys == {"type": "error", "code": "unknown_account", "detail": "There is no account 'GHOST'."}
+    assert mine["type"] == "subscribed"
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def test_keys_from_the_command_line(tmp_path):
+    file = str(tmp_path / "x.keys")
+
+    def run(*words: str) -> str:
+        done = CliRunner().invoke(cli, ["keys", *words, "--file", file])
+        return done.output + done.stderr
+
+    made = run("create", "trader", "--account", "STEEL", "--key", "k", "--order-notional", "4000.00")
+    secret = re.search(r"secret (\S+)", made)[1]
+    assert "k" in run("list")
+    rotated = re.search(r"secret (\S+)", run("rotate", "k"))[1]
+    assert rotated != secret
+    assert "revoked" in run("revoke", "k")
+    assert "key_revoked" in run("revoke", "k")
+    assert "invalid_role" in run("create", "king")
+    assert "wrong_account" in run("create", "trader")
+    assert "no_key_file" in CliRunner().invoke(cli, ["keys", "list", "--file", str(tmp_path / "none")]).stderr
+
+
+def test_an_address_that_others_reach_is_not_served_without_keys(tmp_path):
+    done = CliRunner().invoke(cli, ["serve", "--host", "0.0.0.0", "--journal", str(tmp_path / "x.journal")])
+    assert done.exit_code == 1
+    assert "address_needs_keys" in done.stderr
+    assert "carbonex keys create" in done.stderr
