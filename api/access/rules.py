@@ -59,6 +59,7 @@ GET    /v1/instruments/{symbol}                                     all
 GET    /v1/instruments/{symbol}/auction                             all
 GET    /v1/books/{symbol}                                           all
 GET    /v1/trades                                                   all
+GET    /v1/summary                                                  all
 GET    /v1/units                                                    all
 GET    /v1/units/{code}                                             all
 GET    /v1/roles                                                    all
@@ -71,7 +72,6 @@ GET    /v1/reductions                                               all
 GET    /v1/reductions/{reduction}                                   all
 GET    /v1/stream                                                   all
 
-GET    /v1/summary                                                  readers
 GET    /v1/state                                                    readers
 GET    /v1/checks                                                   readers
 GET    /v1/reconciliation                                           readers

@@ -30,7 +30,7 @@ async def determined(desk):
 
 async def through(desk, day):
     """One day by the timers, from pre-open to settlement; a day that is under way is brought to its end."""
-    desk.gateway.clock.speed = 1e7
+    desk.gateway.clock.run_at(1e7)
     if desk.gateway.exchange.is_settled:
         await desk.client.open_day(day)
     desk.gateway.timers.start(1, skip_idle=True)

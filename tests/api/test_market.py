@@ -69,7 +69,7 @@ async def test_what_was_bought_can_be_sold_the_next_day(open_desk):
 
 
 async def test_the_timers_take_the_market_through_its_day(desk):
-    desk.gateway.clock.speed = 40_000.0
+    desk.gateway.clock.run_at(40_000.0)
     await desk.client.run_timers(days=1, skip_idle=True)
     seen = []
     while True:
@@ -87,7 +87,7 @@ async def test_the_timers_take_the_market_through_its_day(desk):
 
 
 async def test_market_status_says_until_when_and_what_ends_it(desk):
-    desk.gateway.clock.speed = 1.0
+    desk.gateway.clock.run_at(1.0)
     desk.gateway.timers.start(None, skip_idle=False)
     await desk.client.open_day("2026-01-05")
     market = await desk.client.market()
@@ -199,7 +199,7 @@ async def test_settling_answers_for_the_day_it_settled_whatever_comes_behind(des
 
 async def test_the_timers_wait_until_something_is_listed():
     async with running_desk() as desk:
-        desk.gateway.clock.speed = 1.0
+        desk.gateway.clock.run_at(1.0)
         await desk.client.run_timers(days=1, skip_idle=True)
         await asyncio.sleep(0.12)
         assert (await desk.client.market()).phase == "closed"
