@@ -98,7 +98,7 @@ from settlement.rules import DefaultRules, ReserveRules
 from tests.exchange.market import CNY, DAY, HBEA, Market, Stake, nothing
 from tests.exchange.plain_settlement import HOUSE, RESERVE, Plain, Trade
 
-HISTORIES = 12
+HISTORIES = 24
 TRADERS = ("alice", "bob", "carol")
 BANK = "bank"
 EUR = "EUR"
@@ -216,7 +216,8 @@ class History:
         self.seen: Counter[str] = Counter()
         self.secured: dict[tuple[int, int], int] = {}
         self.deals = 0
-        self.do(ElectCurrency("carol", CNY, BANK), True)
+        for name in (HOUSE, "bob", "carol"):
+            self.do(ElectCurrency(name, CNY, BANK), True)
 
     # -- commands
 
@@ -579,13 +580,18 @@ class History:
 
 
 WEIGHTS = {
-    "step": 34, "any step": 3, "trade": 16, "order": 8, "deposit": 3, "withdraw": 6, "issue": 2, "to trading": 2,
+    "step": 34, "any step": 3, "trade": 30, "order": 8, "deposit": 3, "withdraw": 6, "issue": 2, "to trading": 2,
     "block": 2, "unblock": 2, "balances": 4, "bust": 5, "correct": 7, "say": 6, "answer": 3,
     "rate": 6, "convert": 4, "elect": 4, "rebates": 4,
     "agree": 10, "cancel deal": 1, "fund": 2, "draw": 1, "case": 9, "repay": 5,
 }  # fmt: skip
 TROUBLE = WEIGHTS | {
     "step": 60,
+    "trade": 16,
+    "rate": 2,
+    "convert": 1,
+    "elect": 1,
+    "rebates": 1,
     "agree": 16,
     "case": 22,
     "repay": 12,

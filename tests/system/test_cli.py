@@ -87,7 +87,7 @@ REFUSALS = {
     "a port that is none": (None, ["--port", "99999"], None),
     "a speed that is none": (None, ["--speed", "inf"], None),
     "a real clock with a speed": (None, ["--clock", "real", "--speed", "2"], "invalid_option"),
-    "address that others can reach": (None, ["--host", "0.0.0.0"], "address_not_loopback"),
+    "address that others can reach": (None, ["--host", "0.0.0.0"], "address_needs_keys"),
     "a day that is none": (None, ["--day", "tomorrow"], "invalid_date"),
     "a day beyond the calendar": (None, ["--day", "2031-01-01"], "calendar_ends"),
 }
