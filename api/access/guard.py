@@ -80,13 +80,16 @@ class Access:
         self.keys.refresh()
         return bool(self.keys.all())
 
-    def caller(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Caller:
-        """Who has signed a request, or opened the session. Problem 401 if nobody has who may."""
+    def caller(self, headers: dict[str, str], method: str, target: str, body: bytes, changes: bool) -> Caller:
+        """Who has signed a request, or opened the session. Problem 401 if nobody has who may.
+
+        `changes`: it may do more than read, so that a session counts only for the exchange's own pages.
+        """
         if signing.KEY in headers:
             return Caller(self._signer(headers, method, target, body))
         token = _cookie(headers.get("cookie", ""))
         if token:
-            return Caller(self._of_session(token, headers, method))
+            return Caller(self._of_session(token, headers, changes))
         raise _unknown("key_missing", f"Sign the request: {signing.KEY}, {signing.TIMESTAMP}, {signing.SIGNATURE}.")
 
     def _signer(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Key:
@@ -120,8 +123,8 @@ class Access:
             raise _unknown("key_unknown", "There is no such key, or it has been revoked.")
         return key
 
-    def _of_session(self, token: str, headers: dict[str, str], method: str) -> Key:
-        if method not in _SAFE and not _is_of_own_page(headers):
+    def _of_session(self, token: str, headers: dict[str, str], changes: bool) -> Key:
+        if changes and not _is_of_own_page(headers):
             raise _unknown("foreign_page", "A session acts for pages of the exchange alone.")
         found = self.sessions.whose(token, self.now_ns())
         if found is None:
@@ -245,7 +248,8 @@ class Guard:
     def _admit(self, scope: Scope, method: str, headers: dict[str, str], body: bytes) -> tuple[Caller, Rate]:
         query = scope.get("query_string", b"").decode("latin-1")
         raw = scope.get("raw_path", scope["path"].encode()).decode("latin-1").split("?")[0]
-        caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body)
+        changes = scope["type"] == "websocket" or method not in _SAFE
+        caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body, changes)
         assert caller.key is not None
         rate = self.access.rates.ask(caller.key.key_id, caller.key.limits, self.access.now_ns())
         if not rate.allowed:

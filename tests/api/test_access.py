@@ -625,6 +625,16 @@ async def test_the_stream_asks_for_a_key(door):
     assert (error["code"], closed) == ("key_missing", REFUSED_SOCKET)
 
 
+async def test_a_session_opens_the_stream_for_the_exchanges_own_pages_alone(door):
+    await log_in(door, "trader")
+    cookie = f"{COOKIE}={door.http.cookies[COOKIE]}"
+    asked = {"op": "subscribe", "channel": "orders", "account_id": "STEEL"}
+    error, _ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://evil"})
+    assert error["code"] == "foreign_page"
+    [mine] = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://exchange"}, asked)
+    assert mine["type"] == "subscribed"
+
+
 async def test_the_stream_tells_nobody_of_anothers_orders(door):
     signed = signing.headers(door.signers["trader"], door.wall.now_ns, "GET", "/v1/stream")
     asked = [{"op": "subscribe", "channel": "orders", "account_id": whose} for whose in ("HEAT", "GHOST", "STEEL")]
