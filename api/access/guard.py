@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -18,7 +19,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import signing
-from api.access.keys import Key, KeyFile, Role
+from api.access.keys import REFRESHED_NS, Key, KeyFile, KeyProblem, Role
 from api.access.limits import Rate, Rates
 from api.access.rules import READERS, Rule, is_open, rule_of
 from api.access.sessions import COOKIE, Sessions
@@ -62,11 +63,18 @@ class Denial(NamedTuple):
 
 
 class Access:
-    """Who may ask: the keys, and what the guard remembers. Without keys: everybody."""
+    """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
-    def __init__(self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns) -> None:
+    `path`: where the keys will be, if there is no file of them yet.
+    """
+
+    def __init__(
+        self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns, path: Path | None = None
+    ) -> None:
         self.keys = keys
         self.now_ns = now_ns
+        self._path = path
+        self._looked_ns = 0
         self.sessions = Sessions()
         self.rates = Rates()
         self.replays = signing.Replays()
@@ -74,11 +82,25 @@ class Access:
 
     @property
     def is_on(self) -> bool:
-        """Whether keys are asked for: as soon as there is one."""
+        """Whether keys are asked for: as soon as there is one, and for good."""
+        if self.keys is None:
+            self._look()
         if self.keys is None:
             return False
         self.keys.refresh()
         return bool(self.keys.all())
+
+    def _look(self) -> None:
+        """Take up the file of keys once there is one. Problem 503 if it can't be used: nobody is let in by that."""
+        now_ns = self.now_ns()
+        if self._path is None or 0 <= now_ns - self._looked_ns < REFRESHED_NS:
+            return
+        if self._path.exists():
+            try:
+                self.keys = KeyFile(self._path, self.now_ns)
+            except KeyProblem as error:
+                raise Problem(503, error.code, error.detail) from None
+        self._looked_ns = now_ns
 
     def caller(self, headers: dict[str, str], method: str, target: str, body: bytes, changes: bool) -> Caller:
         """Who has signed a request, or opened the session. Problem 401 if nobody has who may.
@@ -215,7 +237,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = EVERYBODY
-        if not self.access.is_on or is_open(scope["path"]):
+        try:
+            is_on = self.access.is_on
+        except Problem as problem:
+            await _refuse(scope, receive, send, problem)
+            return
+        if not is_on or is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         method = scope.get("method", "GET")
