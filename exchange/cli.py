@@ -212,7 +212,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
-         "--day", day, "--speed", str(4 * 3600 / seconds), "--bank", bank]
+         "--day", day, "--bank", bank]
     )  # fmt: skip
 
     async def whole_day() -> None:
@@ -222,7 +222,7 @@ def demo(
                 raise DemoError("the exchange did not start")
             await asyncio.sleep(0.05)
         await ready
-        await market_day(base_url, seed, Console())
+        await market_day(base_url, seed, 4 * 3600 / seconds, Console())
 
     try:
         asyncio.run(whole_day())
