@@ -21,7 +21,7 @@ from exchange.events import (
     TradesCorrected,
 )
 from exchange.journal import Batch
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, type_of_rows
 from exchange.transition import Outcome
 
 _MANY = 4096  # rows at once that only a replay brings
@@ -32,28 +32,26 @@ _OF_ORDERS = (
 
 
 class GrowingRows:
-    """Rows of one dtype that are only ever appended; grown by doubling."""
+    """Rows of one dtype that are only ever appended; grown by doubling. Copied as bytes: see `exchange.rows.joined`."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._room = np.zeros(1024, dtype)
-        self._used = 0
+        self._dtype = dtype
+        self._room = np.zeros(1024 * dtype.itemsize, np.uint8)
+        self._used = 0  # bytes
+        self.rows = self._room[:0].view(dtype)  # all of them, without a copy
 
     def extend(self, rows: type_of_rows) -> None:
-        needed = self._used + rows.size
+        needed = self._used + rows.nbytes
         if needed > self._room.size:
-            wider = np.zeros(max(needed, 2 * self._room.size), self._room.dtype)
+            wider = np.zeros(max(needed, 2 * self._room.size), np.uint8)
             wider[: self._used] = self._room[: self._used]
             self._room = wider
-        self._room[self._used : needed] = rows
+        self._room[self._used : needed] = rows.view(np.uint8)
         self._used = needed
+        self.rows = self._room[:needed].view(self._dtype)
 
     def __len__(self) -> int:
-        return self._used
-
-    @property
-    def rows(self) -> type_of_rows:
-        """All rows, without a copy."""
-        return self._room[: self._used]
+        return self.rows.size
 
 
 class RowIndex:
@@ -75,12 +73,14 @@ class RowIndex:
 
     def rows_of(self, key: int) -> list[int]:
         """The rows that bear a key, in rising order."""
-        if self._waiting:
-            self._sort()
+        self.sort()
         start, end = np.searchsorted(self._keys, [key, key + 1])
         return sorted([*self._rows[start:end].tolist(), *self._fresh.get(key, [])])
 
-    def _sort(self) -> None:
+    def sort(self) -> None:
+        """Put in order what a replay has brought, as the first who asks would: it takes seconds by the million."""
+        if not self._waiting:
+            return
         keys = np.concatenate([self._keys, *(keys for keys, _ in self._waiting)])
         rows = np.concatenate([self._rows, *(rows for _, rows in self._waiting)])
         order = np.argsort(keys, kind="stable")
@@ -122,6 +122,11 @@ class History:
             elif isinstance(event, BatchDelivered | DaySettled) and event.currency_legs:
                 self.currency_legs[event.batch] = event.currency_legs
 
+    def is_complete(self) -> None:
+        """The replay is over: get ready for questions."""
+        self._by_order.sort()
+        self._by_account.sort()
+
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)
         of_orders = np.isin(events["kind"], _OF_ORDERS)
@@ -140,8 +145,8 @@ class History:
                 self.client_order_ids[order_ids[sequence]] = detail.decode()
 
     def command(self, sequence: int) -> Any:
-        """The row of a command by its sequence number."""
-        return self._commands.rows[sequence - 1]
+        """The row of a command by its sequence number, told."""
+        return told(self._commands.rows[sequence - 1 : sequence])[0]
 
     @property
     def events(self) -> type_of_rows:
@@ -154,8 +159,8 @@ class History:
         return self._trades.rows
 
     def trade(self, trade_id: int) -> Any:
-        """The row of a trade by its id."""
-        return self._trades.rows[trade_id - 1]
+        """The row of a trade by its id, told."""
+        return told(self._trades.rows[trade_id - 1 : trade_id])[0]
 
     def answer(self, sequence: int) -> type_of_rows:
         """The event rows that one command caused."""

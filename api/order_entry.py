@@ -11,39 +11,45 @@ from api.inbox import Answer
 from api.order_limits import require_alive, require_within
 from api.order_views import order_view
 from api.problems import Problem
-from api.schemas import Amendment, CancelledOrders, NewOrder
-from exchange.commands import Command, amend_order, cancel_order, cancel_orders, place_order
+from api.schemas import Amendment, CancelledOrders, NewOrder, OrderTerms
+from exchange.commands import Command, amend_order, cancel_order, cancel_orders, day_number, packed_row
 from exchange.instruments import Instrument
 from exchange.reasons import Reason, Refused
-from exchange.rows import EventKind
+from exchange.rows import CommandKind, EventKind, InBatch, told
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from registry.accounts import Account
 
 _STOP_MAX_TICKS = 2**31 - 1  # that a row can hold
+_SIDES = {side.name.lower(): int(side) for side in Side}
+_TYPES = {kind.name.lower(): int(kind) for kind in OrderType}
+_LIVES = {lives.name: int(lives) for lives in TimeInForce}
+_PREVENTIONS = {None: int(SelfTradePrevention.BY_RULES)} | {one.name.lower(): int(one) for one in SelfTradePrevention}
 
 
 def placing(gateway: Gateway, access: Access, caller: Caller, order: NewOrder) -> Command:
     """The command that places an order."""
     account, listed = gateway.account(order.account_id), gateway.instrument(order.symbol)
-    order_type, mode = OrderType[order.type.upper()], order.self_trade_prevention or "by_rules"
     require_alive(access, account)
-    price_ticks = _ticks(listed, order.price)
-    require_within(caller, gateway, account, listed, price_ticks, order.quantity, opens=True)
-    return place_order(
-        account=account.number,
-        instrument=listed.number,
-        side=Side[order.side.upper()],
-        price_ticks=price_ticks,
-        quantity=order.quantity,
-        time_in_force=TimeInForce[order.time_in_force or ("IOC" if order_type == OrderType.MARKET else "DAY")],
-        client_order_id=order.client_order_id or "",
-        order_type=order_type,
-        stop_ticks=_stop_ticks(listed, order.stop_price),
-        display_quantity=order.display_quantity or 0,
-        last_day=order.expire_date,
-        post_only=order.post_only,
-        self_trade=SelfTradePrevention[mode.upper()],
-    )
+    packed = order_row(gateway, caller, account, listed, order, opens=True)
+    return Command(packed, (order.client_order_id or "").encode())
+
+
+def order_row(
+    gateway: Gateway, caller: Caller, account: Account, listed: Instrument, order: OrderTerms, opens: bool
+) -> bytes:
+    """The COMMAND row that places an order, packed. `opens`: whether it counts as one more open order."""
+    price_ticks = _ticks(listed, order.price) if order.price is not None else 0
+    if caller.key is not None:
+        require_within(caller, gateway, account, listed, price_ticks, order.quantity, opens)
+    return packed_row(
+        0, 0, 0, price_ticks, order.quantity, account.number,
+        _stop_ticks(listed, order.stop_price) if order.stop_price is not None else 0,
+        order.display_quantity or 0,
+        day_number(order.expire_date) if order.expire_date else 0,
+        listed.number, CommandKind.PLACE_ORDER, _SIDES[order.side], _TYPES[order.type],
+        _LIVES[order.time_in_force or ("IOC" if order.type == "market" else "DAY")],
+        _PREVENTIONS[order.self_trade_prevention], order.post_only, InBatch.ALONE,
+    )  # fmt: skip
 
 
 def amending(gateway: Gateway, access: Access, caller: Caller, order_id: int, amendment: Amendment) -> Command:
@@ -82,9 +88,9 @@ def cancelling_all(gateway: Gateway, account_id: str, symbol: str | None = None,
 
 def granted(answer: Answer) -> Answer:
     """The answer to an order command, unless it is a refusal."""
-    first = answer.rows[0]
+    [first] = told(answer.rows[:1])
     if first.kind in (EventKind.REFUSED, EventKind.CANCEL_REFUSED, EventKind.AMEND_REFUSED):
-        raise Problem.of_reason(Reason(int(first.reason)))
+        raise Problem.of_reason(Reason(first.reason))
     return answer
 
 

@@ -11,7 +11,7 @@ from api.timers import iso
 from api.views import liquidity_of, side_name, status_of
 from exchange.instruments import Instrument, money
 from exchange.reasons import Reason
-from exchange.rows import EventKind, type_of_rows
+from exchange.rows import EventKind, told, type_of_rows
 from matching.orders import OrderType, Priority, SelfTradePrevention, TimeInForce
 from matching.pricing import round_half_up
 from settlement.corrections import Correction, Corrections
@@ -31,7 +31,7 @@ class Course:
     prevented: int = 0
     reason: Reason = Reason.NONE  # why the rest is gone
     priority: Priority = Priority.NONE
-    trades: list[Any] = field(default_factory=list)  # TRADE rows
+    trades: list[Any] = field(default_factory=list)  # TRADE rows, told
 
     @property
     def filled(self) -> int:
@@ -57,22 +57,23 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
 
     Its fills are shown as they were booked, or as corrections left them.
     """
-    accepted = events[0]
-    order_id = int(accepted.order_id)
-    command = gateway.history.command(int(accepted.sequence))
-    course = _course(gateway, command, order_id, events)
-    listed = gateway.exchange.instruments[int(accepted.instrument)]
-    order_type = OrderType(int(command.order_type))
+    happened = told(events)
+    accepted = happened[0]
+    order_id = accepted.order_id
+    command = gateway.history.command(accepted.sequence)
+    course = _course(gateway, command, order_id, happened)
+    listed = gateway.exchange.instruments[accepted.instrument]
+    order_type = OrderType(command.order_type)
     has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     filled = course.filled
-    fills = [(trade, corrections.latest(int(trade.trade_id))) for trade in course.trades]
+    fills = [(trade, corrections.latest(trade.trade_id)) for trade in course.trades]
     standing = [trade if correction is None else correction.after for trade, correction in fills]
-    value = sum(int(said.price_ticks) * int(said.quantity) for said in standing)
-    stands = sum(int(said.quantity) for said in standing)
+    value = sum(said.price_ticks * said.quantity for said in standing)
+    stands = sum(said.quantity for said in standing)
     return schemas.OrderView(
         order_id=order_id,
         client_order_id=gateway.history.client_order_ids.get(order_id),
-        account_id=gateway.exchange.accounts[int(accepted.account)].account_id,
+        account_id=gateway.exchange.accounts[accepted.account].account_id,
         symbol=listed.symbol,
         side=side_name(accepted.side),
         type=_type_name(order_type),
@@ -80,9 +81,9 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
         price=listed.price(course.price_ticks) if has_limit else None,
         stop_price=listed.price(course.stop_ticks) if order_type.waits else None,
         quantity=filled + course.leaves + course.cancelled + course.prevented,
-        display_quantity=int(command.display_quantity) or None,
+        display_quantity=command.display_quantity or None,
         post_only=bool(command.post_only),
-        expire_date=date(1970, 1, 1) + timedelta(int(command.last_day)) if command.last_day else None,
+        expire_date=date(1970, 1, 1) + timedelta(command.last_day) if command.last_day else None,
         self_trade_prevention=_self_trade_prevention_name(gateway, command),
         status=course.status,
         reason=course.reason.code if course.reason else None,
@@ -93,36 +94,36 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
         prevented=course.prevented,
         average_price=listed.price(round_half_up(value, stands)) if stands else None,
         fills=[fill_view(listed, trade, order_id, correction) for trade, correction in fills],
-        accepted_at=iso(int(command.now_ns), gateway.exchange.market.timezone),
-        sequence=int(accepted.sequence),
+        accepted_at=iso(command.now_ns, gateway.exchange.market.timezone),
+        sequence=accepted.sequence,
     )
 
 
 def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]) -> Course:
     """The events of an order in turn; `command` placed it."""
     history = gateway.history
-    course = Course(0, int(command.stop_ticks), OrderType(int(command.order_type)).waits, 0)
+    course = Course(0, command.stop_ticks, OrderType(command.order_type).waits, 0)
     for event in events:
         if order_id not in (event.order_id, event.maker_order_id):
             continue
-        leaves = int(event.leaves if event.order_id == order_id else event.maker_leaves)
-        match EventKind(int(event.kind)):
+        leaves = event.leaves if event.order_id == order_id else event.maker_leaves
+        match event.kind:
             case EventKind.ACCEPTED:
-                course.price_ticks = int(event.price_ticks)
+                course.price_ticks = event.price_ticks
             case EventKind.TRADED:
-                course.trades.append(history.trade(int(event.trade_id)))
+                course.trades.append(history.trade(event.trade_id))
             case EventKind.TRIGGERED:
                 course.waits = False
             case EventKind.AMENDED:
-                course.price_ticks = int(event.price_ticks)
-                course.stop_ticks = int(history.command(int(event.sequence)).stop_ticks) or course.stop_ticks
-                course.priority = Priority(int(event.priority))
+                course.price_ticks = event.price_ticks
+                course.stop_ticks = history.command(event.sequence).stop_ticks or course.stop_ticks
+                course.priority = Priority(event.priority)
             case EventKind.PREVENTED:
                 course.prevented += course.leaves - leaves
                 course.reason = Reason.NONE if leaves else Reason.SELF_TRADE
             case EventKind.CANCELLED:
                 course.cancelled = course.leaves
-                course.reason = Reason(int(event.reason))
+                course.reason = Reason(event.reason)
         course.leaves = leaves
     return course
 

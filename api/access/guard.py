@@ -240,7 +240,7 @@ class Guard:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, _given(body, receive), told)
+            await self.app(scope, given_again(body, receive), told)
 
     def _admit(self, scope: Scope, method: str, headers: dict[str, str], body: bytes) -> tuple[Caller, Rate]:
         query = scope.get("query_string", b"").decode("latin-1")
@@ -281,7 +281,7 @@ async def _body(receive: Receive, headers: dict[str, str]) -> bytes:
     return b"".join(parts)
 
 
-def _given(body: bytes, receive: Receive) -> Receive:
+def given_again(body: bytes, receive: Receive) -> Receive:
     """Hand on a body that has been read."""
     is_given = False
 

@@ -1,13 +1,14 @@
 """Orders: place, amend, cancel, ask. The journey of an order starts and ends here."""
 
+import msgspec
 from fastapi import APIRouter, Response
 
-from api import order_entry
+from api import order_batches, order_entry
 from api.access import TheAccess, TheCaller
 from api.gateway import TheGateway
 from api.order_views import order_after, order_view
 from api.problems import RESPONSES
-from api.schemas import Amendment, CancelledOrders, Identifier, NewOrder, OrderView, SideName
+from api.schemas import Amendment, CancelledOrders, Identifier, NewBatch, NewOrder, OrderBatchView, OrderView, SideName
 from matching.ladder import is_resting
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], responses=RESPONSES)
@@ -28,6 +29,18 @@ async def place(
         response.status_code = 200
         response.headers["Idempotent-Replayed"] = "true"
     return order_after(gateway, answer.rows)
+
+
+@router.post("/batch", response_model=OrderBatchView)
+async def place_batch(batch: NewBatch, gateway: TheGateway, access: TheAccess, caller: TheCaller) -> Response:
+    """Place up to 1,000 orders of an account at once, in one durable write.
+
+    The answer has a line for each order, placed or refused; its status is 200 unless the request itself can't be
+    taken. `rollback` cancels what rests of a batch's orders when one of them is refused; what they have traded by
+    then stands, as it does for the other side, and is named. Orders with a `client_order_id` are safe to send again.
+    """
+    outcomes = await order_batches.place_batch(gateway, access, caller, batch)
+    return Response(msgspec.json.encode(outcomes), media_type="application/json")
 
 
 @router.patch("/{order_id}")

@@ -1,0 +1,176 @@
+"""Batches of orders: one request, one durable write, one crossing into the compiled path.
+
+The orders of a batch are placed one after another with nothing between them. What `on_error` asks for is decided where
+each order is decided, in the exchange, so that a replay decides it again:
+
+    continue   each order stands for itself
+    stop       the orders behind one that is refused are refused too (`batch_stopped`)
+    rollback   likewise, and the last row of the batch cancels what rests of its orders (`batch_undone`)
+
+A trade has two sides, and the other one keeps its own: what orders of a batch have traded before it was rolled back
+stands, and the answer names it. An order that can't become a row at all (an unknown instrument, a price off the tick,
+above a limit of the key, a client order id of another order) is refused before the journal: then nothing of a batch to
+be rolled back has happened.
+
+Orders that came before, by their client order ids, are not placed again, nor undone with a batch that they come in.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from api.access.guard import Access, Caller
+from api.gateway import Gateway
+from api.inbox import BatchAnswer
+from api.order_entry import order_row
+from api.order_limits import require_alive, require_room
+from api.order_views import order_view
+from api.problems import Problem
+from api.schemas import NewBatch
+from exchange.commands import OnError, OrderBatch
+from exchange.engine import Receipt
+from exchange.reasons import Reason, Refused
+from exchange.rows import EventKind, told, type_of_rows
+
+Status = Literal["open", "waiting", "filled", "cancelled", "refused"]
+
+
+class Outcome(msgspec.Struct, omit_defaults=True):
+    """`api.schemas.BatchedOrder`, made fast."""
+
+    status: Status
+    client_order_id: str | None = None
+    order_id: int | None = None
+    filled: int = 0
+    leaves: int = 0
+    trade_ids: list[int] = []
+    code: str | None = None
+    detail: str | None = None
+    repeated: bool = False
+
+
+class Outcomes(msgspec.Struct):
+    """`api.schemas.OrderBatchView`, made fast."""
+
+    on_error: OnError
+    placed: int
+    refused: int
+    undone: bool
+    orders: list[Outcome]
+
+
+async def place_batch(gateway: Gateway, access: Access, caller: Caller, asked: NewBatch) -> Outcomes:
+    """Place a batch of orders. Problem if the account is unknown, killed, or may not have so many orders open."""
+    account, instruments = gateway.account(asked.account_id), gateway.exchange.instruments.by_symbol
+    require_alive(access, account)
+    require_room(caller, gateway, account, len(asked.orders))
+    rows, refused = list[bytes](), dict[int, Problem]()
+    for place, order in enumerate(asked.orders):
+        try:
+            listed = instruments.get(order.symbol) or gateway.instrument(order.symbol)
+            rows.append(order_row(gateway, caller, account, listed, order, opens=False))
+        except (Problem, Refused) as error:
+            refused[place] = Problem.of(error) if isinstance(error, Refused) else error
+            if asked.on_error != OnError.CONTINUE:
+                break
+    if refused and asked.on_error == OnError.ROLLBACK:
+        rows = []
+    said = await _sent(gateway, asked, rows, refused)
+    outcomes = _outcomes(gateway, asked, said, refused)
+    failed = sum(one.status == "refused" for one in outcomes)
+    undone = asked.on_error == OnError.ROLLBACK and failed > 0
+    return Outcomes(asked.on_error, len(outcomes) - failed, failed, undone, outcomes)
+
+
+async def _sent(gateway: Gateway, asked: NewBatch, rows: list[bytes], refused: dict[int, Problem]) -> BatchAnswer:
+    """What the exchange says to the orders that have become rows."""
+    if not rows:
+        return BatchAnswer([], gateway.history.events[:0], 0)
+    orders: Sequence[Any] = asked.orders
+    if refused:
+        orders = [order for place, order in enumerate(orders) if place not in refused][: len(rows)]
+    details = [(order.client_order_id or "").encode() for order in orders]
+    return await gateway.inbox.offer_batch(OrderBatch(b"".join(rows), details, asked.on_error))
+
+
+def _outcomes(gateway: Gateway, asked: NewBatch, said: BatchAnswer, refused: dict[int, Problem]) -> list[Outcome]:
+    """What became of each order of a batch."""
+    fresh, receipts = _Fresh(said.rows), iter(said.orders)
+    found = []
+    for place, order in enumerate(asked.orders):
+        problem = refused.get(place)
+        receipt: Receipt | None = None if problem else next(receipts, None)
+        if isinstance(receipt, int):
+            waits = order.type == "stop" or order.type == "stop_limit"
+            outcome = fresh.outcome(receipt, waits) or _of_earlier(gateway, receipt)
+        elif problem:
+            outcome = Outcome("refused", code=problem.code, detail=problem.detail)
+        elif receipt:
+            outcome = Outcome("refused", code=receipt.reason.code, detail=receipt.detail)
+        else:
+            outcome = _refused(Reason.BATCH_STOPPED)
+        outcome.client_order_id = order.client_order_id
+        found.append(outcome)
+    return found
+
+
+class _Fresh:
+    """What event rows say of the orders that were placed by them: their ids follow one another."""
+
+    def __init__(self, rows: type_of_rows) -> None:
+        accepted, refused = rows["kind"] == EventKind.ACCEPTED, rows["kind"] == EventKind.REFUSED
+        self._ids = _dict_of(rows[accepted], "sequence", "order_id")
+        self._refused = _dict_of(rows[refused], "sequence", "reason")
+        self._leaves = _dict_of(rows[accepted], "order_id", "leaves")
+        self._filled: dict[int, int] = {}
+        self._trade_ids: dict[int, list[int]] = {}
+        self._reasons: dict[int, int] = {}
+        self._triggered: set[int] = set()
+        for row in told(rows[~(accepted | refused)]):
+            self._go_on(row)
+
+    def _go_on(self, row: Any) -> None:
+        """An event after an order has come in; of others' orders nothing is kept but what nobody asks for."""
+        for order_id, leaves in ((row.order_id, row.leaves), (row.maker_order_id, row.maker_leaves)):
+            self._leaves[order_id] = leaves
+            if row.kind == EventKind.TRADED:
+                self._filled[order_id] = self._filled.get(order_id, 0) + row.quantity
+                self._trade_ids.setdefault(order_id, []).append(row.trade_id)
+            elif row.kind == EventKind.PREVENTED and leaves == 0:
+                self._reasons[order_id] = Reason.SELF_TRADE
+        if row.kind == EventKind.CANCELLED:
+            self._reasons[row.order_id] = row.reason
+        elif row.kind == EventKind.TRIGGERED:
+            self._triggered.add(row.order_id)
+
+    def outcome(self, sequence: int, waits: bool) -> Outcome | None:
+        """What became of the order that a command placed; None if it is another's. `waits`: it began as a stop."""
+        order_id = self._ids.get(sequence)
+        if order_id is None:
+            return _refused(Reason(self._refused[sequence])) if sequence in self._refused else None
+        leaves, reason = self._leaves[order_id], self._reasons.get(order_id)
+        status: Status = "cancelled" if reason else "filled"
+        if leaves:
+            status = "waiting" if waits and order_id not in self._triggered else "open"
+        outcome = Outcome(status, order_id=order_id, leaves=leaves, filled=self._filled.get(order_id, 0))
+        if order_id in self._trade_ids:
+            outcome.trade_ids = self._trade_ids[order_id]
+        if reason:
+            outcome.code = Reason(reason).code
+        return outcome
+
+
+def _dict_of(rows: type_of_rows, key: str, value: str) -> dict[int, int]:
+    return dict(zip(rows[key].tolist(), rows[value].tolist(), strict=True))
+
+
+def _refused(reason: Reason) -> Outcome:
+    return Outcome("refused", code=reason.code, detail=Problem.of_reason(reason).detail)
+
+
+def _of_earlier(gateway: Gateway, sequence: int) -> Outcome:
+    """An order that came before, as it is now."""
+    view = order_view(gateway, int(gateway.history.answer(sequence)[0].order_id))
+    trade_ids = [fill.trade_id for fill in view.fills]
+    return Outcome(view.status, None, view.order_id, view.filled, view.leaves, trade_ids, view.reason, repeated=True)
