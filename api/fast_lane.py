@@ -33,7 +33,7 @@ _Tonnes = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)]
 _Shown = Annotated[int, msgspec.Meta(ge=1, le=INT32)]
 
 
-class FastTerms(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+class FastTerms(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """`api.schemas.OrderTerms`."""
 
     symbol: _Identifier
@@ -50,7 +50,7 @@ class FastTerms(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     client_order_id: _Identifier | None = None
 
 
-class FastOrder(FastTerms, forbid_unknown_fields=True, kw_only=True):
+class FastOrder(FastTerms, forbid_unknown_fields=True, kw_only=True, gc=False):
     """`api.schemas.NewOrder`."""
 
     account_id: _Identifier

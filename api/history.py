@@ -24,7 +24,7 @@ from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, type_of_rows
 from exchange.transition import Outcome
 
-_MANY = 4096  # rows at once that only a replay brings
+_MANY, _PATIENCE = 4096, 1 << 20  # rows
 _OF_ORDERS = (
     EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED, EventKind.AMENDED, EventKind.PREVENTED,
     EventKind.REFRESHED, EventKind.TRIGGERED,
@@ -55,36 +55,52 @@ class GrowingRows:
 
 
 class RowIndex:
-    """Which rows of a growing array bear a key: a dict for the fresh ones, sorted arrays for the many of a replay."""
+    """Which rows of a growing array bear a key.
+
+    What is added waits until somebody asks. Little of it then goes into a dict, much of it into a run: keys in order,
+    with their rows. A run that has come near to the one before it is merged with it, so there are few of them.
+    """
 
     def __init__(self) -> None:
         self._fresh: dict[int, list[int]] = {}
-        self._keys = np.zeros(0, np.int64)  # sorted; with the rows that bear them
-        self._rows = np.zeros(0, np.int64)
+        self._runs: list[tuple[type_of_rows, type_of_rows]] = []
         self._waiting: list[tuple[type_of_rows, type_of_rows]] = []
+        self._waiting_rows = 0
 
     def add(self, keys: type_of_rows, rows: type_of_rows) -> None:
         """Note that `rows` bear `keys`."""
-        if keys.size > _MANY:
-            self._waiting.append((keys.astype(np.int64), rows))
-            return
-        for key, row in zip(keys.tolist(), rows.tolist(), strict=True):
-            self._fresh.setdefault(key, []).append(row)
+        self._waiting.append((keys, rows))
+        self._waiting_rows += keys.size
+        if self._waiting_rows > _PATIENCE:
+            self.take_in()
 
     def rows_of(self, key: int) -> list[int]:
         """The rows that bear a key, in rising order."""
-        self.sort()
-        start, end = np.searchsorted(self._keys, [key, key + 1])
-        return sorted([*self._rows[start:end].tolist(), *self._fresh.get(key, [])])
+        self.take_in()
+        found = list(self._fresh.get(key, []))
+        for keys, rows in self._runs:
+            start, end = np.searchsorted(keys, [key, key + 1])
+            found += rows[start:end].tolist()
+        return sorted(found)
 
-    def sort(self) -> None:
-        """Put in order what a replay has brought, as the first who asks would: it takes seconds by the million."""
-        if not self._waiting:
-            return
-        keys = np.concatenate([self._keys, *(keys for keys, _ in self._waiting)])
-        rows = np.concatenate([self._rows, *(rows for _, rows in self._waiting)])
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._rows, self._waiting = keys[order], rows[order], []
+    def take_in(self) -> None:
+        """Put in order what waits."""
+        waiting, self._waiting = self._waiting, []
+        if self._waiting_rows > _MANY:
+            self._runs.append(_in_order(waiting))
+            while len(self._runs) > 1 and self._runs[-2][0].size < 2 * self._runs[-1][0].size:
+                self._runs.append(_in_order([self._runs.pop(-2), self._runs.pop()]))
+        else:
+            for keys, rows in waiting:
+                for key, row in zip(keys.tolist(), rows.tolist(), strict=True):
+                    self._fresh.setdefault(key, []).append(row)
+        self._waiting_rows = 0
+
+
+def _in_order(parts: list[tuple[type_of_rows, type_of_rows]]) -> tuple[type_of_rows, type_of_rows]:
+    keys, rows = (np.concatenate([part[side] for part in parts]).astype(np.int64) for side in (0, 1))
+    order = np.argsort(keys, kind="stable")
+    return keys[order], rows[order]
 
 
 class History:
@@ -124,8 +140,8 @@ class History:
 
     def is_complete(self) -> None:
         """The replay is over: get ready for questions."""
-        self._by_order.sort()
-        self._by_account.sort()
+        self._by_order.take_in()
+        self._by_account.take_in()
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)

@@ -31,12 +31,16 @@ from api.schemas import NewBatch
 from exchange.commands import OnError, OrderBatch
 from exchange.engine import Receipt
 from exchange.reasons import Reason, Refused
-from exchange.rows import EventKind, told, type_of_rows
+from exchange.rows import EventKind, type_of_rows
+
+TRADED = int(EventKind.TRADED)
+_TOLD_LATER = ("kind", "reason", "quantity", "trade_id", "order_id", "leaves", "maker_order_id", "maker_leaves")
+_CODES = {int(reason): reason.code for reason in Reason}
 
 Status = Literal["open", "waiting", "filled", "cancelled", "refused"]
 
 
-class Outcome(msgspec.Struct, omit_defaults=True):
+class Outcome(msgspec.Struct, omit_defaults=True, gc=False):
     """`api.schemas.BatchedOrder`, made fast."""
 
     status: Status
@@ -127,22 +131,25 @@ class _Fresh:
         self._trade_ids: dict[int, list[int]] = {}
         self._reasons: dict[int, int] = {}
         self._triggered: set[int] = set()
-        for row in told(rows[~(accepted | refused)]):
-            self._go_on(row)
+        later = rows[~(accepted | refused)]
+        for row in zip(*(later[name].tolist() for name in _TOLD_LATER), strict=True):
+            self._go_on(*row)
 
-    def _go_on(self, row: Any) -> None:
-        """An event after an order has come in; of others' orders nothing is kept but what nobody asks for."""
-        for order_id, leaves in ((row.order_id, row.leaves), (row.maker_order_id, row.maker_leaves)):
-            self._leaves[order_id] = leaves
-            if row.kind == EventKind.TRADED:
-                self._filled[order_id] = self._filled.get(order_id, 0) + row.quantity
-                self._trade_ids.setdefault(order_id, []).append(row.trade_id)
-            elif row.kind == EventKind.PREVENTED and leaves == 0:
-                self._reasons[order_id] = Reason.SELF_TRADE
-        if row.kind == EventKind.CANCELLED:
-            self._reasons[row.order_id] = row.reason
-        elif row.kind == EventKind.TRIGGERED:
-            self._triggered.add(row.order_id)
+    def _go_on(
+        self, kind: int, reason: int, quantity: int, trade_id: int, taker: int, left: int, maker: int, maker_left: int
+    ) -> None:
+        """An event after an order has come in. Of others' orders is kept what nobody asks for."""
+        self._leaves[taker], self._leaves[maker] = left, maker_left
+        if kind == TRADED:
+            for order_id in (taker, maker):
+                self._filled[order_id] = self._filled.get(order_id, 0) + quantity
+                self._trade_ids.setdefault(order_id, []).append(trade_id)
+        elif kind == EventKind.CANCELLED:
+            self._reasons[taker] = reason
+        elif kind == EventKind.PREVENTED:
+            self._reasons |= {one: reason for one, leaves in ((taker, left), (maker, maker_left)) if leaves == 0}
+        elif kind == EventKind.TRIGGERED:
+            self._triggered.add(taker)
 
     def outcome(self, sequence: int, waits: bool) -> Outcome | None:
         """What became of the order that a command placed; None if it is another's. `waits`: it began as a stop."""
@@ -157,7 +164,7 @@ class _Fresh:
         if order_id in self._trade_ids:
             outcome.trade_ids = self._trade_ids[order_id]
         if reason:
-            outcome.code = Reason(reason).code
+            outcome.code = _CODES[reason]
         return outcome
 
 

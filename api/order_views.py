@@ -17,6 +17,11 @@ from matching.pricing import round_half_up
 from settlement.corrections import Correction, Corrections
 
 NO_CORRECTIONS = Corrections()
+# By their numbers in a row.
+_TYPES = tuple(OrderType)
+_TYPE_NAMES: Any = [one.name.lower() for one in OrderType]
+_LIFE_NAMES: Any = [one.name for one in TimeInForce]
+_PREVENTION_NAMES: Any = ["allow", *(one.name.lower() for one in SelfTradePrevention if one)]
 
 
 @dataclass
@@ -63,7 +68,7 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
     command = gateway.history.command(accepted.sequence)
     course = _course(gateway, command, order_id, happened)
     listed = gateway.exchange.instruments[accepted.instrument]
-    order_type = OrderType(command.order_type)
+    order_type = _TYPES[command.order_type]
     has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
     filled = course.filled
     fills = [(trade, corrections.latest(trade.trade_id)) for trade in course.trades]
@@ -76,8 +81,8 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
         account_id=gateway.exchange.accounts[accepted.account].account_id,
         symbol=listed.symbol,
         side=side_name(accepted.side),
-        type=_type_name(order_type),
-        time_in_force=_time_in_force_name(command),
+        type=_TYPE_NAMES[order_type],
+        time_in_force=_LIFE_NAMES[command.time_in_force],
         price=listed.price(course.price_ticks) if has_limit else None,
         stop_price=listed.price(course.stop_ticks) if order_type.waits else None,
         quantity=filled + course.leaves + course.cancelled + course.prevented,
@@ -102,7 +107,7 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
 def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]) -> Course:
     """The events of an order in turn; `command` placed it."""
     history = gateway.history
-    course = Course(0, command.stop_ticks, OrderType(command.order_type).waits, 0)
+    course = Course(0, command.stop_ticks, _TYPES[command.order_type].waits, 0)
     for event in events:
         if order_id not in (event.order_id, event.maker_order_id):
             continue
@@ -143,23 +148,11 @@ def fill_view(listed: Instrument, trade: Any, order_id: int, correction: Correct
     )
 
 
-def _type_name(order_type: OrderType) -> schemas.OrderTypeName:
-    name: Any = order_type.name.lower()
-    return name  # type: ignore[no-any-return]
-
-
-def _time_in_force_name(command: Any) -> schemas.TimeInForceName:
-    name: Any = TimeInForce(int(command.time_in_force)).name
-    return name  # type: ignore[no-any-return]
-
-
 def _priority_name(priority: Priority) -> Literal["kept", "lost"] | None:
     name: Any = priority.label if priority else None
     return name  # type: ignore[no-any-return]
 
 
-def _self_trade_prevention_name(gateway: Gateway, command: Any) -> schemas.SelfTradePreventionName | Literal["allow"]:
+def _self_trade_prevention_name(gateway: Gateway, command: Any) -> Any:
     """The order's own choice, else the rule set's."""
-    chosen = SelfTradePrevention(int(command.self_trade)) or gateway.exchange.market.self_trade_rule
-    name: Any = chosen.name.lower() if chosen else "allow"
-    return name  # type: ignore[no-any-return]
+    return _PREVENTION_NAMES[command.self_trade or gateway.exchange.market.self_trade_rule]
