@@ -15,10 +15,12 @@ be rolled back has happened.
 Orders that came before, by their client order ids, are not placed again, nor undone with a batch that they come in.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
 
 import msgspec
+import numpy as np
 
 from api.access.guard import Access, Caller
 from api.gateway import Gateway
@@ -27,14 +29,16 @@ from api.order_entry import order_row
 from api.order_limits import require_alive, require_room
 from api.order_views import order_view
 from api.problems import Problem
-from api.schemas import NewBatch
+from api.schemas import NewBatch, OrderTerms, OrderTypeName
 from exchange.commands import OnError, OrderBatch
 from exchange.engine import Receipt
 from exchange.reasons import Reason, Refused
-from exchange.rows import EventKind, type_of_rows
+from exchange.rows import COMMAND, EVENT, EventKind, type_of_rows
 
 TRADED = int(EventKind.TRADED)
 _TOLD_LATER = ("kind", "reason", "quantity", "trade_id", "order_id", "leaves", "maker_order_id", "maker_leaves")
+_WAIT = ("stop", "stop_limit")
+_NOTHING_SAID = BatchAnswer([], np.zeros(0, EVENT), 0)
 _CODES = {int(reason): reason.code for reason in Reason}
 
 Status = Literal["open", "waiting", "filled", "cancelled", "refused"]
@@ -66,13 +70,10 @@ class Outcomes(msgspec.Struct):
 
 async def place_batch(gateway: Gateway, access: Access, caller: Caller, asked: NewBatch) -> Outcomes:
     """Place a batch of orders. Problem if the account is unknown, killed, or may not have so many orders open."""
-    account, instruments = gateway.account(asked.account_id), gateway.exchange.instruments.by_symbol
-    require_alive(access, account)
-    require_room(caller, gateway, account, len(asked.orders))
-    rows, refused = list[bytes](), dict[int, Problem]()
+    account, rows, refused = gateway.account(asked.account_id), list[bytes](), dict[int, Problem]()
     for place, order in enumerate(asked.orders):
         try:
-            listed = instruments.get(order.symbol) or gateway.instrument(order.symbol)
+            listed = gateway.instrument(order.symbol)
             rows.append(order_row(gateway, caller, account, listed, order, opens=False))
         except (Problem, Refused) as error:
             refused[place] = Problem.of(error) if isinstance(error, Refused) else error
@@ -80,34 +81,45 @@ async def place_batch(gateway: Gateway, access: Access, caller: Caller, asked: N
                 break
     if refused and asked.on_error == OnError.ROLLBACK:
         rows = []
-    said = await _sent(gateway, asked, rows, refused)
-    outcomes = _outcomes(gateway, asked, said, refused)
+    return await place_rows(gateway, access, caller, asked, b"".join(rows), refused)
+
+
+async def place_rows(
+    gateway: Gateway,
+    access: Access,
+    caller: Caller,
+    asked: NewBatch,
+    packed: bytes,
+    refused: Mapping[int, Problem] = MappingProxyType({}),
+) -> Outcomes:
+    """Place a batch whose orders have become rows, but for those that are refused already, by place. Problem likewise.
+
+    If the rows are fewer than the others, the last orders are not tried.
+    """
+    account, orders = gateway.account(asked.account_id), asked.orders
+    require_alive(access, account)
+    require_room(caller, gateway, account, len(orders))
+    taken = [order for place, order in enumerate(orders) if place not in refused] if refused else orders
+    details = [order.client_order_id.encode() if order.client_order_id else b"" for order in taken]
+    batch = OrderBatch(packed, details[: len(packed) // COMMAND.itemsize], asked.on_error)
+    said = await gateway.inbox.offer_batch(batch) if packed else _NOTHING_SAID
+    outcomes = _outcomes(gateway, orders, said, refused)
     failed = sum(one.status == "refused" for one in outcomes)
     undone = asked.on_error == OnError.ROLLBACK and failed > 0
     return Outcomes(asked.on_error, len(outcomes) - failed, failed, undone, outcomes)
 
 
-async def _sent(gateway: Gateway, asked: NewBatch, rows: list[bytes], refused: dict[int, Problem]) -> BatchAnswer:
-    """What the exchange says to the orders that have become rows."""
-    if not rows:
-        return BatchAnswer([], gateway.history.events[:0], 0)
-    orders: Sequence[Any] = asked.orders
-    if refused:
-        orders = [order for place, order in enumerate(orders) if place not in refused][: len(rows)]
-    details = [(order.client_order_id or "").encode() for order in orders]
-    return await gateway.inbox.offer_batch(OrderBatch(b"".join(rows), details, asked.on_error))
-
-
-def _outcomes(gateway: Gateway, asked: NewBatch, said: BatchAnswer, refused: dict[int, Problem]) -> list[Outcome]:
+def _outcomes(
+    gateway: Gateway, orders: Sequence[OrderTerms], said: BatchAnswer, refused: Mapping[int, Problem]
+) -> list[Outcome]:
     """What became of each order of a batch."""
     fresh, receipts = _Fresh(said.rows), iter(said.orders)
     found = []
-    for place, order in enumerate(asked.orders):
+    for place, order in enumerate(orders):
         problem = refused.get(place)
         receipt: Receipt | None = None if problem else next(receipts, None)
         if isinstance(receipt, int):
-            waits = order.type == "stop" or order.type == "stop_limit"
-            outcome = fresh.outcome(receipt, waits) or _of_earlier(gateway, receipt)
+            outcome = fresh.outcome(receipt, order.type) or _of_earlier(gateway, receipt)
         elif problem:
             outcome = Outcome("refused", code=problem.code, detail=problem.detail)
         elif receipt:
@@ -130,6 +142,7 @@ class _Fresh:
         self._filled: dict[int, int] = {}
         self._trade_ids: dict[int, list[int]] = {}
         self._reasons: dict[int, int] = {}
+        self._touched: set[int] = set()
         self._triggered: set[int] = set()
         later = rows[~(accepted | refused)]
         for row in zip(*(later[name].tolist() for name in _TOLD_LATER), strict=True):
@@ -140,6 +153,7 @@ class _Fresh:
     ) -> None:
         """An event after an order has come in. Of others' orders is kept what nobody asks for."""
         self._leaves[taker], self._leaves[maker] = left, maker_left
+        self._touched |= {taker, maker}
         if kind == TRADED:
             for order_id in (taker, maker):
                 self._filled[order_id] = self._filled.get(order_id, 0) + quantity
@@ -151,21 +165,20 @@ class _Fresh:
         elif kind == EventKind.TRIGGERED:
             self._triggered.add(taker)
 
-    def outcome(self, sequence: int, waits: bool) -> Outcome | None:
-        """What became of the order that a command placed; None if it is another's. `waits`: it began as a stop."""
+    def outcome(self, sequence: int, kind: OrderTypeName) -> Outcome | None:
+        """What became of the order that a command placed, of a kind; None if it is another's."""
         order_id = self._ids.get(sequence)
         if order_id is None:
             return _refused(Reason(self._refused[sequence])) if sequence in self._refused else None
-        leaves, reason = self._leaves[order_id], self._reasons.get(order_id)
+        leaves = self._leaves[order_id]
+        if order_id not in self._touched:
+            return Outcome("waiting" if kind in _WAIT else "open", None, order_id, 0, leaves)
+        reason = self._reasons.get(order_id)
         status: Status = "cancelled" if reason else "filled"
         if leaves:
-            status = "waiting" if waits and order_id not in self._triggered else "open"
-        outcome = Outcome(status, order_id=order_id, leaves=leaves, filled=self._filled.get(order_id, 0))
-        if order_id in self._trade_ids:
-            outcome.trade_ids = self._trade_ids[order_id]
-        if reason:
-            outcome.code = _CODES[reason]
-        return outcome
+            status = "waiting" if kind in _WAIT and order_id not in self._triggered else "open"
+        trade_ids, code = self._trade_ids.get(order_id, []), _CODES[reason] if reason else None
+        return Outcome(status, None, order_id, self._filled.get(order_id, 0), leaves, trade_ids, code)
 
 
 def _dict_of(rows: type_of_rows, key: str, value: str) -> dict[int, int]:

@@ -20,9 +20,9 @@ from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, T
 from registry.accounts import Account
 
 _STOP_MAX_TICKS = 2**31 - 1  # that a row can hold
-_SIDES = {side.name.lower(): int(side) for side in Side}
+SIDES = {side.name.lower(): int(side) for side in Side}
 _TYPES = {kind.name.lower(): int(kind) for kind in OrderType}
-_LIVES = {lives.name: int(lives) for lives in TimeInForce}
+LIVES = {lives.name: int(lives) for lives in TimeInForce}
 _PREVENTIONS = {None: int(SelfTradePrevention.BY_RULES)} | {one.name.lower(): int(one) for one in SelfTradePrevention}
 
 
@@ -46,8 +46,8 @@ def order_row(
         _stop_ticks(listed, order.stop_price) if order.stop_price is not None else 0,
         order.display_quantity or 0,
         day_number(order.expire_date) if order.expire_date else 0,
-        listed.number, CommandKind.PLACE_ORDER, _SIDES[order.side], _TYPES[order.type],
-        _LIVES[order.time_in_force or ("IOC" if order.type == "market" else "DAY")],
+        listed.number, CommandKind.PLACE_ORDER, SIDES[order.side], _TYPES[order.type],
+        LIVES[order.time_in_force or ("IOC" if order.type == "market" else "DAY")],
         _PREVENTIONS[order.self_trade_prevention], order.post_only, InBatch.ALONE,
     )  # fmt: skip
 

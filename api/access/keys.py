@@ -55,6 +55,11 @@ class Limits(msgspec.Struct, frozen=True):
     order_quantity: int | None = None  # tCO2e of an order
     order_notional: int | None = None  # fen, price x quantity of an order; of one without a price the band's upper end
 
+    @property
+    def are_of_orders(self) -> bool:
+        """Whether orders are to be looked at one by one."""
+        return (self.order_quantity, self.order_notional) != (None, None)
+
 
 class Key(msgspec.Struct, frozen=True):
     """A key as it stands."""

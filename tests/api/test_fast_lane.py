@@ -1,6 +1,7 @@
 """The fast lane takes nothing that the route would not take, and makes the same of it."""
 
 import json
+from decimal import Decimal
 
 import msgspec
 import pytest
@@ -8,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from api.fast_lane import FastBatch, FastOrder
+from api.access.guard import EVERYBODY
+from api.fast_lane import FastBatch, FastOrder, packed_rows
+from api.order_entry import order_row
 from api.schemas import NewBatch, NewOrder
+from exchange.instruments import Instrument
+from registry.accounts import Account, ParticipantClass
 
 pytestmark = pytest.mark.anyio
 
@@ -48,16 +53,29 @@ def test_what_the_fast_lane_takes_the_route_takes_alike(changes, left_out):
         assert {name: getattr(taken, name) for name in NewOrder.model_fields} == dict(route)
 
 
-@given(st.dictionaries(fields, anything, max_size=3), anything)
+LISTED = {"HBEA-2025": Instrument(3, "HBEA-2025", 1, Decimal("0.01"), 0), "B": Instrument(4, "B", 2, Decimal("0.1"), 0)}
+BUYER = Account(7, "B", "", ParticipantClass.INSTITUTION)
+in_batch = st.one_of(anything, st.sampled_from(["HBEA-2025", "B", "41.10", "41.1", "-0.00", "0.00", True, "GTC"]))
+
+
+@given(st.dictionaries(fields, in_batch, max_size=3), st.one_of(anything, st.sampled_from(["stop", "rollback"])))
 def test_and_so_it_is_with_batches(changes, on_error):
     terms = {name: value for name, value in ORDER.items() if name != "account_id"}
     body = json.dumps({"account_id": "B", "orders": [terms, terms | changes], "on_error": on_error}).encode()
     taken = understood(FastBatch, body)
-    if taken is not None:
+    packed = taken and packed_rows(taken.orders, BUYER.number, LISTED)
+    if packed:
         route = as_the_route_has_it(NewBatch, body)
         assert taken.on_error == route.on_error
-        for mine, theirs in zip(taken.orders, route.orders, strict=True):
-            assert {name: getattr(mine, name) for name, _ in theirs} == dict(theirs)
+        assert [one.client_order_id for one in taken.orders] == [one.client_order_id for one in route.orders]
+        rows = [order_row(None, EVERYBODY, BUYER, LISTED[one.symbol], one, opens=False) for one in route.orders]
+        assert packed == b"".join(rows)
+
+
+def test_the_usual_batch_is_understood():
+    terms = {name: value for name, value in ORDER.items() if name != "account_id"}
+    body = json.dumps({"account_id": "B", "orders": [terms, terms | {"client_order_id": "a", "time_in_force": "IOC"}]})
+    assert packed_rows(understood(FastBatch, body.encode()).orders, BUYER.number, LISTED)
 
 
 def test_the_usual_order_is_understood():
