@@ -29,7 +29,6 @@ from exchange.rows import COMMAND, CommandKind
 
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
-_KEY = b"idempotency-key"
 _Reply = tuple[int, bytes, bool]  # status, body, whether it is the answer to an earlier request
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -127,7 +126,7 @@ class FastLane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lane = self._lanes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if lane is None or not _is_usual(scope):
+        if lane is None or _JSON not in scope["headers"]:
             await self._app(scope, receive, send)
             return
         decode, answer = lane
@@ -164,17 +163,6 @@ class FastLane:
             raise _Unusual
         outcomes = await place_rows(self._gateway, self._access, caller, batch, rows)
         return 200, msgspec.json.encode(outcomes), False
-
-
-def _is_usual(scope: Scope) -> bool:
-    """Whether a request brings JSON, and no key by which its answer is to be found again."""
-    is_json = False
-    for header in scope["headers"]:
-        if header == _JSON:
-            is_json = True
-        elif header[0] == _KEY:
-            return False
-    return is_json
 
 
 async def _body(receive: Receive) -> bytes | None:

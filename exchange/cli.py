@@ -112,7 +112,7 @@ def serve(
     if keys and not keys.exists():
         fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
     try:
-        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None)
+        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None, path=key_file)
     except KeyProblem as error:
         fail(error.code, error.detail)
     if not (_is_loopback(host) or access.is_on):
@@ -187,7 +187,7 @@ def serve(
         server.run()
     except KeyboardInterrupt:
         say("stopped; the journal holds everything")
-    if gateway.inbox.broken:
+    if gateway.inbox.broken not in (None, "stopping"):
         fail(gateway.inbox.broken, "the exchange broke and stopped; the journal holds what happened", 2)
 
 

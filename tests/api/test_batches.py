@@ -11,7 +11,7 @@ from tests.api.test_inbox import WatchedJournal
 
 pytestmark = pytest.mark.anyio
 
-SLOW = {"idempotency-key": "x"}  # which the fast lane leaves to the route
+SLOW = {"content-type": "application/json; charset=utf-8"}  # which the fast lane leaves to the route
 
 
 def buy(price="40.00", quantity=10, **terms):
