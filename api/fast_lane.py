@@ -19,7 +19,7 @@ from api.access.guard import Access, Caller, given_again
 from api.gateway import Gateway
 from api.order_batches import place_rows
 from api.order_entry import LIVES, SIDES
-from api.order_views import order_after
+from api.order_views import told_after
 from api.problems import Problem
 from api.schemas import BATCH_MAX, INT32, INT64, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 from exchange.commands import OnError
@@ -151,8 +151,8 @@ class FastLane:
     async def _place(self, caller: Caller, order: Any) -> _Reply:
         command = order_entry.placing(self._gateway, self._access, caller, order)
         answer = order_entry.granted(await self._gateway.inbox.offer(command))
-        view = order_after(self._gateway, answer.rows)
-        return 200 if answer.repeated else 201, view.model_dump_json().encode(), answer.repeated
+        content = msgspec.json.encode(told_after(self._gateway, answer.rows))
+        return 200 if answer.repeated else 201, content, answer.repeated
 
     async def _place_batch(self, caller: Caller, batch: Any) -> _Reply:
         if caller.key is not None and caller.key.limits.are_of_orders:

@@ -62,6 +62,11 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
 
     Its fills are shown as they were booked, or as corrections left them.
     """
+    return schemas.OrderView(**told_after(gateway, events, corrections))
+
+
+def told_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> dict[str, Any]:
+    """Likewise, as the fields of an OrderView, for who does without the model."""
     happened = told(events)
     accepted = happened[0]
     order_id = accepted.order_id
@@ -75,33 +80,33 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
     standing = [trade if correction is None else correction.after for trade, correction in fills]
     value = sum(said.price_ticks * said.quantity for said in standing)
     stands = sum(said.quantity for said in standing)
-    return schemas.OrderView(
-        order_id=order_id,
-        client_order_id=gateway.history.client_order_ids.get(order_id),
-        account_id=gateway.exchange.accounts[accepted.account].account_id,
-        symbol=listed.symbol,
-        side=side_name(accepted.side),
-        type=_TYPE_NAMES[order_type],
-        time_in_force=_LIFE_NAMES[command.time_in_force],
-        price=listed.price(course.price_ticks) if has_limit else None,
-        stop_price=listed.price(course.stop_ticks) if order_type.waits else None,
-        quantity=filled + course.leaves + course.cancelled + course.prevented,
-        display_quantity=command.display_quantity or None,
-        post_only=bool(command.post_only),
-        expire_date=date(1970, 1, 1) + timedelta(command.last_day) if command.last_day else None,
-        self_trade_prevention=_self_trade_prevention_name(gateway, command),
-        status=course.status,
-        reason=course.reason.code if course.reason else None,
-        priority=_priority_name(course.priority),
-        filled=filled,
-        leaves=course.leaves,
-        cancelled=course.cancelled,
-        prevented=course.prevented,
-        average_price=listed.price(round_half_up(value, stands)) if stands else None,
-        fills=[fill_view(listed, trade, order_id, correction) for trade, correction in fills],
-        accepted_at=iso(command.now_ns, gateway.exchange.market.timezone),
-        sequence=accepted.sequence,
-    )
+    return {
+        "order_id": order_id,
+        "client_order_id": gateway.history.client_order_ids.get(order_id),
+        "account_id": gateway.exchange.accounts[accepted.account].account_id,
+        "symbol": listed.symbol,
+        "side": side_name(accepted.side),
+        "type": _TYPE_NAMES[order_type],
+        "time_in_force": _LIFE_NAMES[command.time_in_force],
+        "price": listed.price(course.price_ticks) if has_limit else None,
+        "stop_price": listed.price(course.stop_ticks) if order_type.waits else None,
+        "quantity": filled + course.leaves + course.cancelled + course.prevented,
+        "display_quantity": command.display_quantity or None,
+        "post_only": bool(command.post_only),
+        "expire_date": date(1970, 1, 1) + timedelta(command.last_day) if command.last_day else None,
+        "self_trade_prevention": _self_trade_prevention_name(gateway, command),
+        "status": course.status,
+        "reason": course.reason.code if course.reason else None,
+        "priority": _priority_name(course.priority),
+        "filled": filled,
+        "leaves": course.leaves,
+        "cancelled": course.cancelled,
+        "prevented": course.prevented,
+        "average_price": listed.price(round_half_up(value, stands)) if stands else None,
+        "fills": [_told_fill(listed, trade, order_id, correction) for trade, correction in fills],
+        "accepted_at": iso(command.now_ns, gateway.exchange.market.timezone),
+        "sequence": accepted.sequence,
+    }
 
 
 def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]) -> Course:
@@ -135,17 +140,21 @@ def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]
 
 def fill_view(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> schemas.Fill:
     """A trade from the side of one of its orders, as it was booked, or as a correction left it."""
+    return schemas.Fill(**_told_fill(listed, trade, order_id, correction))
+
+
+def _told_fill(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> dict[str, Any]:
     bought = trade.buy_order_id == order_id
     charged = trade if correction is None else correction.after
     said = correction.before if correction and correction.is_bust else charged
-    return schemas.Fill(
-        trade_id=int(trade.trade_id),
-        price=listed.price(int(said.price_ticks)),
-        quantity=int(said.quantity),
-        fee=money(int(charged.buyer_fee if bought else charged.seller_fee)),
-        liquidity=liquidity_of(trade, order_id),
-        status=status_of(correction),
-    )
+    return {
+        "trade_id": int(trade.trade_id),
+        "price": listed.price(int(said.price_ticks)),
+        "quantity": int(said.quantity),
+        "fee": money(int(charged.buyer_fee if bought else charged.seller_fee)),
+        "liquidity": liquidity_of(trade, order_id),
+        "status": status_of(correction),
+    }
 
 
 def _priority_name(priority: Priority) -> Literal["kept", "lost"] | None:

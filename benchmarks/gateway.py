@@ -253,6 +253,7 @@ def prepare(folder: Path) -> tuple[Path, list[signing.Signer]]:
 
 def run(orders: int, batches: int, runs: int) -> None:
     """Measure and print."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers do not outlive us
     with tempfile.TemporaryDirectory(prefix="carbonex-") as name:
         folder = Path(name)
         path, signers = prepare(folder)

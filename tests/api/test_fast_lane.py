@@ -86,6 +86,7 @@ def test_the_usual_order_is_understood():
 @pytest.mark.parametrize("headers", [{}, {"content-type": "application/json; charset=utf-8"}])
 async def test_both_ways_say_the_same(open_desk, headers):
     """Whatever else the content type says, the request is the route's."""
+    await open_desk.sell("39.90", 4)
     usual = {"content-type": "application/json"} | headers
     answers = [
         await open_desk.http.post("/v1/orders", content=json.dumps(ORDER | {"client_order_id": "x"}), headers=usual)
@@ -97,6 +98,7 @@ async def test_both_ways_say_the_same(open_desk, headers):
     assert answers[0].headers["content-type"] == "application/json"
     shown = await open_desk.http.get(f"/v1/orders/{answers[0].json()['order_id']}?account_id=B")
     assert shown.json() == answers[0].json()
+    assert [one["quantity"] for one in shown.json()["fills"]] == [4]
 
 
 async def test_a_body_in_parts_is_put_together(open_desk):
