@@ -25,10 +25,11 @@ from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, t
 from exchange.transition import Outcome
 
 _MANY, _PATIENCE = 4096, 1 << 20  # rows
-_OF_ORDERS = (
+_OF_ORDERS = np.zeros(256, bool)  # by kind of event
+_OF_ORDERS[[
     EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED, EventKind.AMENDED, EventKind.PREVENTED,
     EventKind.REFRESHED, EventKind.TRIGGERED,
-)  # fmt: skip
+]] = True  # fmt: skip
 
 
 class GrowingRows:
@@ -145,7 +146,7 @@ class History:
 
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)
-        of_orders = np.isin(events["kind"], _OF_ORDERS)
+        of_orders = _OF_ORDERS[events["kind"]]
         met = of_orders & (events["maker_order_id"] != 0)
         keys = np.concatenate([events["order_id"][of_orders], events["maker_order_id"][met]])
         self._by_order.add(keys, np.concatenate([places[of_orders], places[met]]))

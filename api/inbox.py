@@ -106,10 +106,15 @@ class Inbox:
                 self.break_down(error, waiting)
 
     async def _arrived(self) -> tuple[list[Waiting], bool]:
-        """What has arrived, as far as it makes a group, and whether nothing will any more."""
+        """What has arrived, as far as it makes a group, and whether nothing will any more.
+
+        A group costs much the same whatever its size. So it stays open while each turn of the event loop brings more.
+        """
         found, size = [await self.queue.get()], 0
         while found[-1] is not None:
             size += found[-1].size
+            if size < GROUP and self.queue.empty():
+                await asyncio.sleep(0)
             if size >= GROUP or self.queue.empty():
                 break
             found.append(self.queue.get_nowait())

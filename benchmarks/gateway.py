@@ -14,6 +14,7 @@ sent, and the exchange that the journal makes has the digest of the one that ser
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import statistics
@@ -48,12 +49,14 @@ from exchange.transition import apply
 CONNECTIONS, BATCH_CONNECTIONS, BATCH = 64, 4, 1000
 ACCOUNTS = 64
 MIDDLE_TICKS = START_TICKS
+ROUTE, SIGNED = "ordinary route", "order, signed"
 
 
 class Run(NamedTuple):
     """One timed run."""
 
     rate: float  # orders a second
+    cpu_us: float  # of the server's processor, an order
     p99_ms: float
     answers: list[bytes]  # bodies
 
@@ -100,7 +103,7 @@ class Connection(asyncio.Protocol):
             self.done.set_exception(error or WrongAnswer("the server has hung up"))
 
 
-def load(port: int, requests: list[Callable[[], bytes]], connections: int, orders: int) -> Run:
+def load(server: "Server", requests: list[Callable[[], bytes]], connections: int, orders: int) -> Run:
     """Send requests over so many connections; each of them has its share."""
 
     async def all_of_them() -> Run:
@@ -113,13 +116,14 @@ def load(port: int, requests: list[Callable[[], bytes]], connections: int, order
             def made(share: list[Callable[[], bytes]] = share) -> Connection:
                 return Connection(share, answers, took_ns)
 
-            opened.append((await loop.create_connection(made, "127.0.0.1", port))[1])
-        began = time.perf_counter()
+            opened.append((await loop.create_connection(made, "127.0.0.1", server.port))[1])
+        began, cpu_began_s = time.perf_counter(), server.cpu_s
         for one in opened:
             one.send()
         await asyncio.gather(*(one.done for one in opened))
         took_s = time.perf_counter() - began
-        return Run(orders / took_s, float(np.percentile(took_ns, 99)) / 1e6, answers)
+        cpu_us = (server.cpu_s - cpu_began_s) / orders * 1e6
+        return Run(orders / took_s, cpu_us, float(np.percentile(took_ns, 99)) / 1e6, answers)
 
     return uvloop.run(all_of_them())
 
@@ -209,8 +213,21 @@ def ordinary_route(port: int) -> None:
     uvicorn.run(app, port=port, loop="uvloop", http="httptools", access_log=False, log_level="warning")
 
 
+class Server(NamedTuple):
+    """A process that listens."""
+
+    port: int
+    process: int
+
+    @property
+    def cpu_s(self) -> float:
+        """What it has had of the processors: all of its threads."""
+        fields = Path(f"/proc/{self.process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(port: int, *command: str) -> Iterator[None]:
+def serving(port: int, *command: str) -> Iterator[Server]:
     """A server in a process of its own, ready."""
     process = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
     try:
@@ -218,7 +235,7 @@ def serving(port: int, *command: str) -> Iterator[None]:
             if process.poll() is not None:
                 raise WrongAnswer(f"{command[0]} did not start")
             time.sleep(0.05)
-        yield
+        yield Server(port, process.pid)
         process.send_signal(signal.SIGINT)
         process.wait(60)
     finally:
@@ -259,42 +276,49 @@ def run(orders: int, batches: int, runs: int) -> None:
         path, signers = prepare(folder)
         signed_path = folder / "signed"
         signed_path.write_bytes(path.read_bytes())
-        route, port, signed_port = free_port(), free_port(), free_port()
+        ports, keys = [free_port() for _ in range(3)], str(folder / "keys")
         serve = ("exchange.cli", "serve", "--manual", "--journal")
         sent = Orders()
-        kinds: dict[str, Callable[[], Run]] = {
-            "ordinary route": lambda: load(route, sent.singles(orders), CONNECTIONS, orders),
-            "order": lambda: load(port, sent.singles(orders), CONNECTIONS, orders),
-            "order, signed": lambda: load(signed_port, sent.singles(orders, signers), CONNECTIONS, orders),
-        }
-        for on_error, with_ids in [*((one, False) for one in OnError), (OnError.CONTINUE, True)]:
-
-            def batch(on_error: OnError = on_error, with_ids: bool = with_ids) -> Run:
-                return load(port, sent.batches(batches, on_error, with_ids), BATCH_CONNECTIONS, batches * BATCH)
-
-            kinds[f"batch, {on_error}{', with ids' if with_ids else ''}"] = batch
         with (
-            serving(route, "benchmarks.gateway", str(route)),
-            serving(port, *serve, str(path), "--port", str(port)),
-            serving(signed_port, *serve, str(signed_path), "--port", str(signed_port), "--keys", str(folder / "keys")),
-        ):
+            serving(ports[0], "benchmarks.gateway", str(ports[0])) as route,
+            serving(ports[1], *serve, str(path), "--port", str(ports[1])) as open_to_all,
+            serving(ports[2], *serve, str(signed_path), "--port", str(ports[2]), "--keys", keys) as closed,
+        ):  # fmt: skip
+            kinds: dict[str, Callable[[], Run]] = {
+                ROUTE: lambda: load(route, sent.singles(orders), CONNECTIONS, orders),
+                "order": lambda: load(open_to_all, sent.singles(orders), CONNECTIONS, orders),
+                SIGNED: lambda: load(closed, sent.singles(orders, signers), CONNECTIONS, orders),
+            }
+            for on_error, with_ids in [*((one, False) for one in OnError), (OnError.CONTINUE, True)]:
+
+                def batch(on_error: OnError = on_error, with_ids: bool = with_ids) -> Run:
+                    requests = sent.batches(batches, on_error, with_ids)
+                    return load(open_to_all, requests, BATCH_CONNECTIONS, batches * BATCH)
+
+                kinds[f"batch, {on_error}{', with ids' if with_ids else ''}"] = batch
             found: dict[str, list[Run]] = {kind: [] for kind in kinds}
             for _ in range(runs + 1):
                 for kind, measure in kinds.items():
                     found[kind].append(measure())
-            digest = _digest(port)
-        answers = [body for kind, made in found.items() if kind not in ("ordinary route", "order, signed")
+            digest = _digest(open_to_all.port)
+        answers = [body for kind, made in found.items() if kind not in (ROUTE, SIGNED)
                    for one in made for body in one.answers]  # fmt: skip
         check(path, digest, answers, sent)
-        check(signed_path, "", [body for one in found["order, signed"] for body in one.answers], sent)
-    made = table("orders a second, and milliseconds within which 99 of 100 requests were answered",
-                 "what", "orders/s", "spread", "x route", "p99 ms")  # fmt: skip
-    yardstick = statistics.median(one.rate for one in found["ordinary route"][1:])
-    for kind, every in found.items():
-        rates = sorted(one.rate for one in every[1:])
-        rate, p99 = statistics.median(rates), statistics.median(one.p99_ms for one in every[1:])
-        spread = f"{rates[0]:,.0f}-{rates[-1]:,.0f}"
-        made.add_row(kind, f"{rate:,.0f}", spread, f"{rate / yardstick:.2f}", f"{p99:.1f}")
+        check(signed_path, "", [body for one in found[SIGNED] for body in one.answers], sent)
+    made = table(
+        "orders a second; microseconds of the server's processor an order; milliseconds of all requests but one in 100",
+        "what", "orders/s", "spread", "x route", "cpu us", "x route", "p99 ms",
+    )  # fmt: skip
+    yardstick = found[ROUTE][1:]
+    for kind, (_, *every) in found.items():
+        rates = sorted(one.rate for one in every)
+        rate, cpu = statistics.median(rates), statistics.median(one.cpu_us for one in every)
+        made.add_row(
+            kind, f"{rate:,.0f}", f"{rates[0]:,.0f}-{rates[-1]:,.0f}",
+            f"{rate / statistics.median(one.rate for one in yardstick):.2f}",
+            f"{cpu:.1f}", f"{statistics.median(one.cpu_us for one in yardstick) / cpu:.2f}",
+            f"{statistics.median(one.p99_ms for one in every):.1f}",
+        )  # fmt: skip
     show(runs, made)
 
 
