@@ -24,7 +24,7 @@ from exchange.journal import Batch
 from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, type_of_rows
 from exchange.transition import Outcome
 
-_MANY, _PATIENCE = 4096, 1 << 20  # rows
+_MANY, _VERY_MANY = 4096, 1 << 23  # rows
 _OF_ORDERS = np.zeros(256, bool)  # by kind of event
 _OF_ORDERS[[
     EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED, EventKind.AMENDED, EventKind.PREVENTED,
@@ -33,7 +33,10 @@ _OF_ORDERS[[
 
 
 class GrowingRows:
-    """Rows of one dtype that are only ever appended; grown by doubling. Copied as bytes: see `exchange.rows.joined`."""
+    """Rows of one dtype that are only ever appended. Copied as bytes: see `exchange.rows.joined`.
+
+    Room grows fourfold: what is not written yet takes no memory, and to be handed fresh memory takes longest.
+    """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
@@ -44,7 +47,7 @@ class GrowingRows:
     def extend(self, rows: type_of_rows) -> None:
         needed = self._used + rows.nbytes
         if needed > self._room.size:
-            wider = np.zeros(max(needed, 2 * self._room.size), np.uint8)
+            wider = np.zeros(max(needed, 4 * self._room.size), np.uint8)
             wider[: self._used] = self._room[: self._used]
             self._room = wider
         self._room[self._used : needed] = rows.view(np.uint8)
@@ -72,7 +75,7 @@ class RowIndex:
         """Note that `rows` bear `keys`."""
         self._waiting.append((keys, rows))
         self._waiting_rows += keys.size
-        if self._waiting_rows > _PATIENCE:
+        if self._waiting_rows > _VERY_MANY or len(self._waiting) > _MANY:
             self.take_in()
 
     def rows_of(self, key: int) -> list[int]:
@@ -99,7 +102,7 @@ class RowIndex:
 
 
 def _in_order(parts: list[tuple[type_of_rows, type_of_rows]]) -> tuple[type_of_rows, type_of_rows]:
-    keys, rows = (np.concatenate([part[side] for part in parts]).astype(np.int64) for side in (0, 1))
+    keys, rows = (np.concatenate([part[side] for part in parts], dtype=np.int64) for side in (0, 1))
     order = np.argsort(keys, kind="stable")
     return keys[order], rows[order]
 
