@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.access.guard import Access, Guard
+from api.fast_lane import FastLane
 from api.feed import Feed
 from api.gateway import Gateway
 from api.routers import (
@@ -63,7 +64,8 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)
-    app.add_middleware(Guard, access=app.state.access)
+    app.add_middleware(FastLane, gateway=gateway, access=app.state.access)
+    app.add_middleware(Guard, access=app.state.access)  # the last one is asked first
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,

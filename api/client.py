@@ -12,8 +12,8 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator
-from typing import Any, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
@@ -30,6 +30,7 @@ RETRIED_S = 15.0  # a restart takes a few seconds
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
+OnErrorName = Literal["stop", "continue", "rollback"]
 
 
 class ApiError(Exception):
@@ -146,6 +147,17 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
             "client_order_id": client_order_id or f"c-{uuid.uuid4().hex}",
         }
         return await self._retried("POST", "/v1/orders", schemas.OrderView, json=body)
+
+    async def place_orders(
+        self, account_id: str, orders: Sequence[dict[str, Any]], on_error: OnErrorName = "stop"
+    ) -> schemas.OrderBatchView:
+        """Place up to 1,000 orders at once, each with the fields of `schemas.OrderTerms`; the answer tells of each.
+
+        Tried again if the answer is lost: an order that names no client order id gets one.
+        """
+        named = [{"client_order_id": f"c-{uuid.uuid4().hex}"} | order for order in orders]
+        body = {"account_id": account_id, "orders": named, "on_error": on_error}
+        return await self._retried("POST", "/v1/orders/batch", schemas.OrderBatchView, json=body)
 
     async def amend_order(
         self, account_id: str, order_id: int, quantity: int, price: str | None = None, stop_price: str | None = None

@@ -39,6 +39,7 @@ class Gateway:
         self.history = History()
         for batch, outcome in self.engine.open(rules, clock.now_ns()):
             self.history.extend(batch, outcome)
+        self.history.is_complete()
         self.clock = clock
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)

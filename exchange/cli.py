@@ -4,6 +4,7 @@ Exit codes: 0 well, 1 the caller's error, 2 a check failed or the exchange broke
 """
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -163,6 +164,7 @@ def serve(
         if not len(gateway.exchange.instruments):
             say("nothing is listed yet: the first trading day begins when an instrument is (POST /v1/instruments)")
 
+    gc.freeze()  # what a journal has brought stays: the garbage collector need not look at it again and again
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(gateway, access),
@@ -486,6 +488,19 @@ def day(
 
     load_compiled("trading")
     benchmark.run(trades, runs)
+
+
+@bench.command()
+def gateway(
+    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run.")] = 20_000,
+    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 100,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 5,
+) -> None:
+    """Orders a second over HTTP, on disk before they are answered, beside an ordinary route that does nothing."""
+    from benchmarks import gateway as benchmark
+
+    load_compiled("trading")
+    benchmark.run(orders, batches, runs)
 
 
 def _date(text: str) -> date:

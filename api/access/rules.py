@@ -44,6 +44,7 @@ PUT    /v1/accounts/{account_id}/kill-switch                        trader opera
 DELETE /v1/accounts/{account_id}/kill-switch                        trader operator           of path.account_id
 
 POST   /v1/orders                                                   trader                    as body.account_id
+POST   /v1/orders/batch                                             trader                    as body.account_id
 PATCH  /v1/orders/{order_id}                                        trader                    as body.account_id
 DELETE /v1/orders                                                   trader operator           of query.account_id
 DELETE /v1/orders/{order_id}                                        trader operator           of query.account_id
