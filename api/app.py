@@ -13,6 +13,7 @@ from api import problems
 from api.access.guard import Access, Guard
 from api.feed import Feed
 from api.gateway import Gateway
+from api.idempotency import Idempotency
 from api.routers import (
     access as access_routes,
 )
@@ -63,6 +64,8 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)
+    # The last one added is the first to be asked.
+    app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)
     app.add_middleware(Guard, access=app.state.access)
     # Orders first: the router tries routes in turn.
     for router in (

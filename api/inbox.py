@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from api.history import History
+from api.idempotency import marked
 from api.problems import Problem
 from exchange.commands import Command, Control, control
 from exchange.engine import Engine
@@ -57,7 +58,7 @@ class Inbox:
             raise Problem(503, self.broken, "The exchange has stopped; ask again after its restart.")
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         try:
-            self.queue.put_nowait(Waiting(command, answer))
+            self.queue.put_nowait(Waiting(marked(command), answer))
         except asyncio.QueueFull:
             said = "More commands are waiting than the exchange takes in; nothing has happened."
             raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"}) from None
