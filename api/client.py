@@ -3,9 +3,9 @@
     async with AsyncClient("http://127.0.0.1:8000") as client:
         order = await client.place_order("E-001", "HBEA-2025", "buy", "42.00", 100)
 
-Every order carries a client order id, made here before the first attempt and kept over retries: an
-answer lost on the way never leads to a second order. Requests that change something else are not
-repeated after a failure on the way, since the exchange could not tell a repeat from a wish for more.
+Every order carries a client order id, every other POST an `Idempotency-Key`, made here before the first
+attempt and kept over retries: an answer lost on the way never leads to a second order or deposit. An
+amend is not repeated after a failure on the way, since fills that came between would be made up for.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """Whether it is about the moment, so that the same request may be answered later."""
-        return self.code == CONNECTION_LOST or self.status in (429, 500, 503)
+        return self.code in (CONNECTION_LOST, "request_in_progress") or self.status in (429, 500, 503)
 
 
 class NotSent(Exception):
@@ -367,10 +367,13 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
 
     async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
         """For requests that the exchange recognises when they come again."""
+        return shape.model_validate_json((await self._again(method, path, **request)).content)
+
+    async def _again(self, method: str, path: str, **request: Any) -> httpx.Response:
         last: ApiError | None = None
         async for _ in self._attempts():
             try:
-                return await self._one(method, path, shape, **request)
+                return await self._once(method, path, **request)
             except ApiError as error:
                 if not error.passing:
                     raise
@@ -390,6 +393,12 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        if method != "POST":
+            return await self._once(method, path, **request)
+        request["headers"] = {"Idempotency-Key": uuid.uuid4().hex} | request.get("headers", {})
+        return await self._again(method, path, **request)
+
+    async def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             response = await self._http.request(method, path, **request)
         except httpx.TransportError as error:
