@@ -26,12 +26,14 @@ from api.routers import (
     currencies,
     defaults,
     emissions,
+    executions,
     market,
     orders,
     registry,
     settlement,
     stream,
 )  # fmt: skip
+from api.sequence import Sequenced
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
@@ -65,11 +67,13 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)
     # The last one added is the first to be asked.
+    app.add_middleware(Sequenced, exchange=gateway.exchange)
     app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)
     app.add_middleware(Guard, access=app.state.access)
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,
+        executions.router,
         market.router,
         access_routes.router,
         accounts.router,

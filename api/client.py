@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Generator
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
@@ -25,6 +25,7 @@ from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideN
 from api.settlement_calls import SettlementCalls
 from api.signing import Signer, from_environment, headers
 
+CURSOR = "Carbonex-Cursor"  # header of an answer that is not the last page
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
@@ -189,6 +190,16 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         params = {"account_id": account_id, "open_only": open_only}
         return await self._many("GET", "/v1/orders", schemas.OrderView, params=params)
 
+    async def order_history(self, account_id: str, order_id: int) -> list[schemas.Execution]:
+        """What has happened to an order, event by event."""
+        path, params = f"/v1/orders/{order_id}/history", {"account_id": account_id}
+        return await self._many("GET", path, schemas.Execution, params=params)
+
+    async def fills(self, account_id: str, symbol: str | None = None) -> list[schemas.AccountFill]:
+        """What an account has traded, as it stands, oldest first."""
+        params = _named(account_id=account_id, symbol=symbol)
+        return await self._many("GET", "/v1/fills", schemas.AccountFill, params=params)
+
     # -- the market
 
     async def market(self) -> schemas.MarketView:
@@ -202,6 +213,18 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
 
     async def book(self, symbol: str, depth: int = 10) -> schemas.BookView:
         return await self._one("GET", f"/v1/books/{symbol}", schemas.BookView, params={"depth": depth})
+
+    async def order_book(self, symbol: str, depth: int = 10) -> schemas.OrderBookView:
+        """The orders of the best price levels."""
+        params = {"depth": depth, "level": "l3"}
+        return await self._one("GET", f"/v1/books/{symbol}", schemas.OrderBookView, params=params)
+
+    async def candles(
+        self, symbol: str, interval: Literal["1m", "5m", "1h", "1d"], newest: int | None = None
+    ) -> list[schemas.CandleView]:
+        """The trades of an instrument by intervals of market time, oldest first; or the last so many."""
+        params = {"symbol": symbol, "interval": interval} | ({} if newest is None else {"newest": newest})
+        return await self._many("GET", "/v1/candles", schemas.CandleView, params=params)
 
     async def auction(self, symbol: str) -> schemas.AuctionView:
         """What a call auction would come to now. ApiError `wrong_phase` if there is none."""
@@ -362,8 +385,15 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         return shape.model_validate_json((await self._send(method, path, **request)).content)
 
     async def _many(self, method: str, path: str, shape: type[_Answer], **request: Any) -> list[_Answer]:
+        """A list, whole: page by page."""
         shapes: TypeAdapter[list[_Answer]] = TypeAdapter(list[shape])  # type: ignore[valid-type]
-        return shapes.validate_json((await self._send(method, path, **request)).content)
+        response = await self._send(method, path, **request)
+        found = shapes.validate_json(response.content)
+        params = request.pop("params", {})
+        while cursor := response.headers.get(CURSOR):
+            response = await self._send(method, path, params=params | {"cursor": cursor}, **request)
+            found += shapes.validate_json(response.content)
+        return found
 
     async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
         """For requests that the exchange recognises when they come again."""

@@ -71,6 +71,7 @@ class Access:
         self.rates = Rates()
         self.replays = signing.Replays()
         self.denials: deque[Denial] = deque(maxlen=DENIALS_KEPT)
+        self.denied = 0  # attempts, those forgotten too
 
     @property
     def is_on(self) -> bool:
@@ -146,6 +147,7 @@ class Access:
     def deny(self, denial: Denial) -> None:
         """Note an attempt that was refused."""
         self.denials.append(denial)
+        self.denied += 1
         _log.warning("denied %s", json.dumps(denial._asdict()))
 
 
