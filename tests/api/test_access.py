@@ -448,6 +448,29 @@ def test_what_another_process_does_to_the_keys_is_seen_soon(tmp_path):
     desk.close()
 
 
+def test_the_first_key_counts_at_once_though_the_exchange_runs(tmp_path):
+    wall = Wall()
+    access = Access(None, wall, tmp_path / "keys")
+    assert not access.is_on
+    desk = KeyFile(tmp_path / "keys", wall)
+    desk.create(Role.AUDITOR, key_id="k")
+    wall.now_ns += REFRESHED_NS
+    assert access.is_on
+    assert access.keys.get("k") is not None
+    access.keys.close()
+    desk.close()
+
+
+async def test_keys_that_can_not_be_read_let_nobody_in(tmp_path):
+    door = Door(tmp_path)
+    door.keys.close()
+    door.access.keys, door.access._path = None, tmp_path / "keys"
+    (tmp_path / "keys.master").chmod(0o644)
+    for _ in range(2):
+        answer = await door.http.get("/v1/market")
+        assert (answer.status_code, answer.json()["code"]) == (503, "master_exposed")
+
+
 def test_keys_are_asked_for_from_the_first_one_on(tmp_path):
     wall = Wall()
     file = KeyFile(tmp_path / "keys", wall)
@@ -624,6 +647,16 @@ async def talked(door: Door, headers: dict[str, str], *frames: dict[str, Any]) -
 async def test_the_stream_asks_for_a_key(door):
     error, closed = await talked(door, {})
     assert (error["code"], closed) == ("key_missing", REFUSED_SOCKET)
+
+
+async def test_a_session_opens_the_stream_for_the_exchanges_own_pages_alone(door):
+    await log_in(door, "trader")
+    cookie = f"{COOKIE}={door.http.cookies[COOKIE]}"
+    asked = {"op": "subscribe", "channel": "orders", "account_id": "STEEL"}
+    error, _ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://evil"})
+    assert error["code"] == "foreign_page"
+    [mine] = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://exchange"}, asked)
+    assert mine["type"] == "subscribed"
 
 
 async def test_the_stream_tells_nobody_of_anothers_orders(door):
