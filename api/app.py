@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.access.guard import Access, Guard
+from api.documented import document
 from api.feed import Feed
 from api.gateway import Gateway
 from api.idempotency import Idempotency
@@ -91,6 +92,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     ):
         app.include_router(router)
     problems.install(app)
+    document(app)
 
     page = resources.files("api.web").joinpath("index.html").read_text("utf-8")
 
