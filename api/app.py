@@ -47,6 +47,10 @@ the orders of the book, each later one an order as the book shows it from now on
 price's queue, where it may have stood before, `reduced` in its place, or `removed`. `trades` and `orders` tell of a
 trade that was put right later: `trade_corrected` as it says now, `trade_busted` as it said last.
 
+Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
+twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
+to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true.
+
 Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
 is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
 that has logged in. A key has a role and acts in the name of one account: what names another's is answered as what

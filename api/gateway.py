@@ -49,6 +49,7 @@ class Gateway:
         for batch, outcome in self.engine.open(rules, clock.now_ns()):
             self.history.extend(batch, outcome)
             self.requests.note(batch, outcome)
+        self.requests.read_to(self.engine.exchange.sequence)
         self.clock = clock
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)

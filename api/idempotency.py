@@ -158,6 +158,14 @@ class RequestFile:
                 refused = Refused(event.reason, event.detail) if isinstance(event, CommandRefused) else None
                 self.found[token] = Found(sequence, refused)
 
+    def read_to(self, sequence: int) -> None:
+        """The journal ends here. A file that was asked something later is another journal's: it begins anew."""
+        (last,) = self._db.execute("SELECT max(sequence) FROM request").fetchone()
+        if last is not None and last > sequence:
+            self._db.execute("DELETE FROM request")
+            self.found.clear()
+        self._open.clear()
+
     async def ask(self, asked: Asked) -> tuple[Asked, Answered | None] | None:
         """Write down what is asked; or what was asked under the same token before, and what was answered."""
         return await self._in_thread(self._ask, asked)

@@ -352,6 +352,33 @@ async def test_a_fast_market_forgets_nothing_within_a_day_of_the_wall_clock(life
         assert (await deposit(life.desk, "k")).headers["Idempotent-Replayed"] == "true"
 
 
+async def test_a_command_from_before_the_question_is_not_its_own(life, monkeypatch):
+    """A key that was forgotten and is used anew."""
+    await deposit(life.desk, "k")
+    life.requests._db.execute("DELETE FROM request")
+    await life.crash(monkeypatch, "before", lambda: deposit(life.desk, "k"))
+    assert code(await deposit(life.desk, "k")) == (201, "ok")
+    assert await cash(life.desk) == "100002.00"
+
+
+async def test_what_was_asked_of_a_journal_that_is_gone_is_forgotten(life):
+    await deposit(life.desk, "k")
+    await life.end()
+    life.journal = MemoryJournal()
+    await life.begin()
+    await life.desk.enrol()
+    assert code(await deposit(life.desk, "k")) == (201, "ok")
+    assert await cash(life.desk) == "100001.00"
+
+
+async def test_the_process_may_die_again_and_again(life, monkeypatch):
+    """Asked twice, carried out by the second, found by the third."""
+    await life.crash(monkeypatch, "before", lambda: deposit(life.desk, "k"))
+    await life.crash(monkeypatch, "journalled", lambda: deposit(life.desk, "k"))
+    assert code(await deposit(life.desk, "k")) == (409, "answer_lost")
+    assert await cash(life.desk) == "100001.00"
+
+
 # ---------------------------------------------------------------- the token in the journal
 
 
