@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import order_entry
-from api.access.guard import Access, Caller, given_again
+from api.access.bodies import body_of, given
+from api.access.guard import Access, Caller
 from api.gateway import Gateway
 from api.order_batches import place_rows
 from api.order_entry import LIVES, SIDES
@@ -130,13 +131,12 @@ class FastLane:
             await self._app(scope, receive, send)
             return
         decode, answer = lane
-        body = await _body(receive)
-        if body is None:
-            return  # the client is gone
+        body = b""
         try:
+            body = await body_of(receive, scope)
             status, content, is_repeat = await answer(scope["state"]["caller"], decode(body))
         except (msgspec.MsgspecError, UnicodeDecodeError, _Unusual):
-            await self._app(scope, given_again(body, receive), send)
+            await self._app(scope, given(body, receive), send)
         except Refused as refused:
             await Problem.of(refused).response()(scope, receive, send)
         except Problem as problem:
@@ -163,15 +163,3 @@ class FastLane:
             raise _Unusual
         outcomes = await place_rows(self._gateway, self._access, caller, batch, rows)
         return 200, msgspec.json.encode(outcomes), False
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """All of a request's body; None if its end never comes."""
-    message: Message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        return message.get("body", b"")  # type: ignore[no-any-return]
-    parts = [message.get("body", b"")]
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    return None if message["type"] == "http.disconnect" else b"".join(parts)

@@ -188,9 +188,17 @@ class History:
         start, end = np.searchsorted(sequences, [sequence, sequence + 1])
         return self.events[start:end]
 
+    def answer_at(self, sequence: int) -> tuple[int, type_of_rows]:
+        """Likewise, with the place of the first one, counted from 0."""
+        return int(np.searchsorted(self.events["sequence"], sequence)), self.answer(sequence)
+
     def placing(self, order_id: int) -> Any:
         """The row of the command that placed an accepted order."""
         return self.command(int(self.events_of_order(order_id)[0].sequence))
+
+    def places_of_order(self, order_id: int) -> list[int]:
+        """Where the event rows that concern one order stand, counted from 0."""
+        return self._by_order.rows_of(order_id)
 
     def events_of_order(self, order_id: int) -> type_of_rows:
         """The event rows that concern one order, as taker or as maker."""

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from api.history import History
+from api.idempotency import marked, marked_batch
 from api.problems import Problem
 from exchange.commands import Command, Control, OrderBatch, control
 from exchange.engine import BatchReceipt, Engine, Receipt
@@ -70,11 +71,11 @@ class Inbox:
 
     def offer(self, command: Command) -> "asyncio.Future[Answer]":
         """Hand in a command; the future brings its answer. Problem 503 if the inbox is full or broken."""
-        return self._put(command, 1)
+        return self._put(marked(command), 1)
 
     def offer_batch(self, batch: OrderBatch) -> "asyncio.Future[BatchAnswer]":
         """Hand in a batch of orders, which all go into one durable write. Problem as of one command."""
-        return self._put(batch, len(batch.details))
+        return self._put(marked_batch(batch), len(batch.details))
 
     def _put(self, command: Command | OrderBatch, size: int) -> "asyncio.Future[Any]":
         if self.broken is not None:

@@ -133,6 +133,7 @@ def serve(
 
     from api.app import make_app
     from api.gateway import Gateway
+    from api.idempotency import RequestFile
     from api.timers import Clock, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
@@ -145,7 +146,8 @@ def serve(
         opened = SqliteJournal(journal)
         started_ns = real_now_ns()
         runs = Clock.real() if clock == ClockKind.REAL else Clock(0, speed)
-        gateway = Gateway(opened, rule_set, runs, inbox, answers)
+        requests = RequestFile(journal.with_name(journal.name + ".requests"))
+        gateway = Gateway(opened, rule_set, runs, inbox, answers, requests)
         if clock == ClockKind.SIMULATED:
             gateway.clock.advance_to(simulated_clock(gateway.exchange, first_day, manual))
     except JournalError as error:

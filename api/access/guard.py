@@ -19,6 +19,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import signing
+from api.access.bodies import body_of, given
 from api.access.keys import REFRESHED_NS, Key, KeyFile, KeyProblem, Role
 from api.access.limits import Rate, Rates
 from api.access.rules import READERS, Rule, is_open, rule_of
@@ -28,7 +29,6 @@ from exchange.reasons import Reason
 
 _log = logging.getLogger("carbonex.access")
 
-BODY_MAX = 8 << 20  # bytes
 DENIALS_KEPT = 10_000
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED_SOCKET = 4003  # WebSocket close code: no key, or not for this
@@ -79,6 +79,7 @@ class Access:
         self.rates = Rates()
         self.replays = signing.Replays()
         self.denials: deque[Denial] = deque(maxlen=DENIALS_KEPT)
+        self.denied = 0  # attempts, those forgotten too
 
     @property
     def is_on(self) -> bool:
@@ -171,6 +172,7 @@ class Access:
     def deny(self, denial: Denial) -> None:
         """Note an attempt that was refused."""
         self.denials.append(denial)
+        self.denied += 1
         _log.warning("denied %s", json.dumps(denial._asdict()))
 
 
@@ -253,7 +255,7 @@ class Guard:
         method = scope.get("method", "GET")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            body = b"" if scope["type"] == "websocket" else await _body(receive, headers)
+            body = b"" if scope["type"] == "websocket" else await body_of(receive, scope)
             caller, rate = self._admit(scope, method, headers, body)
         except Problem as problem:
             client = scope.get("client") or ("", 0)
@@ -275,7 +277,7 @@ class Guard:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, given_again(body, receive), told)
+            await self.app(scope, given(body, receive), told)
 
     def _admit(self, scope: Scope, method: str, headers: dict[str, str], body: bytes) -> tuple[Caller, Rate]:
         query = scope.get("query_string", b"").decode("latin-1")
@@ -296,39 +298,6 @@ class Guard:
 
 def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in headers}
-
-
-async def _body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """All of a request's body. Problem 413 if it is too large."""
-    too_large = Problem(413, "body_too_large", f"A body has {BODY_MAX} bytes at most.")
-    claimed = headers.get("content-length", "0")
-    if claimed.isdigit() and int(claimed) > BODY_MAX:
-        raise too_large
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "disconnected", "The client is gone.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > BODY_MAX:
-            raise too_large
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def given_again(body: bytes, receive: Receive) -> Receive:
-    """Hand on a body that has been read."""
-    is_given = False
-
-    async def given() -> Message:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return given
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:

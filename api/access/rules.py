@@ -50,6 +50,8 @@ DELETE /v1/orders                                                   trader opera
 DELETE /v1/orders/{order_id}                                        trader operator           of query.account_id
 GET    /v1/orders                                                   trader readers            of query.account_id
 GET    /v1/orders/{order_id}                                        trader readers            of query.account_id
+GET    /v1/orders/{order_id}/history                                trader readers            of query.account_id
+GET    /v1/fills                                                    trader readers            of query.account_id
 
 GET    /v1/market                                                   all
 GET    /v1/rules                                                    all
@@ -60,6 +62,7 @@ GET    /v1/instruments/{symbol}                                     all
 GET    /v1/instruments/{symbol}/auction                             all
 GET    /v1/books/{symbol}                                           all
 GET    /v1/trades                                                   all
+GET    /v1/candles                                                  all
 GET    /v1/summary                                                  all
 GET    /v1/units                                                    all
 GET    /v1/units/{code}                                             all

@@ -397,3 +397,67 @@ class CheckView(Model):
     name: str
     ok: bool
     found: str | None = None
+
+
+class RestingOrder(Model):
+    order_id: int
+    price: str
+    quantity: int = Field(description="As shown: without what an iceberg hides")
+
+
+class OrderBookView(Model):
+    """A book order by order."""
+
+    symbol: str
+    seq: int = Field(description="The book is the state after this event of the stream")
+    bids: list[RestingOrder] = Field(description="Best price first; at a price in the order in which they trade")
+    asks: list[RestingOrder]
+
+
+class CandleView(Model):
+    """The trades of an instrument in one interval as they stand: corrected as corrected, without busted ones."""
+
+    start: str = Field(description="Of the interval, in market time")
+    open: str
+    high: str
+    low: str
+    close: str = Field(description="Of the last trade")
+    volume: int = Field(description="tCO2e")
+    turnover: str
+    trades: int
+
+
+class AccountFill(Model):
+    """An account's side of a trade, as it stands; a busted one as it said last."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: SideName
+    price: str
+    quantity: int
+    fee: str
+    currency: str
+    liquidity: Liquidity | None = Field(description="None in an auction: neither took")
+    status: TradeStatus
+    at: str
+    sequence: int
+
+
+class Execution(Model):
+    """One event in the life of an order, in the words of FIX (35=8)."""
+
+    exec_id: int = Field(description="The `seq` of the event in the stream")
+    exec_type: Literal["new", "trade", "canceled", "replaced", "triggered", "restated", "trade_correct", "trade_cancel"]
+    ord_status: Literal["new", "partially_filled", "filled", "canceled"]
+    price: str | None = Field(description="The limit from now on; none of a market or stop order")
+    last_qty: int | None = Field(description="Of this trade")
+    last_px: str | None
+    cum_qty: int = Field(description="Traded so far, whatever was corrected later")
+    leaves_qty: int
+    avg_px: str | None = Field(description="Of the trades so far as they were booked")
+    trade_id: int | None
+    liquidity: Liquidity | None = Field(description="None in an auction, or of what is no trade")
+    reason: str | None
+    at: str
+    sequence: int = Field(description="Of the command that caused it")

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from api import signing
-from api.access.guard import BODY_MAX, REFUSED_SOCKET, Access
+from api.access.bodies import BODY_MAX
+from api.access.guard import REFUSED_SOCKET, Access
 from api.access.keys import REFRESHED_NS, Given, KeyFile, KeyProblem, Limits, Role
 from api.access.limits import Rates
 from api.access.rules import MEMBERS, RULES, is_open, rule_of
