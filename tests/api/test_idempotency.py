@@ -294,6 +294,22 @@ async def test_an_order_is_known_by_its_id_after_a_crash(life, monkeypatch, name
     assert all(answer.headers["Idempotent-Replayed"] == "true" for answer in answers)
 
 
+@pytest.mark.parametrize("terms", [{}, {"display_quantity": 10}], ids=["in the fast lane", "by the route"])
+async def test_the_orders_of_a_batch_are_known_after_a_crash(life, monkeypatch, terms):
+    own = {name: ORDER[name] for name in ORDER if name != "account_id"} | terms
+    batch = {"account_id": "B", "orders": [own, own | {"client_order_id": "mine"}, own]}
+
+    def place():
+        return life.desk.http.post("/v1/orders/batch", json=batch, headers=key("k"))
+
+    await life.crash(monkeypatch, "journalled", place)
+    orders = await life.desk.client.orders("B")
+    assert len(orders) == 3
+    again = await place()
+    assert [one["order_id"] for one in again.json()["orders"]] == [order.order_id for order in orders]
+    assert len(await life.desk.client.orders("B")) == 3
+
+
 async def test_an_order_of_another_day_is_not_placed_after_a_crash(life, monkeypatch):
     def place():
         return life.desk.http.post("/v1/orders", json=ORDER, headers=key("k"))
