@@ -13,7 +13,7 @@ run: $(READY)
 
 test: $(READY)
 	$(MAKE) --jobs=2 $(MODES) check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Format, lint, types, import directions.
 check: $(READY)

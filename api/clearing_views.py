@@ -1,5 +1,6 @@
 """From the clearing house's batches and its bank to what goes over the wire. Reads only."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import date
 from decimal import ROUND_FLOOR, Decimal
@@ -8,17 +9,17 @@ import numpy as np
 
 from api import schemas
 from api.gateway import Gateway
-from api.sentences import amount
+from api.sentences import amount as in_groups
 from api.settlement_views import names
 from api.timers import iso
+from api.views import amount
 from exchange.events import BankReconciled, CurrencyLeg
 from exchange.instruments import money
 from exchange.payments import closing_balances, withdrawal_block
 from exchange.reasons import Reason, Refused
 from exchange.rows import joined
 from registry.accounts import Account
-from registry.serials import Cause
-from settlement import statement_files
+from registry.serials import Block, Cause, ranges
 from settlement.bank import Break, Finding
 from settlement.bank_files import BalanceFile, BankBalance
 from settlement.batch import Amounts
@@ -128,15 +129,15 @@ def _figures(gateway: Gateway, batch: Batch) -> schemas.BatchFigures | None:
 def _moved(asset: str, amounts: Amounts, fees: int | None) -> schemas.AssetMoved:
     """One asset of a batch; `fees` in fen, of a currency."""
 
-    def amount(value: int) -> str | int:
+    def told(value: int) -> str | int:
         return value if fees is None else money(value)
 
     saved = 1 - Decimal(amounts.net) / amounts.gross
     return schemas.AssetMoved(
         asset=asset,
-        gross=amount(amounts.gross),
-        net=amount(amounts.net),
-        moved=amount(amounts.moved),
+        gross=told(amounts.gross),
+        net=told(amounts.net),
+        moved=told(amounts.moved),
         efficiency=str(saved.quantize(_SHARE, ROUND_FLOOR)),
         fees=None if fees is None else money(fees),
     )
@@ -147,18 +148,14 @@ def positions(gateway: Gateway, batch: Batch) -> list[schemas.PositionView]:
     exchange = gateway.exchange
     called, sums = names(gateway).assets, exchange.positions(batch.settled)
 
-    def amount(asset: int, value: int) -> str | int:
-        decimals = called[asset].decimals
-        return statement_files.text_of(value, decimals) if decimals else value
-
     touched = np.argwhere((sums.out != 0) | (sums.into != 0)).tolist()
     return [
         schemas.PositionView(
             account_id=exchange.accounts[account].account_id,
             asset=called[asset].name,
-            delivers=amount(asset, int(sums.out[account, asset])),
-            receives=amount(asset, int(sums.into[account, asset])),
-            net=amount(asset, int(sums.net[account, asset])),
+            delivers=amount(exchange, asset, int(sums.out[account, asset])),
+            receives=amount(exchange, asset, int(sums.into[account, asset])),
+            net=amount(exchange, asset, int(sums.net[account, asset])),
         )
         for account, asset in touched
     ]
@@ -176,7 +173,7 @@ def deliveries(gateway: Gateway, batch: Batch) -> list[schemas.DeliveryView]:
     nets = batch.mode.nets_units
     cause = Cause.NETTED if nets else Cause.TRADED
     references = {batch.number} if nets else set(batch.settled["trade_id"].tolist())
-    found: dict[tuple[int, int, int, int], list[tuple[int, int]]] = {}
+    found: defaultdict[tuple[int, int, int, int], list[Block]] = defaultdict(list)
     for unit in exchange.units:
         for block in exchange.serials.blocks_of(unit.number):
             for moved in block.title:
@@ -184,26 +181,18 @@ def deliveries(gateway: Gateway, batch: Batch) -> list[schemas.DeliveryView]:
                     break
                 if moved.now_ns == delivered_ns and moved.cause == cause and moved.reference in references:
                     key = unit.number, 0 if nets else moved.reference, moved.giver, moved.taker
-                    _append(found.setdefault(key, []), block.first, block.last)
+                    found[key].append(block)
     return [
         schemas.DeliveryView(
             unit=exchange.units[unit].code,
             giver=exchange.accounts[giver].account_id,
             taker=exchange.accounts[taker].account_id,
-            quantity=sum(last - first + 1 for first, last in serials),
+            quantity=sum(block.quantity for block in blocks),
             trade_id=reference or None,
-            serials=serials,
+            serials=ranges(blocks),
         )
-        for (unit, reference, giver, taker), serials in sorted(found.items())
+        for (unit, reference, giver, taker), blocks in sorted(found.items())
     ]
-
-
-def _append(serials: list[tuple[int, int]], first: int, last: int) -> None:
-    """Add a range behind others; what adjoins is one."""
-    if serials and serials[-1][1] + 1 == first:
-        serials[-1] = serials[-1][0], last
-    else:
-        serials.append((first, last))
 
 
 def owed_by(gateway: Gateway, account: Account) -> list[schemas.ObligationView]:
@@ -303,7 +292,7 @@ def break_report(gateway: Gateway, sequence: int, event: BankReconciled) -> sche
 
 def _explained(one: Break) -> str:
     """What a treasurer should know of a break: who has more, and what to look for."""
-    gap, holder = f"{amount(money(abs(one.difference)))} {one.currency}", one.account_id
+    gap, holder = f"{in_groups(money(abs(one.difference)))} {one.currency}", one.account_id
     match one.finding:
         case Finding.UNKNOWN:
             return f"The bank keeps {gap} for {holder}, which we do not know: ask the bank whose money it is."

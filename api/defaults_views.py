@@ -4,6 +4,7 @@ from api import schemas
 from api.gateway import Gateway
 from api.problems import Problem
 from api.timers import iso
+from api.views import amount
 from exchange.instruments import fen, money
 from exchange.reasons import Reason, Refused
 from exchange.transition.step import RESERVE
@@ -51,10 +52,7 @@ def case_view(gateway: Gateway, case: Case) -> schemas.CaseView:
         deadline=iso(case.deadline_ns, zone),
         overdue=case.is_open and gateway.clock.now_ns() > case.deadline_ns,
         ended_at=iso(case.ended_ns, zone) if case.ended_ns else None,
-        lacked={
-            called[asset]: money(amount) if asset in exchange.terms.currencies else amount
-            for asset, amount in case.lacked.items()
-        },
+        lacked={called[asset]: amount(exchange, asset, lacked) for asset, lacked in case.lacked.items()},
         trades=case.trades,
         closed_out=[_compensation_view(gateway, case, one) for one in case.closed_out],
         owed=money(sum(claim.left for claim in claims)),

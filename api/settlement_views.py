@@ -9,7 +9,7 @@ from api.gateway import Gateway
 from api.problems import Problem
 from api.registry_views import account_id
 from api.timers import iso
-from api.views import settlement_view
+from api.views import amount, settlement_view
 from exchange.reasons import Reason, Refused
 from exchange.sessions import CalendarError, next_opening_ns
 from registry.accounts import Account
@@ -171,10 +171,6 @@ def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
         raise Refused(Reason.TOO_EARLY, f"Batch {number} is {batch.stage}: its statements are still to come.")
     called = names(gateway).assets
 
-    def amount(asset: int, value: int) -> str | int:
-        decimals = called[asset].decimals
-        return statement_files.text_of(value, decimals) if decimals else value
-
     shown = [standing(gateway, batch, account) for account in batch.line.concerned()]
     return schemas.BatchStatements(
         batch=batch.number,
@@ -188,8 +184,8 @@ def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
                 asset=called[one.asset].name,
                 cause=one.cause,
                 entries=one.entries,
-                credited=amount(one.asset, one.credited),
-                debited=amount(one.asset, one.debited),
+                credited=amount(exchange, one.asset, one.credited),
+                debited=amount(exchange, one.asset, one.debited),
             )
             for one in totals(batch.line, exchange.terms)
         ],

@@ -18,7 +18,7 @@ from exchange.transition.step import reserve_of
 from matching import ladder as book_of
 from matching.orders import Side
 from registry import holdings
-from registry.accounts import ParticipantClass, Right
+from registry.accounts import Right
 from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.corrections import version_of
@@ -82,7 +82,7 @@ def positions_are_counted(exchange: Exchange) -> None:
 
 def fees_follow_the_rules(exchange: Exchange) -> None:
     """Every participant pays the fees of its class on the present day."""
-    by_rule = {one: fees.rates(exchange, one) for one in ParticipantClass}
+    by_rule = {one: fees.rates(exchange, one) for one in {account.participant_class for account in exchange.accounts}}
     for account in exchange.accounts:
         row = exchange.path.desk.participants[account.number]
         for name, rate_ppm in by_rule[account.participant_class].items():

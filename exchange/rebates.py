@@ -29,7 +29,7 @@ class Traded(NamedTuple):
 
 def has_rebates(rules: RuleSet, year: int) -> bool:
     """Whether any rebate was in force at the end of a year."""
-    return any(entry.effective_from <= date(year, 12, 31) for entry in rules.fee_rebates)
+    return any(entry.effective_from.year <= year for entry in rules.fee_rebates)
 
 
 def still_to_settle(exchange: Exchange, year: int) -> int | None:

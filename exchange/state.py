@@ -22,7 +22,6 @@ from registry.accounts import Accounts
 from registry.compliance import Compliance
 from registry.credits import Credits
 from registry.emissions import Emissions
-from registry.holdings import BUCKETS
 from registry.locks import Locks
 from registry.serials import Serials
 from registry.units import Units
@@ -143,12 +142,12 @@ class Exchange:
         add("halts", sorted(self.halts.items()))
         add("counters", int(desk.progress[0].next_trade_id), self.house)
         add("orders", int(desk.ladder.pool[0].next_order_id))
+        held = desk.balances[:, : self.units.last_number + 1].tolist()  # its buckets, then what is unsettled
         for account in self.accounts:
             add("account", account)
-            for asset in range(self.units.last_number + 1):
-                balance = desk.balances[account.number, asset]
+            for asset, balance in enumerate(held[account.number]):
                 if any(balance):
-                    add("balance", asset, *(int(balance[bucket]) for bucket in (*BUCKETS, "unsettled")))
+                    add("balance", asset, *balance)
         for unit in self.units:
             add("unit", unit)
         for number, blocks in self.serials.content():

@@ -480,9 +480,9 @@ def _move(old: Ladder, new: Ladder, queue_index: int, first: int) -> None:
 
 def _occupied(words: type_of_rows) -> type_of_rows:
     """The levels whose bit is set."""
-    full = np.flatnonzero(words)
-    levels = full[:, np.newaxis] * 64 + np.arange(64)
-    occupied: type_of_rows = levels[_bits_of(words[full]).reshape(-1, 64) != 0]
+    (full,) = words.nonzero()
+    (bits,) = _bits_of(words[full]).nonzero()
+    occupied: type_of_rows = full[bits >> 6] * 64 + (bits & 63)
     return occupied
 
 
@@ -522,7 +522,9 @@ def orders_at(ladder: Ladder, level: int) -> Iterator[Any]:
 
 def levels_of(ladder: Ladder, queue_index: int) -> Iterator[int]:
     """The occupied levels of a queue, best price first."""
-    yield from _occupied_in(ladder, ladder.queues[queue_index]).tolist()
+    queue = ladder.queues[queue_index]
+    if queue["best"] != NO_LEVEL:
+        yield from _occupied_in(ladder, queue).tolist()
 
 
 def depth(ladder: Ladder, queue_index: int) -> list[tuple[int, int]]:
@@ -556,43 +558,76 @@ def is_crossed(ladder: Ladder, instrument: int) -> bool:
 
 
 def check(ladder: Ladder, numbered: bool = True) -> None:
-    """Assert that every structure of the ladder agrees with every other; `numbered`: its ids find its orders."""
-    live = 0
-    marked = _occupied(ladder.words).tolist()
-    found: list[int] = []
-    for queue_index in range(ladder.queues.size):
-        queue = ladder.queues[queue_index]
-        assert queue.first % WINDOW_STEP == queue.end % WINDOW_STEP == 0, "a window shares a summary word"
-        levels = list(levels_of(ladder, queue_index))
-        assert queue.best == (levels[0] if levels else NO_LEVEL), "best price"
-        found += levels
-        for level in levels:
-            older, quantity = 0, 0
-            for order in orders_at(ladder, level):
-                slot = int(ladder.orders[order.newer].older) if order.newer else int(ladder.levels[level].newest)
-                assert ladder.orders[slot].order_id == order.order_id, "queue links"
-                index = int(order.order_id) - int(ladder.pool[0].first_order_id)
-                assert not numbered or ladder.slot_of[index] == slot, "an id finds another order"
-                assert order.level == level and order.queue == queue_index, "order off its level"
-                assert queue_index % QUEUES >= STOPS or order.price_ticks == price_at(queue, level), (
-                    "order off its price"
-                )
-                assert order.shown > 0 and order.hidden >= 0, "an order of nothing"
-                assert order.shown <= order.display or not order.display, "an iceberg shows too much"
-                assert order.older == older, "queue links"
-                older = slot
-                quantity += int(order.shown) + int(order.hidden)
-                live += 1
-            assert ladder.levels[level].newest == older, "newest"
-            assert ladder.levels[level].quantity == quantity, "level quantity"
-    assert sorted(found) == marked, "bitmap and queues disagree"
+    """Assert that every structure of the ladder agrees with every other; `numbered`: its ids find its orders.
+
+    Python follows the links from slot to slot, and NumPy asks the rest of all orders at once.
+    """
+    levels, orders, pool = ladder.levels, ladder.orders, ladder.pool[0]
+    newer = orders["newer"].tolist()
+    found: list[int] = []  # occupied levels
+    queues: list[int] = []  # of each of them
+    ends: list[int] = []  # how many orders stand on it and on all before it
+    slots: list[int] = []  # of all orders, level by level, oldest first
+    for queue_index, (best, _, _, first, end) in enumerate(ladder.queues.tolist()):
+        assert first % WINDOW_STEP == end % WINDOW_STEP == 0, "a window shares a summary word"
+        if best == NO_LEVEL:
+            continue  # a bit that is set in its window nevertheless is noticed below
+        occupied = (first + _occupied(ladder.words[first >> 6 : end >> 6])).tolist()
+        assert best == min(occupied, default=NO_LEVEL), "best price"
+        for level in occupied:
+            slots += _linked(newer, int(levels["oldest"][level]))
+            ends.append(len(slots))
+        found += occupied
+        queues += [queue_index] * len(occupied)
+    assert sorted(found) == _occupied(ladder.words).tolist(), "bitmap and queues disagree"
     assert (_bits_of(ladder.summary) == (ladder.words != 0)).all(), "summary and words disagree"
-    assert ladder.pool[0].live == live, "count of live orders"
-    free, slot = 0, int(ladder.pool[0].free)
-    while slot and free <= ladder.orders.size:
-        free, slot = free + 1, int(ladder.orders[slot].newer)
-    assert free + live == ladder.orders.size - 1, "a slot is neither in use nor free"
-    assert not numbered or np.count_nonzero(ladder.slot_of) == live, "ids of orders that do not rest"
+    assert pool.live == len(slots), "count of live orders"
+    assert not numbered or np.count_nonzero(ladder.slot_of) == len(slots), "ids of orders that do not rest"
+    free = len(_linked(newer, int(pool.free)))
+    assert free + len(slots) == orders.size - 1, "a slot is neither in use nor free"
+    if found:
+        _check_orders(ladder, np.array(found), np.array(queues), np.array(ends), np.array(slots), numbered)
+
+
+def _linked(newer: list[int], slot: int) -> list[int]:
+    """A slot and all that follow it."""
+    found = []
+    while slot:
+        found.append(slot)
+        assert len(found) < len(newer), "queue links"
+        slot = newer[slot]
+    return found
+
+
+def _check_orders(
+    ladder: Ladder,
+    found: type_of_rows,
+    queues: type_of_rows,
+    ends: type_of_rows,
+    slots: type_of_rows,
+    numbered: bool,
+) -> None:
+    """Assert that the orders on the levels found, in their queues, are what and where they say they are."""
+    counts = np.diff(ends, prepend=0)
+    assert (counts > 0).all(), "a level of no orders"
+    rows, standing = ladder.orders[slots], ladder.levels[found]
+    level, queue_index = np.repeat(found, counts), np.repeat(queues, counts)
+    assert (rows["level"] == level).all() and (rows["queue"] == queue_index).all(), "order off its level"
+    older = np.concatenate([[0], slots[:-1]])
+    older[ends - counts] = 0
+    assert (rows["older"] == older).all(), "queue links"
+    assert (standing["newest"] == slots[ends - 1]).all(), "newest"
+    queue = ladder.queues[queue_index]
+    off = rows["price_ticks"] != (level - queue["origin"]) * queue["sign"]
+    assert not (off & (queue_index % QUEUES < STOPS)).any(), "order off its price"
+    assert (rows["shown"] > 0).all() and (rows["hidden"] >= 0).all(), "an order of nothing"
+    assert not ((rows["shown"] > rows["display"]) & (rows["display"] != 0)).any(), "an iceberg shows too much"
+    assert (standing["quantity"] == np.add.reduceat(rows["shown"] + rows["hidden"], ends - counts)).all(), (
+        "level quantity"
+    )
+    if numbered:
+        index = rows["order_id"] - ladder.pool[0].first_order_id
+        assert (ladder.slot_of[index] == slots).all(), "an id finds another order"
 
 
 def _bits_of(words: type_of_rows) -> type_of_rows:

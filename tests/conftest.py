@@ -1,4 +1,4 @@
-"""What all tests share: where the real data lie, and how hard Hypothesis tries.
+"""What all tests share: where the real data lie, how hard Hypothesis tries, and what comes first.
 
 The default is the same examples on every run; `pytest --hypothesis-profile explore` looks for new ones.
 """
@@ -35,3 +35,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set CARBONEX_DATA to where they are")
     return folder
+
+
+LONG_FILES_FIRST = ["system", "exchange"]  # folders; the first starts processes
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever shares the files among workers should have short ones left when the end is near."""
+    places = {folder: place for place, folder in enumerate(LONG_FILES_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))

@@ -2,18 +2,25 @@
 
 One entry in a dict for each account and asset, one loop over the trades for everything. It knows no orders and nothing
 of what is reserved or claimed: which trades came about, and at which fees, it is told. What they do to whom, when they
-do it, what the bank is to be told and what the statements say, it works out by itself.
+do it, what the bank is to be told, what one currency is worth in another, what is paid back of a year's fees and what
+the statements say, it works out by itself.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from settlement.bank_files import Direction
 from settlement.netting import Mode
+from settlement.rebates import Tier
 
 HOUSE = "EXCHANGE"
 RESERVE = "RESERVE"
+OWN = "CNY"
+BILLION = 10**9  # rates are counted in billionths
 
 
 class Trade(NamedTuple):
@@ -28,6 +35,7 @@ class Trade(NamedTuple):
     turnover: int
     buyer_fee: int
     seller_fee: int
+    day: date | None  # None: a deal outside the book
 
     def moves(self) -> Iterator[tuple[str, str, int, str]]:
         """Who gets how much of what (less than nothing: gives), and what a statement calls it."""
@@ -53,6 +61,9 @@ class Plain:
         self.done: dict[int, Trade] = {}  # settled, as they stand
         self.failed: dict[int, Trade] = {}  # wait for who failed
         self.cases: dict[int, list[int]] = {}  # what waits for whom, by number of the case, until it has ended
+        self.rates = {OWN: BILLION}
+        self.elected: dict[str, tuple[str, str]] = {}  # who wants its proceeds in which currency, by which bank
+        self.rebated: set[int] = set()  # years
 
     def bring(self, account: str, asset: str, amount: int, cause: str) -> None:
         """From outside, or to it if it is less than nothing."""
@@ -87,8 +98,12 @@ class Plain:
         lines |= {(*who, Direction.CREDIT): fen for who, fen in paid_out.items()}
         return {line: fen for line, fen in lines.items() if fen > 0}
 
-    def deliver(self, cases: dict[int, list[int]]) -> None:
-        """What is fixed settles, but for the trades that failed: they wait until all their cases have ended."""
+    def deliver(self, cases: dict[int, list[int]]) -> dict[tuple[str, str], int]:
+        """What is fixed settles, but for the trades that failed: they wait until all their cases have ended.
+
+        Returns what it has brought net to whom in other currencies than elected, by account and currency.
+        """
+        brought: Counter[tuple[str, str]] = Counter()
         failed = {number for trades in cases.values() for number in trades}
         self.cases |= cases
         for number, trade in self.fixed.items():
@@ -98,7 +113,10 @@ class Plain:
             self.done[number] = trade
             for account, asset, amount, cause in trade.moves():
                 self.move(account, asset, amount, cause)
+                if account in self.elected and asset == trade.currency != self.elected[account][0]:
+                    brought[account, asset] += amount
         self.fixed = {}
+        return +brought
 
     def end_case(self, case: int, dropped: Collection[int] = ()) -> None:
         """A case is cured or covered; some of its trades may be dropped for good."""
@@ -108,6 +126,57 @@ class Plain:
         still = {number for trades in self.cases.values() for number in trades}
         for number in [number for number in self.failed if number not in still]:
             self.waiting[number] = self.failed.pop(number)
+
+    # -- currencies
+
+    def worth(self, amount: int, gives: str, takes: str) -> int:
+        """Hundredths of a currency for those of another at the last rates, a half rounded up; 0 without a rate."""
+        if gives not in self.rates or takes not in self.rates:
+            return 0
+        return (2 * amount * self.rates[gives] + self.rates[takes]) // (2 * self.rates[takes])
+
+    def set_rate(self, currency: str, rate: str) -> None:
+        self.rates[currency] = int(Decimal(rate) * BILLION)
+
+    def can_pay(self, bank: str, amount: int, gives: str, takes: str) -> bool:
+        """Whether a bank, which has no orders, can convert an amount."""
+        return gives != takes and 0 < self.worth(amount, gives, takes) <= self.settled[bank, takes]
+
+    def convert(self, account: str, bank: str, amount: int, gives: str, takes: str) -> None:
+        taken = self.worth(amount, gives, takes)
+        self.give(account, bank, gives, amount, "conversion")
+        self.give(bank, account, takes, taken, "conversion")
+
+    # -- rebates
+
+    def rebates(self, year: int, tiers: Iterable[Tier]) -> dict[tuple[str, str], int]:
+        """What of a year's fees is to be paid back to whom in which currency: tonne by tonne, rounded at the end."""
+        tonnes: dict[str, Counter[date]] = {}
+        fees: dict[tuple[str, str], Counter[date]] = {}
+        for trade in self.done.values():
+            if trade.day and trade.day.year == year:
+                for account, fee in ((trade.buyer, trade.buyer_fee), (trade.seller, trade.seller_fee)):
+                    tonnes.setdefault(account, Counter())[trade.day] += trade.quantity
+                    fees.setdefault((account, trade.currency), Counter())[trade.day] += fee
+        due = {}
+        for (account, currency), paid in fees.items():
+            days = [day for day in sorted(tonnes[account]) for _ in range(tonnes[account][day])]  # of each tonne
+            reached = [
+                tier for tier in sorted(tiers, key=lambda tier: tier.from_tonnes) if tier.from_tonnes <= len(days)
+            ]
+            exact = Fraction(0)
+            for number, day in enumerate(days):
+                shares = [tier.share for tier in reached if tier.on == "whole" or tier.from_tonnes <= number]
+                exact += Fraction(paid[day], tonnes[account][day]) * Fraction(shares[-1] if shares else 0)
+            due[account, currency] = int(exact + Fraction(1, 2))
+        return {who: amount for who, amount in due.items() if amount}
+
+    def pay_back(self, year: int, tiers: Iterable[Tier]) -> None:
+        for (account, currency), amount in self.rebates(year, tiers).items():
+            self.give(HOUSE, account, currency, amount, "fee_rebate")
+        self.rebated.add(year)
+
+    # -- statements and corrections
 
     def state(self) -> dict[tuple[str, str, str], int]:
         """What the statements say has moved; from now on the next ones count."""

@@ -6,7 +6,7 @@ The deal of most scenes: 100 t at 42.00, 4,200.00 and a fee of 21.00 a side, so 
 from datetime import date
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from exchange.commands import (
@@ -187,6 +187,7 @@ def test_what_a_trade_that_comes_again_needs_is_not_taken_away(mode):
 
 
 @settings(max_examples=max(10, EXAMPLES // 6))
+@example("gross_gross", [("sells", 30), ("buys", 1)], 10_000, 0, 10_000, 0)  # the sale fails, and brings nothing
 @given(
     st.sampled_from(MODES),
     st.lists(st.tuples(st.sampled_from(["buys", "sells"]), st.integers(1, 30)), min_size=1, max_size=4),
@@ -1023,6 +1024,27 @@ def test_what_others_paid_counts_once_though_its_trades_come_in_two_batches(mode
     assert market.last.failed == ({3} if gross else {2, 3})  # nobody has paid for the third
     assert market.lacked(3) == {CNY: NEEDED}
     assert market.case(1).used == {0: 2 * NEEDED if gross else NEEDED}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_for_one_trade_does_not_pay_for_another(mode):
+    """The reserve has paid for a purchase that still waits for dave: a new one of alice is not settled with that."""
+    market = Failing(mode, bank=True, reserve="9000.00", alice=cash("99000.00"), bob=units(200), dave=nothing)
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.agree("F-2", "dave", "alice", 100, "42.00")
+    market.agree("F-3", "bob", "alice", 100, "42.00", due="2026-01-08")
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    market.cover(1)
+    market.play("open 2026-01-08\nstart\nclose")
+    market.batch(refusing)
+
+    gross = mode == "gross_gross"
+    assert market.last.failed == ({3} if gross else {1, 3})
+    assert market.lacked(3) == {CNY: NEEDED}
 
 
 @pytest.mark.parametrize("mode", MODES)

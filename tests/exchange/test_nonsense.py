@@ -40,6 +40,7 @@ from exchange.rules import RuleSet, load_rule_set
 from registry.accounts import ParticipantClass
 from settlement.bank import SimulatedBank
 from settlement.cycle import Stage
+from settlement.rules import ReserveRules
 from tests.exchange.cycle import PROVINCE, Cycle, enterprise
 from tests.exchange.market import HBEA, cash, units
 
@@ -103,7 +104,10 @@ class Nonsense:
     def __init__(self, seed: int) -> None:
         self.chance = Random(seed)
         rich = cash("1000000.00") + units(5000)
-        self.market = Cycle(load_rule_set("hubei"), plant=enterprise, alice=rich, bob=rich)
+        hubei = load_rule_set("hubei")
+        settlement = msgspec.structs.replace(hubei.settlement, reserve=ReserveRules("0.2", "500", "3000"))
+        rules = msgspec.structs.replace(hubei, settlement=settlement)
+        self.market = Cycle(rules, plant=enterprise, alice=rich, bob=rich)
         self.market.must(OpenAccount(BANK, "", ParticipantClass.CLEARING_BANK))
         self.market.must(RegisterCurrency("EUR"))
         self.market.register_credit("CCER")
@@ -191,7 +195,10 @@ class Nonsense:
                 return control(InstructBank())
             case Stage.INSTRUCTED:
                 payments = batches[-1].payments
-                said = SimulatedBank().answer(payments.file, 0, payments.answers)
+                rejected = self.chance.choice(((), (), ("alice",), ("bob",), ("alice", "bob")))
+                half = {"bob": "0.5"} if self.chance.random() < 0.2 else {}
+                bank = SimulatedBank(reject=frozenset(rejected), partial=half)
+                said = bank.answer(payments.file, 0, payments.answers)
                 return control(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines))
             case Stage.CONFIRMED:
                 return control(DeliverBatch())
@@ -244,3 +251,4 @@ def test_no_command_stops_the_engine(seed):
         nonsense.ask(looks_closely=COMMANDS < 10_000 or number % 20 == 0)
     assert nonsense.came["CommandRefused"] > COMMANDS // 20
     assert len(nonsense.came) > 12
+    assert nonsense.exchange.clearing.defaults.cases or COMMANDS < 10_000, "nobody has failed"

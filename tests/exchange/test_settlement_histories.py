@@ -1,5 +1,6 @@
 """Random histories of settlement, beside a plain ledger: trades in two currencies, money in and out, banks that are
-late or answer in parts, statements and objections, blocks, balances of the bank, busts and corrections.
+late or answer in parts, conversions and elected currencies, fees paid back, statements and objections, blocks, balances
+of the bank, busts and corrections.
 
 After every command all invariants hold (:class:`tests.exchange.market.Market` sees to it), a refused command has left
 everything as it was, and settled money and tonnes of everybody are those of
@@ -10,6 +11,7 @@ the same; the journal makes the same again, from wherever it is taken up.
 
 from collections import Counter
 from datetime import date, timedelta
+from decimal import Decimal
 from random import Random
 
 import msgspec
@@ -30,6 +32,7 @@ from exchange.commands import (
     ConfirmPayments,
     ConfirmStatement,
     Control,
+    ConvertCash,
     CorrectTrades,
     CoverFailure,
     CureFailure,
@@ -37,6 +40,7 @@ from exchange.commands import (
     DepositCash,
     DisposeSecurity,
     DrawReserve,
+    ElectCurrency,
     FixObligations,
     FundReserve,
     InstructBank,
@@ -47,9 +51,11 @@ from exchange.commands import (
     NoteLateBank,
     ObjectToStatement,
     OpenDay,
+    PayFeeRebates,
     PayRecourse,
     ReconcileBank,
     RegisterCurrency,
+    SetExchangeRate,
     SettleDay,
     StartTrading,
     TransferUnits,
@@ -61,6 +67,7 @@ from exchange.commands import (
 )
 from exchange.engine import Engine
 from exchange.events import (
+    CurrencyLeg,
     FailureClosedOut,
     FailureCovered,
     FailureCured,
@@ -75,8 +82,9 @@ from exchange.events import (
 from exchange.journal import Batch as Block
 from exchange.journal import SqliteJournal
 from exchange.payments import closing_balances
+from exchange.reasons import Reason
 from exchange.rows import CommandKind
-from exchange.rules import load_rule_set
+from exchange.rules import FeeRebate, load_rule_set
 from exchange.sessions import Phase, moment_ns
 from exchange.state import Exchange
 from exchange.transition import apply
@@ -88,15 +96,17 @@ from settlement.bank import SimulatedBank
 from settlement.bank_files import BankBalance
 from settlement.cycle import Stage
 from settlement.netting import Mode
+from settlement.rebates import Tier
 from settlement.rules import DefaultRules, ReserveRules
 from tests.exchange.market import CNY, DAY, HBEA, Market, Stake, nothing
 from tests.exchange.plain_settlement import HOUSE, RESERVE, Plain, Trade
 
-HISTORIES = 12
+HISTORIES = 24
 TRADERS = ("alice", "bob", "carol")
 BANK = "bank"
 EUR = "EUR"
 QUOTED = {HBEA: CNY, "HBEA-2024": CNY, "EUA": EUR}  # instruments by the currency that they are paid in
+TIERS = [Tier(25, "0.5", "whole"), Tier(60, "1", "part_above")]
 HUBEI, GENERIC = load_rule_set("hubei"), load_rule_set("generic")
 
 
@@ -112,7 +122,8 @@ def rules(base, mode, **changes):
         reserve=ReserveRules("0.2", "500", "3000"),
         defaults=DefaultRules(cure_working_days=0),
     )
-    return msgspec.structs.replace(base, **{"settlement": settlement, **changes})
+    rebates = [FeeRebate(date(2026, 1, 1), TIERS)]
+    return msgspec.structs.replace(base, **{"settlement": settlement, "fee_rebates": rebates, **changes})
 
 
 MARKETS = {
@@ -139,6 +150,8 @@ class Scene(Market):
                 self.must(ListInstrument(symbol, Species.ALLOWANCE, 2024, 4200, currency))
         self.join(BANK, Stake(participant_class=ParticipantClass.CLEARING_BANK))
         self.must(DepositCash(HOUSE, 200_000))
+        for currency in (CNY, EUR):
+            self.must(DepositCash(BANK, 300_000, currency))
         for name in TRADERS:
             self.join(name, nothing)
             for currency in (CNY, EUR):
@@ -183,6 +196,7 @@ class Scene(Market):
                 int(row.price_ticks * row.quantity * terms.fen_per_tick[row.instrument]),
                 int(row.buyer_fee),
                 int(row.seller_fee),
+                self.today if row.buy_order_id else None,
             )
 
     @property
@@ -205,6 +219,8 @@ class History:
         self.seen: Counter[str] = Counter()
         self.secured: dict[tuple[int, int], int] = {}
         self.deals = 0
+        for name in (HOUSE, "bob", "carol"):
+            self.do(ElectCurrency(name, CNY, BANK), True)
 
     # -- commands
 
@@ -265,7 +281,19 @@ class History:
                         seller_fee=one.after.seller_fee,
                     )
                     plain.put_right(one.trade_id, None if isinstance(command, BustTrades) else after)
-
+            case SetExchangeRate(_, currency, rate):
+                plain.set_rate(currency, rate)
+            case ConvertCash(name, bank, gives, takes, amount):
+                plain.convert(name, bank, amount, gives, takes)
+            case ElectCurrency(name, None):
+                del plain.elected[name]
+            case ElectCurrency(name, currency, bank):
+                plain.elected[name] = currency, bank
+            case PayFeeRebates(_, year):
+                paid = {(self.name(one.account), self.asset(one.asset)): one.amount for one in self.scene.event.rebates}
+                assert paid == plain.rebates(year, TIERS)
+                plain.pay_back(year, TIERS)
+                self.seen["a rebate"] += len(paid)
             case AgreeDelivery() | CancelDelivery() | WriteOffRecourse():
                 pass  # nothing moves
             case _:
@@ -274,12 +302,30 @@ class History:
     def delivered(self) -> None:
         """A batch has been delivered: what failed waits, the reserve gets its part of the fees, and securities."""
         said, defaults = self.scene.event, self.exchange.clearing.defaults
-        self.plain.deliver({one.case: one.trades for one in said.failures})
+        brought = self.plain.deliver({one.case: one.trades for one in said.failures})
+        self.converted(said.currency_legs, brought)
         self.plain.give(HOUSE, RESERVE, CNY, said.provision, "reserve_provision")
         for (case, unit), tonnes in defaults.security.items():
             more = tonnes - self.secured.get((case, unit), 0)
             self.plain.give(self.name(defaults.case(case).account), RESERVE, self.asset(unit), more, "security")
         self.secured = dict(defaults.security)
+
+    def converted(self, legs: list[CurrencyLeg], brought: dict[tuple[str, str], int]) -> None:
+        """What a batch has brought in other currencies than elected has been converted, as far as it was not spent."""
+        plain = self.plain
+        assert {(self.name(leg.account), self.asset(leg.asset)) for leg in legs} == brought.keys()
+        for leg in legs:
+            who, gives = self.name(leg.account), self.asset(leg.asset)
+            takes, bank = plain.elected[who]
+            assert leg.amount <= brought[who, gives]
+            if leg.conversion is None:
+                restricted = self.exchange.clearing.restriction(leg.account) is not None
+                spent = leg.reason == Reason.AMOUNT_NOT_POSITIVE
+                assert restricted or spent or not plain.can_pay(bank, leg.amount, gives, takes)
+            else:
+                assert plain.can_pay(bank, leg.amount, gives, takes)
+                plain.convert(who, bank, leg.amount, gives, takes)
+                self.seen["a leg"] += 1
 
     def book_default(self, said: object) -> None:
         """What was paid and delivered for who failed, and by whom it was paid back."""
@@ -365,7 +411,7 @@ class History:
         elif self.exchange.phase != Phase.CLOSED:
             self.do(CloseSession(), True)
         elif self.exchange.is_settled:
-            day = scene.today + timedelta(days=1)
+            day = scene.today + timedelta(days=1) if amount % 4 else date(scene.today.year + 1, 1, 4)
             scene.now_ns = max(scene.now_ns, moment_ns(scene.rules, day, "09:15"))
             self.do(OpenDay(day), True)
         elif scene.stage in (None, Stage.STATED):
@@ -447,11 +493,38 @@ class History:
                     self.do(ConfirmStatement(who, number))
                 else:
                     self.do(ObjectToStatement(who, number, "too little"))
+            case "rate" | "convert" | "elect" | "rebates":
+                self.wish_of_money(kind, who, b, amount, other)
             case "agree" | "cancel deal" | "fund" | "draw" | "case" | "repay" if self.somebody_fails:
                 self.wish_of_failing(kind, a, b, symbol, amount, other)
             case "answer" if self.exchange.clearing.batches:
                 number = len(self.exchange.clearing.batches) - b % 2
                 self.do(AnswerObjection(HOUSE, who, number, other % 2 == 0, "no"))
+
+    def wish_of_money(self, kind: str, who: str, b: int, amount: int, other: int) -> None:
+        """What is asked for between currencies, and of fees that were paid."""
+        plain = self.plain
+        gives, takes = ((CNY, EUR), (EUR, CNY), (EUR, EUR), (CNY, EUR))[b]
+        match kind:
+            case "rate":
+                rate = f"{('7.', '0.', '123.4567', '0.00')[b]}{amount:02}"
+                self.do(SetExchangeRate(HOUSE, EUR, rate), Decimal(rate) > 0)
+            case "convert":
+                part = plain.settled[who, gives] * amount // (20 + 5 * other)
+                can = plain.can_pay(BANK, part, gives, takes)
+                self.do(ConvertCash(who, BANK, gives, takes, part), None if can else False)
+            case "elect":
+                wanted = (CNY, None, EUR, CNY)[b]
+                self.do(ElectCurrency(who, wanted, BANK), wanted is not None or who in plain.elected)
+            case "rebates":
+                year = self.scene.today.year - 1 + other // 16
+                is_due = year < self.scene.today.year and year not in plain.rebated and year >= 2026
+                due = plain.rebates(year, TIERS)
+                can = all(
+                    sum(fen for (_, paid_in), fen in due.items() if paid_in == code) <= plain.settled[HOUSE, code]
+                    for code in (CNY, EUR)
+                )
+                self.do(PayFeeRebates(HOUSE, year), None if is_due and can else False)
 
     def wish_of_failing(self, kind: str, a: int, b: int, symbol: str, amount: int, other: int) -> None:
         """What is asked for where somebody may fail."""
@@ -517,12 +590,18 @@ class History:
 
 
 WEIGHTS = {
-    "step": 34, "any step": 3, "trade": 16, "order": 8, "deposit": 3, "withdraw": 6, "issue": 2, "to trading": 2,
+    "step": 34, "any step": 3, "trade": 30, "order": 8, "deposit": 3, "withdraw": 6, "issue": 2, "to trading": 2,
     "block": 2, "unblock": 2, "balances": 4, "bust": 5, "correct": 7, "say": 6, "answer": 3,
+    "rate": 6, "convert": 4, "elect": 4, "rebates": 4,
     "agree": 10, "cancel deal": 1, "fund": 2, "draw": 1, "case": 9, "repay": 5,
 }  # fmt: skip
 TROUBLE = WEIGHTS | {
     "step": 60,
+    "trade": 16,
+    "rate": 2,
+    "convert": 1,
+    "elect": 1,
+    "rebates": 1,
     "agree": 16,
     "case": 22,
     "repay": 12,
@@ -533,7 +612,8 @@ TROUBLE = WEIGHTS | {
 }
 DEEP = {
     "FixObligations", "InstructBank", "ConfirmPayments", "DeliverBatch", "IssueStatements", "WithdrawCash",
-    "ReconcileBank", "BustTrades", "CorrectTrades",
+    "ReconcileBank", "BustTrades", "CorrectTrades", "SetExchangeRate", "ConvertCash", "ElectCurrency", "a leg",
+    "a rebate",
 }  # fmt: skip
 DEEP_IN_TROUBLE = {
     "AgreeDelivery", "CureFailure", "CoverFailure", "CloseOutFailure", "FundReserve",

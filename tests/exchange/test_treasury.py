@@ -395,6 +395,8 @@ SHOWN = [
     (R.NOT_PERMITTED, PayFeeRebates("alice", 2025), {}),
     (R.TOO_EARLY, PayFeeRebates(HOUSE, 2026), {}),
     (R.NO_BASIS, PayFeeRebates(HOUSE, 2023), {}),
+    (R.NO_BASIS, PayFeeRebates(HOUSE, 0), {}),
+    (R.NO_BASIS, PayFeeRebates(HOUSE, -(2**63)), {}),
 ]
 
 

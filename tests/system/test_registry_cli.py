@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 
@@ -299,19 +298,25 @@ def test_on_a_terminal_tables_fit_and_cut_nothing(exchange, columns):
 
 
 def on_terminal(columns, *arguments):
-    """What a command prints on a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-    command = [sys.executable, "-m", "exchange.cli", *arguments]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        shown = b""
+    """What a command prints on a terminal of so many columns, as a fork of this process."""
+    child, terminal = pty.fork()
+    if not child:
+        status = 70
         try:
-            while found := os.read(ours, 65536):
-                shown += found
-        except OSError:  # the terminal is gone with the command
-            pass
-    os.close(ours)
-    assert process.returncode == 0, shown
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
+            sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            status = app(arguments, standalone_mode=False) or 0
+            sys.stdout.flush()
+        finally:
+            os._exit(status)
+    shown = b""
+    try:
+        while found := os.read(terminal, 65536):
+            shown += found
+    except OSError:  # the terminal is gone with the command
+        pass
+    os.close(terminal)
+    assert os.waitpid(child, 0)[1] == 0, shown
     return shown.decode().replace("\r\n", "\n")
