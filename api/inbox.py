@@ -69,11 +69,7 @@ class Inbox:
 
     async def ask_numbered(self, command: Control) -> tuple[int, Event]:
         """Likewise, with the command's sequence number."""
-        answer = await self.offer(control(command))
-        assert answer.event is not None, "every control command has an event"
-        if isinstance(answer.event, CommandRefused):
-            raise Problem.of(Refused(answer.event.reason, answer.event.detail))
-        return answer.sequence, answer.event
+        return happened(await self.offer(control(command)))
 
     async def consume(self) -> None:
         """Take, journal, apply, answer; until the inbox is closed or broken."""
@@ -125,6 +121,14 @@ class Inbox:
                 event = outcome.events.get(receipt)
                 waiting.answer.set_result(Answer(receipt, rows, event, receipt < first_new))
         return len(receipts)
+
+
+def happened(answer: Answer) -> tuple[int, Event]:
+    """Sequence and event of a command off the trading path. Problem if it was refused."""
+    assert answer.event is not None, "every control command has an event"
+    if isinstance(answer.event, CommandRefused):
+        raise Problem.of(Refused(answer.event.reason, answer.event.detail))
+    return answer.sequence, answer.event
 
 
 def _fail(waiting: Waiting, problem: Problem) -> None:

@@ -111,7 +111,7 @@ def serve(
     if keys and not keys.exists():
         fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
     try:
-        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None)
+        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None, path=key_file)
     except KeyProblem as error:
         fail(error.code, error.detail)
     if not (_is_loopback(host) or access.is_on):
@@ -185,7 +185,7 @@ def serve(
         server.run()
     except KeyboardInterrupt:
         say("stopped; the journal holds everything")
-    if gateway.inbox.broken:
+    if gateway.inbox.broken not in (None, "stopping"):
         fail(gateway.inbox.broken, "the exchange broke and stopped; the journal holds what happened", 2)
 
 
@@ -212,7 +212,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
-         "--day", day, "--speed", str(4 * 3600 / seconds), "--bank", bank]
+         "--day", day, "--bank", bank]
     )  # fmt: skip
 
     async def whole_day() -> None:
@@ -222,7 +222,7 @@ def demo(
                 raise DemoError("the exchange did not start")
             await asyncio.sleep(0.05)
         await ready
-        await market_day(base_url, seed, Console())
+        await market_day(base_url, seed, 4 * 3600 / seconds, Console())
 
     try:
         asyncio.run(whole_day())

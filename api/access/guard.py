@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -18,7 +19,7 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import signing
-from api.access.keys import Key, KeyFile, Role
+from api.access.keys import REFRESHED_NS, Key, KeyFile, KeyProblem, Role
 from api.access.limits import Rate, Rates
 from api.access.rules import READERS, Rule, is_open, rule_of
 from api.access.sessions import COOKIE, Sessions
@@ -62,11 +63,18 @@ class Denial(NamedTuple):
 
 
 class Access:
-    """Who may ask: the keys, and what the guard remembers. Without keys: everybody."""
+    """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
-    def __init__(self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns) -> None:
+    `path`: where the keys will be, if there is no file of them yet.
+    """
+
+    def __init__(
+        self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns, path: Path | None = None
+    ) -> None:
         self.keys = keys
         self.now_ns = now_ns
+        self._path = path
+        self._looked_ns = 0
         self.sessions = Sessions()
         self.rates = Rates()
         self.replays = signing.Replays()
@@ -74,19 +82,36 @@ class Access:
 
     @property
     def is_on(self) -> bool:
-        """Whether keys are asked for: as soon as there is one."""
+        """Whether keys are asked for: as soon as there is one, and for good."""
+        if self.keys is None:
+            self._look()
         if self.keys is None:
             return False
         self.keys.refresh()
         return bool(self.keys.all())
 
-    def caller(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Caller:
-        """Who has signed a request, or opened the session. Problem 401 if nobody has who may."""
+    def _look(self) -> None:
+        """Take up the file of keys once there is one. Problem 503 if it can't be used: nobody is let in by that."""
+        now_ns = self.now_ns()
+        if self._path is None or 0 <= now_ns - self._looked_ns < REFRESHED_NS:
+            return
+        if self._path.exists():
+            try:
+                self.keys = KeyFile(self._path, self.now_ns)
+            except KeyProblem as error:
+                raise Problem(503, error.code, error.detail) from None
+        self._looked_ns = now_ns
+
+    def caller(self, headers: dict[str, str], method: str, target: str, body: bytes, changes: bool) -> Caller:
+        """Who has signed a request, or opened the session. Problem 401 if nobody has who may.
+
+        `changes`: it may do more than read, so that a session counts only for the exchange's own pages.
+        """
         if signing.KEY in headers:
             return Caller(self._signer(headers, method, target, body))
         token = _cookie(headers.get("cookie", ""))
         if token:
-            return Caller(self._of_session(token, headers, method))
+            return Caller(self._of_session(token, headers, changes))
         raise _unknown("key_missing", f"Sign the request: {signing.KEY}, {signing.TIMESTAMP}, {signing.SIGNATURE}.")
 
     def _signer(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Key:
@@ -120,8 +145,8 @@ class Access:
             raise _unknown("key_unknown", "There is no such key, or it has been revoked.")
         return key
 
-    def _of_session(self, token: str, headers: dict[str, str], method: str) -> Key:
-        if method not in _SAFE and not _is_of_own_page(headers):
+    def _of_session(self, token: str, headers: dict[str, str], changes: bool) -> Key:
+        if changes and not _is_of_own_page(headers):
             raise _unknown("foreign_page", "A session acts for pages of the exchange alone.")
         found = self.sessions.whose(token, self.now_ns())
         if found is None:
@@ -134,11 +159,11 @@ class Access:
 
     def still(self, caller: Caller) -> Caller:
         """Who has opened a socket, as his key stands now. Problem 401 if it is not good any more."""
-        if caller.key is not None:
-            return Caller(self._key(caller.key.key_id))
-        if self.is_on:
+        if not self.is_on:
+            return caller
+        if caller.key is None:
             raise _unknown("key_missing", "The exchange has keys by now; sign the handshake.")
-        return caller
+        return Caller(self._key(caller.key.key_id))
 
     def require_rate(self, key: Key) -> Rate:
         """Count a request of a key. Problem 429 if it asks too often."""
@@ -235,7 +260,12 @@ class Guard:
             await self.app(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = EVERYBODY
-        if not self.access.is_on or is_open(scope["path"]):
+        try:
+            is_on = self.access.is_on
+        except Problem as problem:
+            await _refuse(scope, receive, send, problem)
+            return
+        if not is_on or is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         method = scope.get("method", "GET")
@@ -268,7 +298,8 @@ class Guard:
     def _admit(self, scope: Scope, method: str, headers: dict[str, str], body: bytes) -> tuple[Caller, Rate]:
         query = scope.get("query_string", b"").decode("latin-1")
         raw = scope.get("raw_path", scope["path"].encode()).decode("latin-1").split("?")[0]
-        caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body)
+        changes = scope["type"] == "websocket" or method not in _SAFE
+        caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body, changes)
         assert caller.key is not None
         rate = self.access.require_rate(caller.key)
         found = rule_of(method, scope["path"])

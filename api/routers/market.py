@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 
 from api import views
 from api.gateway import TheGateway
+from api.inbox import happened
 from api.problems import RESPONSES, Problem
 from api.schemas import (
     AuctionView,
@@ -43,6 +44,7 @@ from exchange.commands import (
     ResumeTrading,
     SettleDay,
     StartTrading,
+    control,
 )
 from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingStarted
 from exchange.instruments import ticks_of
@@ -188,9 +190,11 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
     exchange = gateway.exchange
-    if exchange.is_settled and (exchange.date is None or new.date > exchange.date):  # so that it opens in its morning
+    opens = exchange.is_settled and (exchange.date is None or new.date > exchange.date)
+    answer = gateway.inbox.offer(control(OpenDay(new.date)))
+    if opens:  # in its morning, unless the inbox did not take the command
         gateway.clock.advance_to(opening_ns(exchange.market, new.date))
-    await gateway.inbox.ask(OpenDay(new.date))
+    happened(await answer)
     return views.market_view(gateway)
 
 

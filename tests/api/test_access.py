@@ -447,6 +447,29 @@ def test_what_another_process_does_to_the_keys_is_seen_soon(tmp_path):
     desk.close()
 
 
+def test_the_first_key_counts_at_once_though_the_exchange_runs(tmp_path):
+    wall = Wall()
+    access = Access(None, wall, tmp_path / "keys")
+    assert not access.is_on
+    desk = KeyFile(tmp_path / "keys", wall)
+    desk.create(Role.AUDITOR, key_id="k")
+    wall.now_ns += REFRESHED_NS
+    assert access.is_on
+    assert access.keys.get("k") is not None
+    access.keys.close()
+    desk.close()
+
+
+async def test_keys_that_can_not_be_read_let_nobody_in(tmp_path):
+    door = Door(tmp_path)
+    door.keys.close()
+    door.access.keys, door.access._path = None, tmp_path / "keys"
+    (tmp_path / "keys.master").chmod(0o644)
+    for _ in range(2):
+        answer = await door.http.get("/v1/market")
+        assert (answer.status_code, answer.json()["code"]) == (503, "master_exposed")
+
+
 def test_keys_are_asked_for_from_the_first_one_on(tmp_path):
     wall = Wall()
     file = KeyFile(tmp_path / "keys", wall)
@@ -633,6 +656,16 @@ async def test_the_stream_asks_for_a_key(door):
     assert (error["code"], closed) == ("key_missing", REFUSED_SOCKET)
 
 
+async def test_a_session_opens_the_stream_for_the_exchanges_own_pages_alone(door):
+    await log_in(door, "trader")
+    cookie = f"{COOKIE}={door.http.cookies[COOKIE]}"
+    asked = {"op": "subscribe", "channel": "orders", "account_id": "STEEL"}
+    error, _ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://evil"})
+    assert error["code"] == "foreign_page"
+    mine, *_ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://exchange"}, asked)
+    assert mine["type"] == "subscribed"
+
+
 async def asked_by(door: Door, who: str, *frames: dict[str, Any]) -> list[Any]:
     """The answers to frames of a key, each over a socket of its own."""
     answers = []
@@ -688,6 +721,15 @@ async def test_the_kill_switch_and_the_limits_of_a_key_hold_on_the_stream(door):
     assert (await asked_by(door, "trader", placing))[0]["code"] == "order_too_large"
     assert (await door.ask("operator", "PUT", "/v1/accounts/STEEL/kill-switch", {"reason": "robot"})).is_success
     assert (await asked_by(door, "trader", placing | {"quantity": 1}))[0]["code"] == "kill_switch_on"
+
+
+async def test_a_socket_that_was_opened_without_keys_ends_with_the_first_key(tmp_path):
+    door = Door(tmp_path)
+    async with door.gateway.running():
+        asked = {"op": "subscribe", "channel": "drop_copy"}
+        heard = await talked(door, {}, asked, before=lambda: door.keys.create(Role.AUDITOR, ""))
+    door.keys.close()
+    assert [one if isinstance(one, int) else one["code"] for one in heard] == ["key_missing", REFUSED_SOCKET]
 
 
 async def test_a_socket_ends_with_its_key(door):
