@@ -115,6 +115,11 @@ class LocalBook:
 
     # -- asking it
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has had a snapshot, with all its parts."""
+        return bool(self.session_id) and not self._parts
+
     def orders(self, side: str) -> list[Order]:
         """The orders of a side ("B" or "A"), the best price first, the oldest of a price first."""
         sign = -1 if side == "B" else 1
@@ -169,9 +174,13 @@ class BookStream:
     async def __aenter__(self) -> Self:
         signed = headers(self._signer, time.time_ns(), "GET", "/v1/stream") if self._signer else {}
         self._socket = await connect(self._url, additional_headers=signed, max_size=None)
-        await self._ask(op="subscribe", channel="book.l3", symbol=self._symbol)
-        while not self.book.session_id or self.book._parts:
-            self._take(await self._next())
+        try:
+            await self._ask(op="subscribe", channel="book.l3", symbol=self._symbol)
+            while not self.book.is_whole:
+                self._take(await self._next())
+        except BaseException:
+            await self._socket.close()
+            raise
         return self
 
     async def __aexit__(self, *exc: object) -> None:

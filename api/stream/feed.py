@@ -48,8 +48,9 @@ class Feed:
 
     def _lies_far_back(self, channel: Channel) -> bool:
         """Whether nobody has listened for so long that it is cheaper to begin anew."""
+        source = channel.book if isinstance(channel, ConflatedChannel) else channel
         events = self.gateway.history.events.size
-        return isinstance(channel, EventChannel) and events - channel.cursor > 2 * KEPT
+        return isinstance(source, EventChannel) and events - source.cursor > 2 * KEPT
 
     def _made(self, key: Key) -> Channel:
         gateway, session = self.gateway, self.session_id

@@ -1,5 +1,6 @@
 """Whoever subscribes whenever, and however slowly he reads: what he holds is the book as it was after its seq."""
 
+import asyncio
 import json
 import random
 
@@ -7,10 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.access.guard import EVERYBODY, Access
 from api.local_book import BookBroken, BookGap, LocalBook, checksum
 from api.problems import Problem
+from api.routers import stream as socket_of
 from api.stream import books, channels
 from api.stream.channels import Key, TooSlow
+from api.stream.desk import Desk
 from api.stream.feed import Feed, Subscriber
 from api.views import book_view
 from exchange import commands
@@ -235,6 +239,32 @@ def test_the_checksum_is_the_crc_of_the_orders_as_the_documentation_says(market)
     channel = feed.channel(BOOK)
     assert channel.checksum() == crc ^ 0xFFFFFFFF
     assert Reader(feed, BOOK).book.checksum() == channel.checksum()
+
+
+@pytest.mark.anyio
+async def test_who_takes_no_bytes_at_all_is_too_slow(market, monkeypatch):
+    class Stuck:
+        async def send_text(self, text):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(socket_of, "SEND_S", 0.05)
+    feed = Feed(market.gateway)
+    subscriber = Subscriber(feed)
+    subscriber.listen(feed.channel(BOOK))
+    desk = Desk(feed, subscriber, Access(None), EVERYBODY, lambda: None)
+    with pytest.raises(TooSlow) as raised:
+        await asyncio.wait_for(socket_of._send(Stuck(), desk, asyncio.Event()), 10)
+    assert (raised.value.channel, raised.value.last_seq) == ("book.l3", feed.channel(BOOK).last_seq)
+
+
+def test_the_best_prices_are_not_caught_up_with_after_long_either(market, monkeypatch):
+    feed = Feed(market.gateway)
+    first = feed.channel(TOP)
+    sell(market, 4000, 2)
+    monkeypatch.setattr("api.stream.feed.KEPT", 0)
+    later = Reader(feed, TOP)
+    assert feed.channels[TOP] is not first
+    assert later.told["book.l1"]["ask"] == {"price": "40.00", "quantity": 2, "orders": 1}
 
 
 # ---------------------------------------------------------------- a book of one's own
