@@ -86,7 +86,7 @@ POST   /v1/market/halts                                             operator
 DELETE /v1/market/halts                                             operator
 PUT    /v1/clock                                                    operator
 PUT    /v1/timers                                                   operator
-POST   /v1/settlements                                              operator
+POST   /v1/settlements                                              clearing
 GET    /v1/settlements/{day}                                        readers
 POST   /v1/trades/busts                                             clearing                  as body.by
 POST   /v1/trades/corrections                                       clearing                  as body.by
