@@ -233,3 +233,13 @@ def test_a_socket_that_ends_where_there_is_nothing_to_cancel_harms_nobody(web):
         ear.ask(op="cancel_on_disconnect", account_id="S")
         cancel(web, placed)
     assert eventually(lambda: commands_of(web)[-1] == 4)
+
+
+def test_an_exchange_that_stops_in_good_order_cancels_before_it_stops():
+    with served() as web:
+        order(web, "S", "sell", "41.00", 5)
+        gateway = web.gateway
+        socket = web.listen()
+        socket.__enter__().ask(op="cancel_on_disconnect", account_id="S")
+    assert int(gateway.history._commands.rows[-1].kind) == 4
+    socket.__exit__(None, None, None)
