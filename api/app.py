@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
+from typing import Any
 
 from fastapi import FastAPI, Response
 from fastapi.responses import HTMLResponse
@@ -13,7 +14,6 @@ from api import problems
 from api.access.guard import Access, Guard
 from api.documented import document
 from api.fast_lane import FastLane
-from api.feed import Feed
 from api.gateway import Gateway
 from api.idempotency import Idempotency
 from api.routers import (
@@ -36,17 +36,15 @@ from api.routers import (
     stream,
 )  # fmt: skip
 from api.sequence import Sequenced
+from api.stream import asyncapi
+from api.stream.feed import Feed
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
 instrument, quantities whole tonnes of CO2 equivalent. Errors are problem details (RFC 9457) with a stable `code`.
-The stream is a WebSocket at `/v1/stream`: send
-`{"op": "subscribe", "channel": "trades", "symbol": "HBEA-2025"}` (or channel `book.l3`, or `orders` with an
-`account_id` in place of the symbol) as a text frame, and get arrays of messages; the first says from which
-`seq` on, each later one has its `seq` and the `prev_seq` of the message before it. The first of `book.l3` has
-the orders of the book, each later one an order as the book shows it from now on: `added` at the back of its
-price's queue, where it may have stood before, `reduced` in its place, or `removed`. `trades` and `orders` tell of a
-trade that was put right later: `trade_corrected` as it says now, `trade_busted` as it said last.
+The stream is a WebSocket at `/v1/stream`: `{"op": "subscribe", "channel": "trades", "symbol": "HBEA-2025"}` as a text
+frame, and arrays of messages come back, each with its `seq` and the `prev_seq` of the one before. Channels, orders on
+the stream, replays and error codes: [/asyncapi](/asyncapi), as an AsyncAPI 3 document [/asyncapi.json](/asyncapi.json).
 
 Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
 twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
@@ -67,6 +65,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with gateway.running():
             yield
+            app.state.feed.dead_men.stop()
 
     app: FastAPI = FastAPIOffline(title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan)
     app.state.gateway = gateway
@@ -105,6 +104,14 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def index() -> str:
         return page
+
+    @app.get("/asyncapi.json", include_in_schema=False)
+    async def stream_document() -> dict[str, Any]:
+        return asyncapi.document()
+
+    @app.get("/asyncapi", response_class=HTMLResponse, include_in_schema=False)
+    async def stream_page() -> str:
+        return asyncapi.page()
 
     @app.get("/health", tags=["market"])
     async def health(response: Response) -> dict[str, str | int]:

@@ -30,6 +30,7 @@ class Change(NamedTuple):
     type: Literal["added", "reduced", "removed"]
     order_id: int
     shown: Shown  # from now on; quantity 0 of a removed order
+    taken: int = 0  # what is shown less than before, tCO2e
 
 
 @dataclass
@@ -104,7 +105,8 @@ class ShownBook:
             yield self._remove(order_id)
         elif quantity < shown.quantity:
             self.orders[order_id] = shown._replace(quantity=quantity)
-            yield Change("reduced", order_id, self.orders[order_id])
+            yield Change("reduced", order_id, self.orders[order_id], shown.quantity - quantity)
 
     def _remove(self, order_id: int) -> Change:
-        return Change("removed", order_id, self.orders.pop(order_id)._replace(quantity=0))
+        shown = self.orders.pop(order_id)
+        return Change("removed", order_id, shown._replace(quantity=0), shown.quantity)

@@ -158,6 +158,22 @@ class Access:
             raise _unknown("session_over", "The key has been rotated; log in again.")
         return key
 
+    def still(self, caller: Caller) -> Caller:
+        """Who has opened a socket, as his key stands now. Problem 401 if it is not good any more."""
+        if not self.is_on:
+            return caller
+        if caller.key is None:
+            raise _unknown("key_missing", "The exchange has keys by now; sign the handshake.")
+        return Caller(self._key(caller.key.key_id))
+
+    def require_rate(self, key: Key) -> Rate:
+        """Count a request of a key. Problem 429 if it asks too often."""
+        rate = self.rates.ask(key.key_id, key.limits, self.now_ns())
+        if not rate.allowed:
+            said = f"The key may ask {key.limits.requests_per_second} times a second."
+            raise Problem(429, "rate_limited", said, headers=_as_text(rate.headers()))
+        return rate
+
     def log_in(self, key_id: str, secret: str) -> str:
         """The token of a new session. Problem 401 if the secret is wrong, 429 if it was so too often."""
         now_ns = self.now_ns()
@@ -200,17 +216,24 @@ def _is_of_own_page(headers: dict[str, str]) -> bool:
 
 def permit(key: Key, rule: Rule, in_path: dict[str, str], query: str, body: bytes) -> None:
     """Problem 403 if a key's role may not call a route; 404 if the account is another's."""
-    if key.role not in rule.roles:
-        raise Problem(403, "role_not_permitted", f"A key for a {key.role} may not {rule.method} {rule.template}.")
-    if not rule.is_bound(key.role):
-        return
     match rule.part:
         case "path":
             named = [in_path[rule.field]]
         case "query":
             named = parse_qs(query, keep_blank_values=True).get(rule.field, [])
-        case _:
+        case "body" if key.role in rule.roles and rule.is_bound(key.role):
             named = _in_body(body, rule.field)
+        case _:
+            named = []
+    permit_named(key, rule, named)
+
+
+def permit_named(key: Key, rule: Rule, named: list[str]) -> None:
+    """Likewise, of the accounts that are named."""
+    if key.role not in rule.roles:
+        raise Problem(403, "role_not_permitted", f"A key for a {key.role} may not {rule.method} {rule.template}.")
+    if not rule.is_bound(key.role):
+        return
     if not named:
         raise Problem(422, "invalid_request", f"{rule.field}: is required")
     for account_id in named:
@@ -285,10 +308,7 @@ class Guard:
         changes = scope["type"] == "websocket" or method not in _SAFE
         caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body, changes)
         assert caller.key is not None
-        rate = self.access.rates.ask(caller.key.key_id, caller.key.limits, self.access.now_ns())
-        if not rate.allowed:
-            said = f"The key may ask {caller.key.limits.requests_per_second} times a second."
-            raise Problem(429, "rate_limited", said, headers=_as_text(rate.headers()))
+        rate = self.access.require_rate(caller.key)
         found = rule_of(method, scope["path"])
         if found is None:
             raise Problem(404, "not_found", "There is no such resource.")

@@ -29,7 +29,10 @@ GROUPS = {
 }
 
 # Without a key: whether the exchange lives, its documentation, the way in.
-OPEN = frozenset({"/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/v1/session"})
+OPEN = frozenset({
+    "/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/asyncapi", "/asyncapi.json",
+    "/v1/session",
+})  # fmt: skip
 OPEN_BELOW = ("/static-offline-docs/",)
 
 TABLE = """

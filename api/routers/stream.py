@@ -1,57 +1,89 @@
-"""The stream over a WebSocket: subscribe, then listen."""
+"""The stream over a WebSocket: one task reads frames and answers them, another sends what is on its way."""
 
 import asyncio
-import json
 from contextlib import suppress
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from pydantic import ValidationError
 
-from api.access.guard import Caller
-from api.feed import Feed, Subscribe, Subscriber, push
+from api.access.guard import REFUSED_SOCKET
 from api.problems import Problem
-from exchange.reasons import Reason
+from api.stream.channels import TooSlow
+from api.stream.desk import Desk, Gone
+from api.stream.feed import Feed, Subscriber
+from api.stream.messages import ErrorTold
 
 router = APIRouter()
+
+TICK_S = 0.05
+HEARTBEAT_S = 1.0
+SEND_S = 30.0  # how long a client may take no bytes at all
+TOO_SLOW = 4008  # WebSocket close code
 
 
 @router.websocket("/v1/stream")
 async def stream(socket: WebSocket) -> None:
-    """Each text frame from the client is a subscription; each from the server an array of messages."""
+    """Each text frame from the client is a request; each from the server an array of messages."""
     feed: Feed = socket.app.state.feed
     await socket.accept()
-    subscriber = Subscriber()
-    listening = _listen(socket, feed, subscriber, socket.state.caller)
-    tasks = {asyncio.create_task(push(socket, subscriber)), asyncio.create_task(listening)}
+    subscriber, woken = Subscriber(feed), asyncio.Event()
+    desk = Desk(feed, subscriber, socket.app.state.access, socket.state.caller, woken.set)
+    tasks = {asyncio.create_task(_send(socket, desk, woken)), asyncio.create_task(_listen(socket, desk))}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             with suppress(WebSocketDisconnect):
                 task.result()
+    except Gone as gone:
+        await _close(socket, REFUSED_SOCKET, _error(gone.problem))
+    except TooSlow as slow:
+        said = f"{slow.channel} has gone on without you; its newest message is {slow.last_seq}."
+        error = ErrorTold(status=408, code="too_slow", detail=said, channel=slow.channel, last_seq=slow.last_seq)
+        await _close(socket, TOO_SLOW, error)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await desk.close()
 
 
-async def _listen(socket: WebSocket, feed: Feed, subscriber: Subscriber, caller: Caller) -> None:
+async def _listen(socket: WebSocket, desk: Desk) -> None:
     """Answer the client's frames until it is gone."""
     while True:
         frame = await socket.receive()
         if frame["type"] == "websocket.disconnect":
             return
-        try:
-            asked = Subscribe.model_validate_json(frame.get("text") or "")
-            if asked.channel == "orders" and not caller.may_see(asked.account_id):
-                raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {asked.account_id!r}.")
-            channel = feed.channel(asked)
-        except ValidationError as error:
-            said = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'frame'}: {one['msg']}" for one in error.errors())
-            await socket.send_text(json.dumps([{"type": "error", "code": "invalid_request", "detail": said}]))
-        except Problem as problem:
-            refusal = {"type": "error", "code": problem.code, "detail": problem.detail}
-            await socket.send_text(json.dumps([refusal]))
-        else:
-            opening = json.dumps([channel.opening()])
-            subscriber.listen(channel)
-            await socket.send_text(opening)
+        await desk.answer(dict(frame))
+
+
+async def _send(socket: WebSocket, desk: Desk, woken: asyncio.Event) -> None:
+    """Send each tick's news, and answers at once, until cancelled or the client is gone."""
+    subscriber = desk.subscriber
+    loop = asyncio.get_running_loop()
+    beat_at = loop.time() + HEARTBEAT_S
+    while True:
+        woken.clear()
+        subscriber.hear()
+        if loop.time() >= beat_at:
+            desk.require_good_key()
+            subscriber.beat()
+            beat_at = loop.time() + HEARTBEAT_S
+        for frame in subscriber.frames():
+            try:
+                await asyncio.wait_for(socket.send_text(frame), SEND_S)
+            except TimeoutError:
+                key, listener = next(iter(subscriber.listeners.items()), (None, None))
+                raise TooSlow(key.name if key else "", listener.last_seq() if listener else 0) from None
+        with suppress(TimeoutError):
+            await asyncio.wait_for(woken.wait(), TICK_S)
+
+
+def _error(problem: Problem) -> ErrorTold:
+    return ErrorTold(status=problem.status, code=problem.code, detail=problem.detail)
+
+
+async def _close(socket: WebSocket, code: int, error: ErrorTold) -> None:
+    """Say why, and close; whoever takes no bytes is left to the server."""
+    reason = error.code if error.last_seq is None else f"{error.code} {error.channel} {error.last_seq}"
+    with suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
+        await asyncio.wait_for(socket.send_text(f"[{error.model_dump_json()}]"), 1)
+        await asyncio.wait_for(socket.close(code, reason), 1)

@@ -5,7 +5,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -615,14 +615,22 @@ def test_a_session_ends_when_it_is_idle_and_after_its_time():
 # ---------------------------------------------------------------- the stream
 
 
-async def talked(door: Door, headers: dict[str, str], *frames: dict[str, Any]) -> list[Any]:
-    """What one hears who opens the stream and sends frames: messages, and the close code at the end if there is one."""
+async def talked(
+    door: Door, headers: dict[str, str], *frames: dict[str, Any], before: Callable[[], object] = lambda: None
+) -> list[Any]:
+    """What one hears who opens the stream and sends frames: messages, and the close code at the end if there is one.
+
+    `before` is called when the socket is open.
+    """
     sent = [{"type": "websocket.connect"}]
     sent += [{"type": "websocket.receive", "text": json.dumps(frame)} for frame in frames]
     heard: list[Any] = []
     all_heard = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
+        if len(sent) == len(frames):
+            before()
+            door.wall.now_ns += REFRESHED_NS
         if not sent:
             await all_heard.wait()
             return {"type": "websocket.disconnect", "code": 1000}
@@ -633,7 +641,7 @@ async def talked(door: Door, headers: dict[str, str], *frames: dict[str, Any]) -
             heard.extend(json.loads(message["text"]))
         elif message["type"] == "websocket.close":
             heard.append(message["code"])
-        if len(heard) == len(frames):
+        if len(heard) >= len(frames):
             all_heard.set()
 
     scope = {
@@ -655,17 +663,85 @@ async def test_a_session_opens_the_stream_for_the_exchanges_own_pages_alone(door
     asked = {"op": "subscribe", "channel": "orders", "account_id": "STEEL"}
     error, _ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://evil"})
     assert error["code"] == "foreign_page"
-    [mine] = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://exchange"}, asked)
+    mine, *_ = await talked(door, {"cookie": cookie, "host": "exchange", "origin": "http://exchange"}, asked)
     assert mine["type"] == "subscribed"
 
 
-async def test_the_stream_tells_nobody_of_anothers_orders(door):
+async def asked_by(door: Door, who: str, *frames: dict[str, Any]) -> list[Any]:
+    """The answers to frames of a key, each over a socket of its own."""
+    answers = []
+    for frame in frames:
+        door.wall.now_ns += 1000
+        signed = signing.headers(door.signers[who], door.wall.now_ns, "GET", "/v1/stream")
+        answers.append((await talked(door, signed, frame))[0])
+    return answers
+
+
+async def test_the_stream_tells_nobody_of_anothers_matters(door):
+    for channel in ("orders", "fills", "balances", "settlement"):
+        asked = [{"op": "subscribe", "channel": channel, "account_id": whose} for whose in ("HEAT", "GHOST", "STEEL")]
+        theirs, nobodys, mine = await asked_by(door, "trader", *asked)
+        assert theirs == nobodys | {"detail": "There is no account 'HEAT'."}
+        assert (nobodys["code"], nobodys["status"]) == ("unknown_account", 404)
+        assert mine["type"] == "subscribed"
+        [replayed] = await asked_by(door, "trader", asked[0] | {"op": "replay", "from_seq": 1, "to_seq": 2})
+        assert replayed == theirs | {"op": "replay"}
+
+
+async def test_only_those_who_watch_over_the_market_hear_the_drop_copy(door):
+    asked = {"op": "subscribe", "channel": "drop_copy"}
+    for role in Role:
+        [answer] = await asked_by(door, role, asked)
+        may = role in (Role.AUDITOR, Role.OPERATOR)
+        assert (answer["type"], answer.get("code")) == (
+            ("subscribed", None) if may else ("error", "role_not_permitted")
+        )
+
+
+async def test_orders_on_the_stream_are_opened_by_the_same_roles_as_over_http(door):
+    whole = {"account_id": "STEEL", "order_id": 1}
+    asked = {
+        "place": order(), "amend": whole | {"quantity": 1}, "cancel": whole, "cancel_all": {"account_id": "STEEL"},
+        "cancel_on_disconnect": {"account_id": "STEEL"}, "dead_man": {"account_id": "STEEL", "seconds": 60},
+    }  # fmt: skip
+    for op, fields in asked.items():
+        own = {role: (await asked_by(door, role, {"op": op, **fields}))[0].get("code") for role in Role}
+        may = {role for role, code in own.items() if code != "role_not_permitted"}
+        assert may == ({Role.TRADER} if op in ("place", "amend") else {Role.TRADER, Role.OPERATOR}), op
+        [rivals] = await asked_by(door, "rival", {"op": op, **fields})
+        [nobodys] = await asked_by(door, "trader", {"op": op, **fields, "account_id": "GHOST"})
+        assert rivals == nobodys | {"detail": "There is no account 'STEEL'."}
+        assert nobodys["code"] == "unknown_account"
+
+
+async def test_the_kill_switch_and_the_limits_of_a_key_hold_on_the_stream(door):
+    key_id = door.signers["trader"].key_id
+    limited = {"order_quantity": 50}
+    assert (await door.ask("operator", "PUT", f"/v1/keys/{key_id}/limits", limited)).is_success
+    placing = {"op": "place", **order(quantity=51)}
+    assert (await asked_by(door, "trader", placing))[0]["code"] == "order_too_large"
+    assert (await door.ask("operator", "PUT", "/v1/accounts/STEEL/kill-switch", {"reason": "robot"})).is_success
+    assert (await asked_by(door, "trader", placing | {"quantity": 1}))[0]["code"] == "kill_switch_on"
+
+
+async def test_a_socket_that_was_opened_without_keys_ends_with_the_first_key(tmp_path):
+    door = Door(tmp_path)
+    async with door.gateway.running():
+        asked = {"op": "subscribe", "channel": "drop_copy"}
+        heard = await talked(door, {}, asked, before=lambda: door.keys.create(Role.AUDITOR, ""))
+    door.keys.close()
+    assert [one if isinstance(one, int) else one["code"] for one in heard] == ["key_missing", REFUSED_SOCKET]
+
+
+async def test_a_socket_ends_with_its_key(door):
     signed = signing.headers(door.signers["trader"], door.wall.now_ns, "GET", "/v1/stream")
-    asked = [{"op": "subscribe", "channel": "orders", "account_id": whose} for whose in ("HEAT", "GHOST", "STEEL")]
-    theirs, nobodys, mine = await talked(door, signed, *asked)
-    assert theirs == {"type": "error", "code": "unknown_account", "detail": "There is no account 'HEAT'."}
-    assert nobodys == {"type": "error", "code": "unknown_account", "detail": "There is no account 'GHOST'."}
-    assert mine["type"] == "subscribed"
+    heard = await talked(
+        door,
+        signed,
+        {"op": "subscribe", "channel": "drop_copy"},
+        before=lambda: door.keys.revoke(door.signers["trader"].key_id),
+    )
+    assert [one if isinstance(one, int) else one["code"] for one in heard] == ["key_unknown", REFUSED_SOCKET]
 
 
 # ---------------------------------------------------------------- the command line

@@ -1,97 +1,37 @@
-"""The stream: a snapshot in band, then every event after it, in order and without a gap."""
+"""The stream: how things stand, in band, then every event after it, in order and without a gap."""
 
 import json
-import threading
-import time
-from contextlib import suppress
 
-import httpx
 import pytest
-import uvicorn
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
-from api import feed
-from api.app import make_app
-from api.gateway import Gateway
-from api.timers import Clock
-from exchange.journal import MemoryJournal
-from exchange.rules import load_rule_set
-from tests.api.conftest import MORNING_NS
-
-
-class Web(httpx.Client):
-    """HTTP and WebSocket to a server that runs in a thread of this process."""
-
-    def listen(self):
-        return connect(f"ws://{self.base_url.netloc.decode()}/v1/stream")
+from api.local_book import LocalBook
+from api.routers import stream
+from api.stream import books, channels, feed, frames
+from tests.api.streaming import SYMBOL, amend, cancel, open_orders, order, phase, post, served
 
 
 @pytest.fixture
 def web():
-    gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
-    server = uvicorn.Server(uvicorn.Config(make_app(gateway), port=0, log_level="warning", ws="websockets-sansio"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    with Web(base_url=f"http://127.0.0.1:{port}") as client:
-        post(client, "/v1/instruments", symbol="HBEA-2025", species="allowance", vintage=2025, opening_price="40.00")
-        for account_id in ("S", "B"):
-            post(client, "/v1/accounts", account_id=account_id, name=account_id)
-        post(client, "/v1/accounts/B/deposits", amount="100000.00")
-        post(client, "/v1/issuances", account_id="S", unit="HBEA-2025", quantity=1000)
-        post(client, "/v1/accounts/S/transfers", unit="HBEA-2025", quantity=1000)
-        post(client, "/v1/trading-days", date="2026-01-05")
-        phase(client, "continuous")
+    with served() as client:
         yield client
-    server.should_exit = True
-    thread.join()
 
 
-def post(client, path, **body):
-    response = client.post(path, json=body)
-    assert response.is_success, response.text
-    return response.json()
-
-
-def order(client, account_id, side, price, quantity, **terms):
-    body = {"account_id": account_id, "symbol": "HBEA-2025", "side": side, "price": price, "quantity": quantity}
-    return post(client, "/v1/orders", **body, **terms)
-
-
-def amend(client, placed, **terms):
-    body = {"account_id": placed["account_id"], **terms}
-    assert client.patch(f"/v1/orders/{placed['order_id']}", json=body).is_success
-
-
-def phase(client, name):
-    assert client.put("/v1/market/phase", json={"phase": name}).is_success
-
-
-def subscribe(socket, **request):
-    socket.send(json.dumps({"op": "subscribe", **request}))
-    [answer] = json.loads(socket.recv(timeout=10))
-    return answer
-
-
-def news(socket, count):
-    messages = []
-    while len(messages) < count:
-        messages += json.loads(socket.recv(timeout=10))
-    return messages
+def is_chain(opening, messages):
+    """Whether no message is missing after an opening."""
+    seqs = [opening["seq"], *(one["seq"] for one in messages)]
+    sessions = {one["session_id"] for one in [opening, *messages]}
+    return [one["prev_seq"] for one in messages] == seqs[:-1] and len(sessions) == 1
 
 
 def test_trades_are_told_with_gapless_numbers(web):
-    with web.listen() as socket:
-        opening = subscribe(socket, channel="trades", symbol="HBEA-2025")
+    with web.listen() as ear:
+        opening = ear.subscribe("trades")
         for _ in range(3):
             order(web, "S", "sell", "40.00", 5)
             order(web, "B", "buy", "40.00", 5)
-        messages = news(socket, 3)
+        messages = ear.news(3)
 
-    assert [message["prev_seq"] for message in messages] == [opening["seq"], *(m["seq"] for m in messages[:-1])]
+    assert is_chain(opening, messages)
     assert [(message["price"], message["quantity"], message["trade_id"]) for message in messages] == [
         ("40.00", 5, 1), ("40.00", 5, 2), ("40.00", 5, 3),
     ]  # fmt: skip
@@ -102,170 +42,161 @@ def test_trades_are_told_with_gapless_numbers(web):
 class Follower:
     """A book kept from the stream, as a client would."""
 
-    def __init__(self, socket):
-        self.socket = socket
-        opening = subscribe(socket, channel="book.l3", symbol="HBEA-2025")
-        self.orders = {one["order_id"]: one for one in opening["orders"]}
-        self.seq = opening["seq"]
+    def __init__(self, ear):
+        self.ear = ear
+        self.opening = ear.subscribe("book.l3")
+        self.book = LocalBook()
         self.heard = []
+        for part in ear.standing:
+            self.book.apply(part)
+        assert self.book.seq == self.opening["seq"]
 
     def follow(self, seq):
-        """Hear everything up to a message."""
-        while self.seq < seq:
-            for message in json.loads(self.socket.recv(timeout=10)):
-                assert message["prev_seq"] == self.seq
-                self.seq = message["seq"]
-                self.heard.append(message)
-                if message["type"] != "reduced":
-                    self.orders.pop(message["order_id"], None)
-                if message["type"] != "removed":
-                    self.orders[message["order_id"]] = message
-
-    def queue(self):
-        """The orders side by side and price by price, the oldest first."""
-        orders = [(one["side"], one["price"], one["order_id"], one["quantity"]) for one in self.orders.values()]
-        return sorted(orders, key=lambda one: one[:2])
+        """Hear everything up to an event."""
+        while self.book.seq < seq or (self.heard and not self.heard[-1].get("flags", 128) & 128):
+            self.heard.append(self.ear.next())
+            self.book.apply(self.heard[-1])
 
     def levels(self, side):
-        found = {}
-        for one in self.orders.values():
-            if one["side"] == side:
-                found[one["price"]] = found.get(one["price"], 0) + one["quantity"]
-        return found
+        return {one.price: one.quantity for one in self.book.levels(side)}
+
+    def told(self):
+        return [one["action"] for one in self.heard if one["type"] == "book"]
 
 
 def check(follower, client):
     """The book kept from the stream is the exchange's, and what a newcomer is told at first."""
-    with client.listen() as socket:
-        newcomer = Follower(socket)
-    follower.follow(newcomer.seq)
-    assert follower.queue() == newcomer.queue()
-    shown = client.get("/v1/books/HBEA-2025").json()
-    for side, levels in (("buy", shown["bids"]), ("sell", shown["asks"])):
-        assert follower.levels(side) == {one["price"]: one["quantity"] for one in levels}
+    with client.listen() as ear:
+        newcomer = Follower(ear)
+    follower.follow(newcomer.book.seq)
+    assert list(follower.book) == list(newcomer.book)
+    shown = client.get(f"/v1/books/{SYMBOL}").json()
+    for side, levels in (("B", shown["bids"]), ("A", shown["asks"])):
+        assert [one._asdict() for one in follower.book.levels(side)] == levels
 
 
 def test_a_book_kept_from_the_stream_equals_the_exchanges_book(web):
     order(web, "S", "sell", "41.00", 30)
-    with web.listen() as socket:
-        book = Follower(socket)
+    with web.listen() as ear:
+        book = Follower(ear)
         order(web, "S", "sell", "40.50", 20)
         gone = order(web, "B", "buy", "39.00", 7)
         check(book, web)
         order(web, "B", "buy", "40.50", 25)
         check(book, web)
-        assert web.delete(f"/v1/orders/{gone['order_id']}", params={"account_id": "B"}).is_success
+        cancel(web, gone)
         check(book, web)
-    assert book.levels("buy") == {"40.50": 5} and book.levels("sell") == {"41.00": 30}
-    assert [message["type"] for message in book.heard] == ["added", "added", "removed", "added", "removed"]
+    assert book.levels("B") == {"40.50": 5} and book.levels("A") == {"41.00": 30}
+    assert book.told() == ["A", "A", "T", "F", "C", "A", "C"]
+    assert [one["flags"] for one in book.heard] == [128, 128, 0, 0, 0, 128, 128]
     assert "account" not in json.dumps(book.heard)
 
 
 def test_the_streams_book_follows_amends_icebergs_and_prevented_trades(web):
     post(web, "/v1/accounts/S/deposits", amount="10000.00")
-    with web.listen() as socket:
-        book = Follower(socket)
+    with web.listen() as ear:
+        book = Follower(ear)
         iceberg = order(web, "S", "sell", "41.00", 100, display_quantity=10)
         check(book, web)
         order(web, "B", "buy", "41.00", 15)
         check(book, web)
-        assert book.levels("sell") == {"41.00": 5}
+        assert book.levels("A") == {"41.00": 5}
         amend(web, iceberg, quantity=60)
         check(book, web)
-        assert book.levels("sell") == {"41.00": 5}
+        assert book.levels("A") == {"41.00": 5}
         amend(web, iceberg, quantity=60, price="40.80")
         check(book, web)
-        assert book.levels("sell") == {"40.80": 10}
+        assert book.levels("A") == {"40.80": 10}
         order(web, "S", "buy", "40.80", 55, self_trade_prevention="decrement")
         check(book, web)
-        assert book.levels("sell") == {"40.80": 5}
+        assert book.levels("A") == {"40.80": 5}
 
 
 def test_the_streams_book_shows_a_stop_order_once_it_is_triggered(web):
-    with web.listen() as socket:
-        book = Follower(socket)
+    with web.listen() as ear:
+        book = Follower(ear)
         order(web, "B", "buy", "39.00", 50)
         order(web, "S", "sell", "38.50", 100, type="stop_limit", stop_price="39.50")
         check(book, web)
-        assert book.levels("sell") == {}
+        assert book.levels("A") == {}
         order(web, "S", "sell", "39.00", 10)
         check(book, web)
-    assert (book.levels("buy"), book.levels("sell")) == ({}, {"38.50": 60})
+    assert (book.levels("B"), book.levels("A")) == ({}, {"38.50": 60})
 
 
 def test_the_streams_book_follows_a_call_and_its_auction(web):
-    with web.listen() as socket:
-        book = Follower(socket)
+    with web.listen() as ear:
+        book = Follower(ear)
         phase(web, "call")
         order(web, "S", "sell", "39.00", 100, display_quantity=30)
         order(web, "B", "buy", "41.00", 80)
         check(book, web)
-        assert (book.levels("buy"), book.levels("sell")) == ({"41.00": 80}, {"39.00": 30})
+        assert (book.levels("B"), book.levels("A")) == ({"41.00": 80}, {"39.00": 30})
         phase(web, "continuous")
         check(book, web)
-        assert (book.levels("buy"), book.levels("sell")) == ({}, {"39.00": 10})
+        assert (book.levels("B"), book.levels("A")) == ({}, {"39.00": 10})
 
 
 def test_nobody_hears_of_what_is_hidden(web):
-    with web.listen() as socket:
-        subscribe(socket, channel="book.l3", symbol="HBEA-2025")
-        subscribe(socket, channel="trades", symbol="HBEA-2025")
+    with web.listen() as ear:
+        ear.subscribe("book.l3")
+        ear.subscribe("trades")
         iceberg = order(web, "S", "sell", "41.00", 777, display_quantity=10)
         stop = order(web, "S", "sell", "38.88", 99, type="stop_limit", stop_price="39.50")
         order(web, "B", "buy", "44.00", 20, time_in_force="IOC")
         amend(web, stop, quantity=98)
         amend(web, iceberg, quantity=707)
         order(web, "B", "buy", "38.00", 1)
-        heard = news(socket, 8)
-    told = [message["type"] for message in heard if message["channel"] == "book.l3"]
-    assert told == ["added", "removed", "added", "removed", "added", "added"]
-    said = json.dumps(heard)
-    for hidden in ("777", "767", "757", "707", "38.88", "39.50", "99", "98", "leaves", "44.00"):
-        assert hidden not in said, hidden
+        heard = ear.news(12)
+    told = [message["action"] for message in heard if message["channel"] == "book.l3"]
+    assert told == ["A", "T", "F", "C", "A", "T", "F", "C", "A", "A"]
+    said = {str(value) for message in heard for value in message.values()}
+    assert not said & {"777", "767", "757", "707", "38.88", "39.50", "99", "98", "44.00"}
+    assert "leaves" not in json.dumps(heard)
 
 
 def test_everybody_hears_what_becomes_of_a_trade_and_its_parties_hear_their_fee(web):
-    with web.listen() as socket, web.listen() as private:
-        opening = subscribe(socket, channel="trades", symbol="HBEA-2025")
-        subscribe(private, channel="orders", account_id="S")
+    with web.listen() as ear, web.listen() as private:
+        opening = ear.subscribe("trades")
+        private.subscribe("orders", account_id="S")
         order(web, "S", "sell", "40.00", 5)
         order(web, "B", "buy", "40.00", 5)
         post(web, "/v1/trades/corrections", by="EXCHANGE", corrections=[{"trade_id": 1, "quantity": 4}], reason="typo")
         post(web, "/v1/trades/busts", by="EXCHANGE", trade_ids=[1], reason="wrong book")
-        messages, told = news(socket, 3), news(private, 4)
+        messages, told = ear.news(3), private.news(4)
 
     assert [(one["type"], one["quantity"], one["status"], one.get("reason")) for one in messages] == [
         ("traded", 5, "regular", None), ("trade_corrected", 4, "corrected", "typo"),
         ("trade_busted", 4, "busted", "wrong book"),
     ]  # fmt: skip
-    assert [one["prev_seq"] for one in messages] == [opening["seq"], *(one["seq"] for one in messages[:-1])]
+    assert is_chain(opening, messages)
     assert [(one["type"], one["side"], one["trade_id"], one["fee"], one["leaves"]) for one in told[2:]] == [
         ("trade_corrected", "sell", 1, "0.80", 0), ("trade_busted", "sell", 1, "0.00", 0),
     ]  # fmt: skip
 
 
 def test_a_book_kept_from_the_stream_does_not_mind_corrections(web):
-    with web.listen() as socket:
-        follower = Follower(socket)
+    with web.listen() as ear:
+        follower = Follower(ear)
         order(web, "S", "sell", "40.00", 10)
         order(web, "B", "buy", "40.00", 4)
         post(web, "/v1/trades/busts", by="EXCHANGE", trade_ids=[1], reason="wrong book")
         order(web, "B", "buy", "39.00", 3)
         follower.follow(5)
 
-        assert [(one["side"], one["quantity"]) for one in follower.orders.values()] == [("sell", 6), ("buy", 3)]
+    assert [(one.side, one.size) for one in follower.book] == [("B", 3), ("A", 6)]
 
 
 def test_an_auctions_trades_have_no_aggressor(web):
     with web.listen() as public, web.listen() as private:
-        subscribe(public, channel="trades", symbol="HBEA-2025")
-        subscribe(private, channel="orders", account_id="S")
+        public.subscribe("trades")
+        private.subscribe("orders", account_id="S")
         phase(web, "call")
         seller = order(web, "S", "sell", "39.00", 100)
         buyer = order(web, "B", "buy", "41.00", 80)
         phase(web, "continuous")
-        [trade] = news(public, 1)
-        _, fill = news(private, 2)
+        [trade] = public.news(1)
+        _, fill = private.news(2)
     assert (trade["price"], trade["quantity"], trade["aggressor"]) == ("40.00", 80, None)
     assert (trade["buy_order_id"], trade["sell_order_id"]) == (buyer["order_id"], seller["order_id"])
     assert (fill["order_id"], fill["side"], fill["leaves"]) == (seller["order_id"], "sell", 20)
@@ -274,14 +205,14 @@ def test_an_auctions_trades_have_no_aggressor(web):
 
 def test_an_account_hears_what_becomes_of_its_orders(web):
     post(web, "/v1/accounts/S/deposits", amount="10000.00")
-    with web.listen() as socket:
-        subscribe(socket, channel="orders", account_id="S")
+    with web.listen() as ear:
+        ear.subscribe("orders", account_id="S")
         resting = order(web, "S", "sell", "41.00", 100, display_quantity=10)
         amend(web, resting, quantity=60)
         order(web, "S", "buy", "41.00", 20, self_trade_prevention="decrement")
         order(web, "B", "buy", "41.00", 10)
         web.delete("/v1/orders", params={"account_id": "S", "symbol": "HBEA-2025"})
-        messages = news(socket, 9)
+        messages = ear.news(9)
 
     told = [(message["type"], message["quantity"], message["leaves"]) for message in messages]
     assert told == [
@@ -296,72 +227,334 @@ def test_an_account_hears_what_becomes_of_its_orders(web):
 
 
 def test_an_account_hears_of_its_own_orders_only(web):
-    with web.listen() as socket:
-        subscribe(socket, channel="orders", account_id="S")
+    with web.listen() as ear:
+        ear.subscribe("orders", account_id="S")
         order(web, "B", "buy", "39.00", 1)
         order(web, "S", "sell", "39.00", 1)
-        messages = news(socket, 2)
+        messages = ear.news(2)
     assert [message["type"] for message in messages] == ["accepted", "traded"]
 
 
 def test_a_symbol_named_besides_does_not_open_anothers_channel(web):
     with web.listen() as first, web.listen() as second:
-        subscribe(first, channel="orders", symbol="B", account_id="S")
-        subscribe(second, channel="orders", account_id="B")
+        first.ask(op="subscribe", channel="orders", symbol="B", account_id="S")
+        second.subscribe("orders", account_id="B")
         order(web, "S", "sell", "39.00", 1)
         order(web, "B", "buy", "38.00", 1)
-        messages = news(second, 1)
+        messages = second.news(1)
     assert [(message["type"], message["side"]) for message in messages] == [("accepted", "buy")]
 
 
 def test_a_maker_hears_of_a_fill_from_its_own_side(web):
     resting = order(web, "S", "sell", "40.00", 100)
-    with web.listen() as socket:
-        subscribe(socket, channel="orders", account_id="S")
+    with web.listen() as ear:
+        ear.subscribe("orders", account_id="S")
         order(web, "B", "buy", "40.00", 30)
-        [fill] = news(socket, 1)
+        [fill] = ear.news(1)
     assert (fill["order_id"], fill["side"], fill["quantity"], fill["leaves"]) == (resting["order_id"], "sell", 30, 70)
     assert (fill["liquidity"], fill["aggressor"]) == ("maker", "buy")
 
 
 def test_two_listeners_hear_the_same(web):
     with web.listen() as one, web.listen() as other:
-        for socket in (one, other):
-            subscribe(socket, channel="book.l3", symbol="HBEA-2025")
+        for ear in (one, other):
+            ear.subscribe("book.l3")
         order(web, "S", "sell", "40.00", 5)
         order(web, "B", "buy", "40.00", 5)
-        assert news(one, 2) == news(other, 2)
+        assert one.news(4) == other.news(4)
+
+
+# ---------------------------------------------------------------- slow consumers
 
 
 def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch):
-    monkeypatch.setattr(feed, "KEPT", 2)
-    monkeypatch.setattr(feed, "TICK_S", 0.5)
-    with web.listen() as socket:
-        subscribe(socket, channel="trades", symbol="HBEA-2025")
+    monkeypatch.setattr(channels, "KEPT", 2)
+    monkeypatch.setattr(stream, "TICK_S", 0.5)
+    with web.listen() as ear:
+        ear.subscribe("trades")
         for _ in range(12):
             order(web, "S", "sell", "40.00", 1)
             order(web, "B", "buy", "40.00", 1)
             with web.listen() as hurried:  # another listener moves the channel on
-                subscribe(hurried, channel="trades", symbol="HBEA-2025")
-        heard = []
-        with suppress(ConnectionClosed):
-            for frame in socket:
-                heard += json.loads(frame)
-        assert heard[-1]["code"] == "too_slow" and socket.close_code == feed.TOO_SLOW
+                hurried.subscribe("trades")
+        heard, code = ear.until_closed()
+        last = web.get("/v1/trades", params={"symbol": SYMBOL, "newest": 1}).json()["trades"][0]
+    assert code == stream.TOO_SLOW
+    error = heard[-1]
+    assert (error["code"], error["channel"]) == ("too_slow", "trades")
+    assert ear.socket.close_reason == f"too_slow trades {error['last_seq']}"
+    assert last["trade_id"] <= 12 and error["last_seq"] > 0
+
+
+def test_heartbeats_tell_how_far_each_channel_has_come_and_how_much_waits(web):
+    with web.listen() as ear:
+        ear.subscribe("trades")
+        ear.subscribe("orders", account_id="S")
+        order(web, "S", "sell", "40.00", 1)
+        order(web, "B", "buy", "40.00", 1)
+        _, fill, trade = sorted(ear.news(3), key=lambda one: (one["channel"], one["seq"]))
+        beat = ear.beat()
+    assert [(one["channel"], one["last_seq"]) for one in beat["channels"]] == [
+        ("trades", trade["seq"]), ("orders", fill["seq"]),
+    ]  # fmt: skip
+    assert (beat["channels"][0]["symbol"], beat["channels"][1]["account_id"]) == (SYMBOL, "S")
+    assert beat["queue_depth"] == 0 and beat["session_id"] == trade["session_id"]
+
+
+# ---------------------------------------------------------------- subscriptions
+
+
+def test_who_unsubscribes_hears_no_more_and_may_subscribe_again(web):
+    with web.listen() as ear:
+        ear.subscribe("trades")
+        order(web, "S", "sell", "40.00", 2)
+        order(web, "B", "buy", "40.00", 1)
+        assert ear.next()["quantity"] == 1
+        assert ear.ask(op="unsubscribe", channel="trades", symbol=SYMBOL, id="u")["type"] == "unsubscribed"
+        order(web, "B", "buy", "40.00", 1)
+        assert ear.beat()["channels"] == []
+        opening = ear.subscribe("trades")
+        order(web, "S", "sell", "40.00", 3)
+        order(web, "B", "buy", "40.00", 3)
+        [trade] = ear.news(1)
+    assert (trade["quantity"], trade["prev_seq"]) == (3, opening["seq"])
+
+
+REFUSED = {
+    "malformed_json": "not json",
+    "frame_not_text": b"\x00\xff",
+    "unknown_op": '{"op": "sing"}',
+    "unknown_channel": '{"op": "subscribe", "channel": "gossip"}',
+    "invalid_request": '{"op": "subscribe", "channel": "trades", "louder": true}',
+    "unknown_instrument": '{"op": "subscribe", "channel": "trades"}',
+    "unknown_account": '{"op": "subscribe", "channel": "orders", "account_id": "X"}',
+    "not_subscribed": '{"op": "unsubscribe", "channel": "trades", "symbol": "HBEA-2025"}',
+    "not_replayable": '{"op": "replay", "channel": "book.l2", "symbol": "HBEA-2025", "from_seq": 1, "to_seq": 2}',
+    "frame_too_large": '{"op": "' + "x" * frames.FRAME_MAX + '"}',
+}
+
+
+@pytest.fixture(scope="module")
+def quiet():
+    with served() as client:
+        yield client
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_bad_frames_get_an_error_and_the_socket_lives_on(quiet, code):
+    with quiet.listen() as ear:
+        ear.socket.send(REFUSED[code])
+        error = ear.next()
+        assert (error["type"], error["code"]) == ("error", code)
+        assert ear.subscribe("trades")["type"] == "subscribed"
 
 
 @pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        ("not json", "invalid_request"),
-        (b"\x00\xff", "invalid_request"),
-        ('{"op": "sing"}', "invalid_request"),
-        ('{"op": "subscribe", "channel": "trades"}', "unknown_instrument"),
-        ('{"op": "subscribe", "channel": "orders", "account_id": "X"}', "unknown_account"),
-    ],
+    "frame", ["[]", "null", '"op"', "{}", "[" * 5000, '{"op": "cancel", "order_id": 1e400}', '"\\ud800"']
 )
-def test_bad_frames_get_an_error_and_the_socket_lives_on(web, frame, code):
-    with web.listen() as socket:
-        socket.send(frame)
-        assert json.loads(socket.recv(timeout=10))[0]["code"] == code
-        assert subscribe(socket, channel="trades", symbol="HBEA-2025")["type"] == "subscribed"
+def test_nonsense_gets_an_error_and_the_socket_lives_on(quiet, frame):
+    with quiet.listen() as ear:
+        ear.socket.send(frame)
+        assert ear.next()["type"] == "error"
+        assert ear.subscribe("trades")["type"] == "subscribed"
+
+
+def test_an_error_names_the_frame_that_it_answers(quiet):
+    with quiet.listen() as ear:
+        error = ear.ask(op="subscribe", channel="gossip", id="q-1")
+        assert (error["id"], error["op"], error["status"]) == ("q-1", "subscribe", 422)
+        assert "'trades'" in error["detail"]
+
+
+def test_a_channel_is_subscribed_once(quiet):
+    with quiet.listen() as ear:
+        ear.subscribe("book.l3")
+        assert ear.ask(op="subscribe", channel="book.l3", symbol=SYMBOL)["code"] == "already_subscribed"
+
+
+def test_a_socket_listens_to_so_many_channels(quiet, monkeypatch):
+    monkeypatch.setattr("api.stream.desk.CHANNELS", 1)
+    with quiet.listen() as ear:
+        ear.subscribe("book.l3")
+        assert ear.ask(op="subscribe", channel="trades", symbol=SYMBOL)["code"] == "too_many_subscriptions"
+
+
+# ---------------------------------------------------------------- replays
+
+
+def test_what_was_missed_can_be_heard_again(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("book.l3")
+        for price in ("40.10", "40.20", "40.30"):
+            order(web, "S", "sell", price, 1)
+        order(web, "B", "buy", "40.10", 1)
+        heard = ear.news(6)
+        first, last = heard[1]["seq"], heard[-1]["seq"]
+        again = ear.ask(op="replay", channel="book.l3", symbol=SYMBOL, from_seq=first, to_seq=last, id=7)
+        whole = ear.ask(op="replay", channel="book.l3", symbol=SYMBOL, from_seq=opening["seq"] + 1, to_seq=last + 99)
+        nothing = ear.ask(op="replay", channel="book.l3", symbol=SYMBOL, from_seq=last + 1, to_seq=last + 9)
+    assert (again["id"], again["messages"], again["to_seq"]) == (7, heard[1:], last)
+    assert (whole["messages"], whole["to_seq"]) == (heard, last)
+    assert nothing["messages"] == []
+
+
+def test_a_long_replay_comes_in_parts(web, monkeypatch):
+    monkeypatch.setattr(channels, "REPLAYED", 2)
+    with web.listen() as ear:
+        opening = ear.subscribe("book.l3")
+        order(web, "S", "sell", "40.10", 2)
+        order(web, "B", "buy", "40.10", 1)
+        order(web, "S", "sell", "40.20", 1)
+        heard, again, seq = ear.news(5), [], opening["seq"]
+        while seq < heard[-1]["seq"]:
+            part = ear.ask(op="replay", channel="book.l3", symbol=SYMBOL, from_seq=seq + 1, to_seq=10**9)
+            again += part["messages"]
+            seq = part["to_seq"]
+    assert again == heard
+
+
+def test_a_replay_goes_forward(quiet):
+    with quiet.listen() as ear:
+        asked = {"op": "replay", "channel": "trades", "symbol": SYMBOL, "from_seq": 2, "to_seq": 1}
+        assert ear.ask(**asked)["code"] == "invalid_request"
+
+
+# ---------------------------------------------------------------- the other channels
+
+
+def test_the_book_sums_up_every_so_many_events(web, monkeypatch):
+    monkeypatch.setattr(books, "CHECKED", 2)
+    with web.listen() as ear:
+        book = Follower(ear)
+        for price in ("40.10", "40.20", "40.30", "40.40"):
+            order(web, "S", "sell", price, 1)
+        check(book, web)
+        book.heard.append(ear.next())
+        book.book.apply(book.heard[-1])
+    sums = [one for one in book.heard if one["type"] == "checksum"]
+    assert [one["orders"] for one in sums] == [2, 4] and book.book.checked == 2
+    assert all(one["seq"] == one["prev_seq"] for one in sums)
+
+
+def test_an_account_hears_of_its_fills(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("fills", account_id="S")
+        resting = order(web, "S", "sell", "40.00", 10, client_order_id="mine")
+        order(web, "B", "buy", "40.00", 4)
+        order(web, "B", "buy", "40.00", 6)
+        post(web, "/v1/trades/busts", by="EXCHANGE", trade_ids=[1], reason="wrong book")
+        fills = ear.news(3)
+    assert is_chain(opening, fills)
+    assert [(one["exec_type"], one["last_qty"], one["cum_qty"], one["leaves_qty"], one["fee"]) for one in fills] == [
+        ("F", 4, 4, 6, "0.80"), ("F", 6, 10, 0, "1.20"), ("H", 4, 10, 0, "0.00"),
+    ]  # fmt: skip
+    assert {(one["order_id"], one["client_order_id"], one["last_px"], one["side"]) for one in fills} == {
+        (resting["order_id"], "mine", "40.00", "sell")
+    }
+    assert (fills[0]["liquidity"], fills[2]["reason"]) == ("maker", "wrong book")
+
+
+def test_who_subscribes_to_its_orders_hears_first_which_are_open(web):
+    order(web, "S", "sell", "40.00", 1)
+    resting = order(web, "S", "sell", "41.00", 10)
+    order(web, "B", "buy", "40.00", 1)
+    with web.listen() as ear:
+        ear.subscribe("orders", account_id="S")
+        assert ear.standing[0]["orders"] == open_orders(web, "S") == [resting]
+
+
+def test_an_account_hears_what_it_holds(web):
+    def held():
+        return web.get("/v1/accounts/B").json()["holdings"]
+
+    with web.listen() as ear:
+        opening = ear.subscribe("balances", account_id="B")
+        assert ear.standing[0]["holdings"] == held()
+        order(web, "S", "sell", "41.00", 1)
+        order(web, "B", "buy", "40.00", 10)
+        [told] = ear.news(1)
+        assert told["holdings"] == held()
+        assert is_chain(opening, [told]) and told["seq"] == web.get("/v1/state").json()["sequence"]
+
+
+def test_everybody_hears_why_an_instrument_is_halted_and_what_ends_it(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("status")
+        assert (ear.standing[0]["phase"], ear.standing[0]["until"]) == ("continuous", None)
+        post(web, "/v1/market/halts", symbol=SYMBOL, reason="News pending")
+        halted = ear.next()
+        web.delete("/v1/market/halts", params={"symbol": SYMBOL, "reason": "no news"})
+        resumed = ear.next()
+        web.put("/v1/timers", json={"running": True})
+        timed = ear.next()
+        web.put("/v1/timers", json={"running": False})
+    assert (halted["phase"], halted["reason"], halted["exit_condition"]) == ("halted", "News pending", "ResumeTrading")
+    assert (resumed["phase"], resumed["reason"]) == ("continuous", None)
+    assert (timed["until"], timed["exit_condition"]) == ("2026-01-05T11:30:00+08:00", "BreakSession")
+    assert is_chain(opening, [halted, resumed, timed])
+
+
+def test_everybody_hears_what_an_auction_would_come_to(web):
+    with web.listen() as ear:
+        ear.subscribe("auction")
+        assert (ear.standing[0]["phase"], ear.standing[0]["price"]) == ("continuous", None)
+        phase(web, "call")
+        assert (ear.next()["phase"]) == "call"
+        order(web, "S", "sell", "39.00", 100)
+        order(web, "B", "buy", "41.00", 80)
+        crossed = ear.next()
+        shown = web.get(f"/v1/instruments/{SYMBOL}/auction").json()
+        phase(web, "continuous")
+        over = ear.next()
+    assert {name: crossed[name] for name in shown} == shown
+    assert (crossed["price"], crossed["volume"], crossed["imbalance"]) == ("40.00", 80, -20)
+    assert (over["phase"], over["price"], over["volume"]) == ("continuous", None, 0)
+
+
+def test_an_account_hears_how_its_settlement_goes(web):
+    order(web, "S", "sell", "40.00", 10)
+    order(web, "B", "buy", "40.00", 10)
+    with web.listen() as ear:
+        ear.subscribe("settlement", account_id="B")
+        assert ear.standing[0]["batch"] is None
+        phase(web, "closed")
+        post(web, "/v1/settlement/batches")
+        fixed = ear.next()
+        post(web, "/v1/settlement/batches/1/instructions")
+        instructed = ear.next()
+    assert (fixed["batch"], fixed["stage"], fixed["trade_ids"]) == (1, "fixed", [1])
+    assert (instructed["stage"], instructed["failed"]) == ("instructed", [])
+
+
+def test_the_drop_copy_tells_of_everybodys_orders_with_their_accounts(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("drop_copy")
+        order(web, "S", "sell", "40.00", 1)
+        order(web, "B", "buy", "40.00", 1)
+        told = ear.news(3)
+    assert is_chain(opening, told)
+    assert [(one["type"], one["owner"], one["maker"]) for one in told] == [
+        ("accepted", "S", None), ("accepted", "B", None), ("traded", "B", "S"),
+    ]  # fmt: skip
+
+
+def test_a_large_book_comes_in_parts(web, monkeypatch):
+    monkeypatch.setattr(books, "PART", 2)
+    for price in ("40.10", "40.20", "40.30", "40.40"):
+        order(web, "S", "sell", price, 1)
+    with web.listen() as ear:
+        book = Follower(ear)
+        check(book, web)
+    assert [len(one["records"]) for one in ear.standing] == [2, 2, 1]
+    assert len(book.book) == 4
+
+
+def test_much_news_comes_in_several_frames(web, monkeypatch):
+    monkeypatch.setattr(feed, "FRAME_MESSAGES", 2)
+    monkeypatch.setattr(stream, "TICK_S", 0.5)
+    with web.listen() as ear:
+        ear.subscribe("orders", account_id="S")
+        for _ in range(5):
+            order(web, "S", "sell", "41.00", 1)
+        sizes = [len(json.loads(ear.socket.recv(timeout=10))) for _ in range(2)]
+    assert max(sizes) == 2

@@ -1,0 +1,255 @@
+"""Answers to the frames of one socket: subscriptions, replays, orders.
+
+Orders go into the inbox in the order of their frames and are answered when the exchange has answered; meanwhile further
+frames are read, until UNDER_WAY of them wait. Who may do what is decided frame by frame, by the rules of the REST
+routes that do the same (:mod:`api.access.rules`).
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from api import order_entry
+from api.access.guard import Access, Caller, permit_named
+from api.access.keys import Role
+from api.access.rules import RULES
+from api.gateway import Gateway
+from api.inbox import Answer
+from api.order_views import order_after, order_view
+from api.problems import Problem
+from api.schemas import CancelledOrders
+from api.stream import frames
+from api.stream.channels import Key, TooOld
+from api.stream.feed import CHANNELS, Feed, Subscriber
+from api.stream.frames import Frame, OfChannel
+from api.stream.messages import Answered, DeadManFired, ErrorTold, Replayed, RequestId, Subscribed, Unsubscribed
+from api.stream.safety import cancel_for
+from exchange.commands import Command
+from exchange.reasons import Reason, Refused
+
+UNDER_WAY = 256  # orders of one socket that wait for their answers
+PRIVATE = frozenset({"orders", "fills", "balances", "settlement"})
+_ROUTE = {
+    "place": ("POST", "/v1/orders"),
+    "amend": ("PATCH", "/v1/orders/{order_id}"),
+    "cancel": ("DELETE", "/v1/orders/{order_id}"),
+    "cancel_all": ("DELETE", "/v1/orders"),
+    "cancel_on_disconnect": ("DELETE", "/v1/orders"),
+    "dead_man": ("DELETE", "/v1/orders"),
+}
+
+
+class Gone(Exception):
+    """Whoever holds the socket may not any more."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Desk:
+    """Where the frames of one socket are answered; `wake` has what was put on its way sent."""
+
+    def __init__(self, feed: Feed, subscriber: Subscriber, access: Access, caller: Caller, wake: Callable[[], None]):
+        self.feed = feed
+        self.gateway: Gateway = feed.gateway
+        self.subscriber = subscriber
+        self.access = access
+        self.caller = caller
+        self.wake = wake
+        self.left_behind: set[str] = set()  # accounts whose orders go with the socket
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def answer(self, received: dict[str, Any]) -> None:
+        """Answer a frame, or begin to. Gone if the key is not good any more."""
+        request_id: RequestId = None
+        op: str | None = None
+        try:
+            self.require_good_key()
+            if self.caller.key is not None:
+                self.access.require_rate(self.caller.key)
+            frame = frames.read(received)
+            request_id, op = frame.id, frame.op
+            await self._act(frame)
+        except Problem as problem:
+            if op is None:
+                request_id, op = _named(received)
+            self._refuse(request_id, op, problem)
+        except Refused as refused:
+            self._refuse(request_id, op, Problem.of(refused))
+        self.wake()
+
+    async def close(self) -> None:
+        """The socket has ended: cancel what was to go with it, once what is under way has been answered."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+        for account_id in sorted(self.left_behind):
+            await cancel_for(self.gateway, account_id, "the end of a socket")
+
+    async def _act(self, frame: Frame) -> None:
+        match frame:
+            case frames.Subscribe():
+                self._subscribe(frame)
+            case frames.Unsubscribe():
+                key = self._key(frame)
+                self.subscriber.leave(key)
+                self.subscriber.say(Unsubscribed(id=frame.id, channel=key.name, **key.about))
+            case frames.Replay():
+                self._replay(frame)
+            case frames.CancelOnDisconnect():
+                self._require_may(frame.op, frame.account_id)
+                (self.left_behind.add if frame.on else self.left_behind.discard)(frame.account_id)
+                self._say(frame, 200, {"account_id": frame.account_id, "on": frame.on})
+            case frames.DeadMan():
+                self._require_may(frame.op, frame.account_id)
+                self.feed.dead_men.set(frame.account_id, frame.seconds, self._fired(frame.account_id))
+                self._say(frame, 200, {"account_id": frame.account_id, "seconds": frame.seconds})
+            case _:
+                await self._order(frame)
+
+    # -- channels
+
+    def _key(self, frame: OfChannel) -> Key:
+        """The channel that a frame names. Problem if it is not for whoever asks."""
+        name = frame.channel
+        if name == "drop_copy":
+            if not self.caller.is_role(Role.AUDITOR, Role.OPERATOR):
+                raise Problem(403, "role_not_permitted", "drop_copy is for auditors and operators.")
+            return Key(name)
+        if name in PRIVATE:
+            if not self.caller.may_see(frame.account_id):
+                raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {frame.account_id!r}.")
+            return Key(name, account_id=frame.account_id)
+        return Key(name, symbol=frame.symbol)
+
+    def _subscribe(self, frame: frames.Subscribe) -> None:
+        key = self._key(frame)
+        if key in self.subscriber.listeners:
+            raise Problem(409, "already_subscribed", f"You are subscribed to this {key.name}.")
+        if len(self.subscriber.listeners) >= CHANNELS:
+            raise Problem(409, "too_many_subscriptions", f"One socket listens to {CHANNELS} channels at most.")
+        channel = self.feed.channel(key)
+        session_id, seq = self.feed.session_id, channel.last_seq
+        self.subscriber.say(Subscribed(id=frame.id, channel=key.name, session_id=session_id, seq=seq, **key.about))
+        self.subscriber.listen(channel)
+
+    def _replay(self, frame: frames.Replay) -> None:
+        key = self._key(frame)
+        if frame.to_seq < frame.from_seq:
+            raise Problem(422, "invalid_request", "to_seq: is before from_seq")
+        told, to_seq = self.feed.channel(key).replay(frame.from_seq, frame.to_seq)
+        answer = Replayed(
+            id=frame.id,
+            channel=key.name,
+            session_id=self.feed.session_id,
+            from_seq=frame.from_seq,
+            to_seq=to_seq,
+            messages=[json.loads(one) for one in told],
+            **key.about,
+        )
+        self.subscriber.say(answer)
+
+    # -- orders
+
+    async def _order(self, frame: Any) -> None:
+        """Hand in what a frame asks about orders; its answer follows."""
+        self._require_may(frame.op, frame.account_id)
+        gateway, access, caller = self.gateway, self.access, self.caller
+        command: Command
+        view: Callable[[Answer], BaseModel]
+        match frame:
+            case frames.PlaceOrder():
+                command = order_entry.placing(gateway, access, caller, frame)
+
+                def view(answer: Answer) -> BaseModel:
+                    return order_after(gateway, answer.rows)
+
+            case frames.AmendOrder():
+                command = order_entry.amending(gateway, access, caller, frame.order_id, frame)
+
+                def view(answer: Answer) -> BaseModel:
+                    return order_view(gateway, frame.order_id, until=answer.sequence)
+
+            case frames.CancelOrder():
+                command = order_entry.cancelling(gateway, frame.account_id, frame.order_id)
+
+                def view(answer: Answer) -> BaseModel:
+                    return order_view(gateway, frame.order_id)
+
+            case _:
+                command = order_entry.cancelling_all(gateway, frame.account_id, frame.symbol, frame.side)
+                view = order_entry.cancelled_by
+        answer = gateway.inbox.offer(command)
+        task = asyncio.create_task(self._answer_order(frame, answer, view))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        while len(self._under_way) >= UNDER_WAY:
+            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _answer_order(self, frame: Any, answer: Awaitable[Answer], view: Callable[[Answer], BaseModel]) -> None:
+        try:
+            granted = order_entry.granted(await answer)
+            status = 201 if frame.op == "place" and not granted.repeated else 200
+            self._say(frame, status, view(granted).model_dump(mode="json"))
+        except Problem as problem:
+            self._refuse(frame.id, frame.op, problem)
+        self.wake()
+
+    def _fired(self, account_id: str) -> Callable[[CancelledOrders], None]:
+        def told(done: CancelledOrders) -> None:
+            self.subscriber.say(DeadManFired(account_id=account_id, count=done.count, order_ids=done.order_ids))
+            self.wake()
+
+        return told
+
+    # -- who may
+
+    def require_good_key(self) -> None:
+        """Gone if the key is not good any more."""
+        try:
+            self.caller = self.access.still(self.caller)
+        except Problem as problem:
+            raise Gone(problem) from None
+
+    def _require_may(self, op: str, account_id: str) -> None:
+        """Problem if whoever asks may not do this for an account: as the door decides of the route that does it."""
+        if self.caller.key is not None:
+            permit_named(self.caller.key, RULES[_ROUTE[op]], [account_id])
+        self.gateway.account(account_id)
+
+    # -- saying it
+
+    def _say(self, frame: Any, status: int, body: dict[str, Any]) -> None:
+        self.subscriber.say(Answered(id=frame.id, op=frame.op, status=status, body=body))
+
+    def _refuse(self, request_id: RequestId, op: str | None, problem: Problem) -> None:
+        oldest_seq = problem.oldest_seq if isinstance(problem, TooOld) else None
+        self.subscriber.say(
+            ErrorTold(
+                id=request_id,
+                op=op,
+                status=problem.status,
+                code=problem.code,
+                detail=problem.detail,
+                oldest_seq=oldest_seq,
+            )
+        )
+
+
+def _named(received: dict[str, Any]) -> tuple[RequestId, str | None]:
+    """The id and the op of a frame that is none, as far as they can be read."""
+    text = received.get("text")
+    if text is None or len(text) > frames.FRAME_MAX:
+        return None, None
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return None, None
+    if not isinstance(said, dict):
+        return None, None
+    request_id, op = said.get("id"), said.get("op")
+    is_id = isinstance(request_id, str | int) and not isinstance(request_id, bool)
+    return (request_id if is_id else None), (op if isinstance(op, str) else None)
