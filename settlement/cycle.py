@@ -40,7 +40,7 @@ from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
-from settlement.default import Case, Defaults, Leg
+from settlement.default import Case, Defaults, Holding, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
 from settlement.statements import Entry, Line
@@ -71,6 +71,9 @@ class Batch(msgspec.Struct, eq=False):
     reached: dict[Stage, int]  # when, UTC nanoseconds
     unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
+    stood_in: dict[Holding, int] = msgspec.field(
+        default_factory=dict
+    )  # fen: for what was not confirmed
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     stated: str = ""  # the seal of this line
@@ -218,6 +221,11 @@ class ClearingHouse:
         """Trades that waited are closed out: they will never be settled."""
         self.waiting = [rows for rows in (without(rows, trades) for rows in self.waiting) if rows.size]
 
+    def to_settle(self, case: Case) -> list[int]:
+        """Trades of a case that wait, or come again in the batch under way or the next."""
+        unbacked = {trade for rows in self.unbacked() for trade in rows["trade_id"].tolist()}
+        return [trade for trade in case.trades if trade in unbacked]
+
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
         cases = self.defaults.of(account)
@@ -254,7 +262,7 @@ class ClearingHouse:
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
             yield "stated", batch.stated
-            yield "unbacked", sorted(batch.unbacked)
+            yield "unbacked", sorted(batch.unbacked), sorted(batch.stood_in.items())
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
                 yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
@@ -279,6 +287,9 @@ class ClearingHouse:
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
         self.defaults.check()
+        for claim in self.defaults.claims:
+            waits = claim.repaid and self.to_settle(self.defaults.cases[claim.case - 1])
+            assert not waits, f"what was paid for case {claim.case} is paid back, and stands for trades {waits}"
         self._check_failed()
         self.corrections.check()
         self.conversions.check()

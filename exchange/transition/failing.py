@@ -8,11 +8,12 @@ What the settlement bank has not confirmed has not been paid, however much the l
 
     what the bank has not confirmed, at most what it pays for the trades of the case
     - what others have paid for these trades in an earlier case, as far as it is not used
-    - what it has deposited since it failed
+    - what it has deposited since it failed, as far as it is not used
 
 or what the ledger lacks, if that is more. So it is cured by the bank's late confirmation or by new money, and covered
 by reserve and house paying in truth. When the trades come again the bank is asked again; what others paid for them
-stands in for what it then does not confirm, and is used by as much: it counts once.
+stands in for what it then does not confirm, and is used by as much: it counts once. Whatever else somebody pays in the
+meantime is taken to come out of this money too, since the bank has said that there is no other.
 """
 
 from collections.abc import Collection
@@ -89,11 +90,11 @@ def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     paid_in = confirmed(exchange, batch)
     if paid_in is None:
         return {}
-    asked = _pay_ins(exchange, batch, batch.trades)
+    asked = pay_ins(exchange, batch, batch.trades)
     return {holding: int(asked[holding]) - fen for holding, fen in paid_in.items() if fen < asked[holding]}
 
 
-def _pay_ins(exchange: Exchange, batch: Batch, trades: type_of_rows) -> type_of_column:
+def pay_ins(exchange: Exchange, batch: Batch, trades: type_of_rows) -> type_of_column:
     """Fen that accounts pay in for some trades of a batch, (accounts, assets)."""
     sums = exchange.positions(trades)
     return np.maximum(0, -sums.net) if batch.mode.nets_cash else sums.out
@@ -105,19 +106,22 @@ def _standing_in(
     """What others have paid for an account's trades among these and is not used, by case; fen."""
     found = []
     for case in exchange.clearing.defaults.of(account):
-        left = case.paid.get(cash, 0) - case.used.get(cash, 0)
-        if left:
-            due = _pay_ins(exchange, batch, only(trades, case.trades))
+        if left := case.unused(cash):
+            due = pay_ins(exchange, batch, only(trades, case.trades))
             found.append((case, min(left, int(due[account, cash]))))
     return found
 
 
 def _use(exchange: Exchange, batch: Batch) -> None:
-    """What others paid is used as far as it stood in for what the bank did not confirm of what settles."""
-    paid_in = confirmed(exchange, batch)
-    if paid_in is None:
+    """What others paid is used as far as it stood in for what the bank did not confirm of what settles.
+
+    Whatever else somebody pays who failed before is no longer there of what came in for it since.
+    """
+    defaults, paid_in = exchange.clearing.defaults, confirmed(exchange, batch) or {}
+    failed = {case.account for case in defaults.cases if case.deposited or case.paid}
+    if batch.payments is None or not (paid_in or failed):
         return
-    settles = _pay_ins(exchange, batch, batch.settled)
+    settles = pay_ins(exchange, batch, batch.settled)
     for account, cash in unconfirmed(exchange, batch):
         needed = max(0, int(settles[account, cash]) - paid_in[account, cash])
         for case, part in _standing_in(exchange, batch, batch.trades, account, cash):
@@ -125,6 +129,10 @@ def _use(exchange: Exchange, batch: Batch) -> None:
             needed -= used
             if used:
                 case.used[cash] = case.used.get(cash, 0) + used
+                batch.stood_in[account, cash] = batch.stood_in.get((account, cash), 0) + used
+    for account in sorted(failed):
+        for cash in exchange.terms.currencies:
+            defaults.spend(account, cash, int(settles[account, cash]) - batch.stood_in.get((account, cash), 0))
 
 
 def unpaid(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> dict[int, int]:
@@ -136,7 +144,7 @@ def unpaid(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> dic
     assert batch is not None
     missing = {cash: fen for (account, cash), fen in unconfirmed(exchange, batch).items() if account == case.account}
     trades = without(only(batch.trades, case.trades), dropped)
-    due = _pay_ins(exchange, batch, trades) if missing else np.zeros((0, 0), np.int64)
+    due = pay_ins(exchange, batch, trades) if missing else np.zeros((0, 0), np.int64)
     found = {}
     for cash, amount in missing.items():
         stands_in = sum(part for _, part in _standing_in(exchange, batch, trades, case.account, cash))

@@ -357,14 +357,19 @@ def test_the_reserve_covers_and_holds_the_units_until_it_is_repaid():
     assert market.do(TransferUnits("alice", HBEA, 100, to_trading=False)) == "UnitsTransferred"
 
 
-def test_the_money_of_the_reserve_is_not_paid_back_before_it_has_settled_the_trade():
-    market = agreed(reserve="5000.00", alice=cash("1000.00"), bob=units(100))
+@pytest.mark.parametrize("bank", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_money_of_the_reserve_is_not_paid_back_before_it_has_settled_the_trade(mode, bank):
+    market = agreed(mode, bank=bank, reserve="5000.00", alice=cash("1000.00"), bob=units(100))
     market.next_evening()
     market.cover()
+    market.deposit("alice", "1.00")
     before = market.digest()
 
-    assert market.do(PayRecourse("alice", 1)) == "refused: insufficient_cash"
+    assert market.do(PayRecourse("alice", 1)) == "refused: wrong_state"
     assert market.digest() == before
+    market.batch()
+    assert market.do(PayRecourse("alice", fen("1.00"))) == "RecoursePaid"
 
 
 def test_the_house_pays_when_the_reserve_is_exhausted():
@@ -976,6 +981,93 @@ def test_who_has_not_paid_in_is_covered_with_money_though_its_ledger_shows_enoug
     assert market.last.failed == set() and market.case().used == {0: lent}
     assert market.settled("alice") == (fen("9000.00") - fen(confirmed), 0)
     assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+
+
+def covered_by_the_reserve(mode):
+    """The bank has refused alice's 4,221.00, the reserve has paid them, and her purchase is to come again."""
+    market = Failing(mode, bank=True, reserve="4221.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.cover()
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_has_not_paid_in_repays_out_of_new_money_alone(mode):
+    """Her ledger shows 9,000.00 that the bank does not have: neither before nor after her purchase do they repay."""
+    market = covered_by_the_reserve(mode)
+    refuses_recourse(market, NEEDED, "wrong_state")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.failed == set() and market.settled("alice") == (fen("9000.00"), 0)
+    refuses_recourse(market, 1, "insufficient_cash")
+
+    market.deposit("alice", "4221.00")
+    assert market.do(PayRecourse("alice", fen("4220.00"))) == "RecoursePaid"
+    assert market.do(PayRecourse("alice", fen("1.00"))) == "RecoursePaid"
+    assert market.why_restricted("alice") is None and market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_money_that_was_brought_and_then_paid_for_a_trade_does_not_repay(mode):
+    """The bank confirms 1,000.00 of what alice has brought since; what she has left of it repays, and no more."""
+    market = covered_by_the_reserve(mode)
+    market.deposit("alice", "1500.00")
+    market.batch(SimulatedBank(partial={"alice": fen("1000.00")}))
+    assert market.last.failed == set() and market.last.stood_in == {(market.number("alice"), 0): fen("3221.00")}
+
+    refuses_recourse(market, fen("1500.01"), "insufficient_cash")  # of the reserve's money 1,000.00 were not needed
+    assert market.do(PayRecourse("alice", fen("1500.00"))) == "RecoursePaid"
+    refuses_recourse(market, 1, "insufficient_cash")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_and_the_bank_confirms_is_used_too(mode):
+    """It was the reserve's money that the bank found in alice's sub-ledger: she still has none of her own."""
+    market = covered_by_the_reserve(mode)
+    market.batch()
+    assert market.last.failed == set() and market.last.stood_in == {}
+
+    refuses_recourse(market, 1, "insufficient_cash")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_repays_itself_when_its_trade_is_closed_out(mode):
+    """It failed again for another reason, and nothing needs the money any more: it is there."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100), dave=nothing)
+    market.agree("F-1", "dave", "alice", 100, "42.00")
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.cover(2 if market.case(1).account == market.number("dave") else 1)
+    refuses_recourse(market, NEEDED, "wrong_state")
+    market.close_out(1 if market.case(1).is_open else 2)
+
+    assert market.do(PayRecourse("alice", NEEDED)) == "RecoursePaid"
+    assert market.settled("alice") == (fen("9000.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_money_of_the_reserve_does_not_stand_for_two_trades(mode):
+    market = Failing(mode, bank=True, reserve="4221.00", alice=cash("9000.00"), bob=units(200))
+    market.agree("F-2", "bob", "alice", 100, "42.00", due="2026-01-07")
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    market.play("open 2026-01-07\nstart\nclose")
+    market.batch(refusing)
+    market.cover(1, at="2026-01-12 16:00:00")
+    refuses_recourse(market, NEEDED, "wrong_state")
+    assert market.cover(2, at="2026-01-12 16:00:00") == "refused: insufficient_cash"
+
+    market.batch(refusing)
+    assert market.settled("bob") == (fen("4179.00"), 100)
+
+
+def refuses_recourse(market, amount, reason):
+    before = market.digest()
+    assert market.do(PayRecourse("alice", amount)) == f"refused: {reason}"
+    assert market.digest() == before
 
 
 @pytest.mark.parametrize("mode", MODES)
