@@ -10,7 +10,7 @@ import numpy as np
 
 from exchange import fees, positions
 from exchange.desk import backing_of_order
-from exchange.payments import confirmed, instructions
+from exchange.payments import by_number, instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
 from exchange.transition.failing import kept_legs, pay_ins
@@ -217,13 +217,14 @@ def what_settles_is_paid(exchange: Exchange) -> None:
     """Nobody has settled more of a batch than the bank confirmed for it, besides what truly stood in for that."""
     stood_in: Counter[tuple[int, int]] = Counter()
     for batch in exchange.clearing.batches:
-        paid_in = confirmed(exchange, batch) or {}
         stood_in.update(batch.stood_in)
-        if paid_in and batch.has_reached(Stage.DELIVERED):
-            settles = pay_ins(exchange, batch, batch.settled)
-            for holding, fen in paid_in.items():
-                reach = fen + batch.stood_in.get(holding, 0)
-                assert settles[holding] <= reach, f"batch {batch.number}: {settles[holding]} settle, {reach} are paid"
+        if batch.payments is not None and batch.has_reached(Stage.DELIVERED):
+            left = pay_ins(exchange, batch, batch.settled)
+            for holding, fen in by_number(exchange, batch.payments.paid_in()).items():
+                left[holding] -= fen
+            for holding, fen in batch.stood_in.items():
+                left[holding] -= fen
+            assert (left[:, exchange.terms.currencies] <= 0).all(), f"more settles in batch {batch.number} than is paid"
     used: Counter[tuple[int, int]] = Counter()
     for case in exchange.clearing.defaults.cases:
         used.update({(case.account, cash): amount for cash, amount in case.used.items()})

@@ -26,10 +26,19 @@ def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | 
     So it is without a bank, or where who settled the day vouched for it. A line without an answer has not been paid.
     """
     paid = None if batch.payments is None else batch.payments.pay_ins()
-    if paid is None:
-        return None
+    return None if paid is None else by_number(exchange, paid)
+
+
+def by_number(exchange: Exchange, amounts: dict[tuple[str, str], int]) -> dict[tuple[int, int], int]:
+    """Amounts by account number and cash asset instead of account id and currency."""
     accounts, assets = exchange.accounts.by_id, exchange.currencies
-    return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in paid.items()}
+    return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in amounts.items()}
+
+
+def by_name(exchange: Exchange, amounts: dict[tuple[int, int], int]) -> dict[tuple[str, str], int]:
+    """The reverse."""
+    named = exchange.asset_names
+    return {(exchange.accounts[account].account_id, named[cash]): fen for (account, cash), fen in amounts.items()}
 
 
 def withdrawal_block(exchange: Exchange, account: Account) -> str | None:

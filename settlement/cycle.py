@@ -4,7 +4,7 @@
 |------------|-------------------|---------------------------------------------------------------------------------|
 | fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
 | instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
-| confirmed  | ConfirmPayments   | it has answered every line; there may be none                                   |
+| confirmed  | ConfirmPayments   | it has answered every line; there may be none. If more is asked: back again     |
 | delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
@@ -71,9 +71,7 @@ class Batch(msgspec.Struct, eq=False):
     reached: dict[Stage, int]  # when, UTC nanoseconds
     unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
-    stood_in: dict[Holding, int] = msgspec.field(
-        default_factory=dict
-    )  # fen: for what was not confirmed
+    stood_in: dict[Holding, int] = msgspec.field(default_factory=dict)  # fen: for what was not confirmed
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     stated: str = ""  # the seal of this line
@@ -210,6 +208,10 @@ class ClearingHouse:
     def end_case(self, case: Case, now_ns: int) -> None:
         """What waited for a case that is over, and for no other, comes again in the next batch."""
         case.ended_ns = now_ns
+        self.let_come()
+
+    def let_come(self) -> None:
+        """What waits for no case comes again in the next batch."""
         blocked = {trade for other in self.defaults.open_cases() for trade in other.trades}
         for rows in self.waiting:
             free = without(rows, blocked)
@@ -265,7 +267,8 @@ class ClearingHouse:
             yield "unbacked", sorted(batch.unbacked), sorted(batch.stood_in.items())
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
-                yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
+                told = [file.checksum for file in (batch.payments.file, *batch.payments.more)]
+                yield "payments", batch.number, told, answers, batch.is_late
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "deals", [*self.deals.values()]

@@ -129,14 +129,25 @@ def dues(trades: type_of_rows, terms: Terms, unbacked: Collection[int], kept: Co
     )
 
 
-def settling(due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int]) -> Verdict:
-    """What settles. `caps`: fen, by (account, cash asset), that the bank has confirmed of who did not pay in full."""
+def settling(
+    due: Dues,
+    means: Means,
+    mode: Mode,
+    house: int,
+    caps: Mapping[Holding, int],
+    others: type_of_column | None = None,
+) -> Verdict:
+    """What settles. `caps`: fen, by (account, cash asset), that the bank has confirmed of who did not pay in full.
+
+    `others`, (accounts, assets): what everybody else can pay in at most, where cash is netted. Who would have to pay
+    more, since somebody else's trades are out, was not asked for that: its trades are taken out, and it has not failed.
+    """
     if due.is_backed.all() and not caps:  # the rule: a pre-funded book whose money has come
         nobody = np.zeros(due.size, np.bool_)
         return Verdict(np.ones(due.size, np.bool_), nobody, nobody.copy())
     if mode == Mode.GROSS_GROSS:
         return _Turns(due, means, house, caps).verdict()
-    return _netted(due, means, mode, house, caps)
+    return _netted(due, means, mode, house, caps, others)
 
 
 class _Turns:
@@ -200,16 +211,33 @@ class _Turns:
             self.left[account, asset] -= min(amount, max(0, int(self.left[account, asset])))
 
 
-def _netted(due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int]) -> Verdict:
-    """All trades of who fails are taken out, and the rest is netted again."""
+def _netted(
+    due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int], others: type_of_column | None
+) -> Verdict:
+    """All trades of who fails are taken out, and the rest is netted again; at last those of who was not asked."""
     failing: set[int] = set()
+    spared: set[int] = set()
     out = np.zeros(due.size, np.bool_)
-    while short := _short(due, means, mode, house, caps, out, failing):
-        assert not short & failing, "somebody whose trades are all out still fails"
+    while True:
+        short = _short(due, means, mode, house, caps, out, failing | spared)
+        beyond = set() if short else _beyond(due, means, house, others, out)
+        if not short and not beyond:
+            break
+        assert not (short | beyond) & (failing | spared), "somebody whose trades are all out still fails"
         failing |= short
-        out |= _has_side(due, failing)
+        spared |= beyond
+        out |= _has_side(due, failing | spared)
     members = np.array(sorted(failing), np.int64)
     return Verdict(~out, out & np.isin(due.seller, members), out & np.isin(due.buyer, members))
+
+
+def _beyond(due: Dues, means: Means, house: int, others: type_of_column | None, out: type_of_marks) -> set[int]:
+    """Who would have to pay in more than it can."""
+    if others is None:
+        return set()
+    cash = due.terms.currencies
+    owed = -due.net(~out, means.held.shape, house)
+    return set(np.flatnonzero((owed[:, cash] > others[:, cash]).any(axis=1)).tolist())
 
 
 def _has_side(due: Dues, members: Collection[int]) -> type_of_marks:

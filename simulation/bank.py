@@ -12,10 +12,13 @@ from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
 
+import msgspec
+
 from api.client import ApiError, AsyncClient
 from api.schemas import BatchRow, MarketView
+from exchange.instruments import fen
 from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
-from settlement.bank_files import read_instructions
+from settlement.bank_files import Direction, InstructionLine, read_instructions
 
 _PAUSE_S = 0.1
 
@@ -107,11 +110,17 @@ class SettlementBank:
         minutes_late = minutes_to_be_late(_ns(instructed), _confirm_by_ns(batch, instructed, confirm_by))
         minutes = (_ns(datetime.fromisoformat(market.now)) - _ns(instructed)) // MINUTE_NS
         answered = [line.line for line in shown.lines if line.reply]
-        said = bank_by(self.policy, file, minutes_late).answer(file, minutes, answered)
+        told = [
+            InstructionLine(one.line, one.account_id, one.currency, Direction(one.direction), fen(one.amount))
+            for one in shown.lines
+        ]
+        first = msgspec.structs.replace(file, lines=tuple(told))  # with what was asked in files before this one
+        said = bank_by(self.policy, first, minutes_late).answer(file, minutes, answered)
         if said is None:
             return
-        self._keep(f"payments-{batch.number}.csv", text)
-        self._keep(f"answers-{batch.number}.csv", said.text())
+        name = f"{batch.number}.csv" if file.lines[0].line == 1 else f"{batch.number}-from-{file.lines[0].line}.csv"
+        self._keep(f"payments-{name}", text)
+        self._keep(f"answers-{name}", said.text())
         try:
             taken = await self.client.confirm_payments_file(self.account_id, batch.number, said.text())
         except ApiError as error:

@@ -15,11 +15,11 @@ from exchange.commands import (
     WithdrawCash,
 )
 from exchange.instruments import money
-from exchange.payments import closing_balances, instructions, withdrawable, withdrawal_block
+from exchange.payments import by_name, closing_balances, instructions, withdrawable, withdrawal_block
 from exchange.reasons import Reason, Refused
 from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX, Exchange
-from exchange.transition.failing import require_not_due
+from exchange.transition.failing import besides, require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -145,10 +145,15 @@ def _payments(batch: Batch) -> Payments:
 
 
 def instruct_bank(step: Step) -> happened.BankInstructed:
-    batch = _at_the_bank(step.exchange, Stage.FIXED)
-    file = instructions(step.exchange, batch)
+    exchange = step.exchange
+    batch = _at_the_bank(exchange, Stage.FIXED, Stage.CONFIRMED)
+    more = by_name(exchange, besides(exchange, batch))
+    is_due = batch.payments is None or more
+    require(bool(is_due), Reason.WRONG_STATE, f"batch {batch.number} is confirmed, and nobody is asked for more")
+    file = instructions(exchange, batch) if batch.payments is None else batch.payments.ask_more(more)
 
-    batch.payments = Payments(file)
+    batch.payments = batch.payments or Payments(file)
+    batch.reached.pop(Stage.CONFIRMED, None)
     batch.reached[Stage.INSTRUCTED] = step.now_ns
     _note_confirmed(step, batch, batch.payments)
     return happened.BankInstructed(batch.number, len(file.lines), file.totals(), file.checksum)

@@ -34,10 +34,11 @@ from exchange.commands import (
 )
 from exchange.instruments import fen
 from exchange.reasons import Reason
+from exchange.settling import next_of_bank, next_of_settlement
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
-from settlement.bank import SimulatedBank
+from settlement.bank import Policy, SimulatedBank
 from settlement.cycle import Stage
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
@@ -981,6 +982,88 @@ def test_who_has_not_paid_in_is_covered_with_money_though_its_ledger_shows_enoug
     assert market.last.failed == set() and market.case().used == {0: lent}
     assert market.settled("alice") == (fen("9000.00") - fen(confirmed), 0)
     assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+
+
+def counted_on_alice(mode):
+    """carol sells 60 t to alice and buys 40 t of bob: netted she pays nothing in, unless alice fails."""
+    people = {"alice": cash("9000.00"), "bob": units(100), "carol": cash("3000.00") + units(60)}
+    market = Failing(mode, bank=True, **people)
+    market.play("carol sells 60 @ 42.00\nalice buys 60 @ 42.00\nbob sells 40 @ 42.00\ncarol buys 40 @ 42.00\nclose")
+    market.must(FixObligations())
+    return market
+
+
+CAROL = fen("1688.40")
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_who_has_to_pay_more_since_another_fails_is_asked_for_it(mode):
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+
+    [besides] = market.last.payments.more
+    assert [(one.line, one.account_id, one.fen) for one in besides.lines] == [(5, "carol", CAROL)]
+    assert besides.checksum != market.last.payments.file.checksum
+    assert [note.account for note in said.failures] == [market.number("alice")] and market.last.failed == {1}
+    assert market.settled("carol") == (fen("3000.00") - CAROL, 100)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("paid", ["0.00", "1688.39"])
+def test_who_does_not_pay_what_is_asked_besides_fails_too(mode, paid):
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(reject=frozenset({"alice"}), partial={"carol": fen(paid)}))
+
+    assert [note.account for note in said.failures] == [market.number("alice"), market.number("carol")]
+    assert market.last.failed == {1, 2} and market.lacked(2) == {CNY: CAROL - fen(paid)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_timetable_and_the_bank_inside_ask_and_answer_by_themselves(mode):
+    market = counted_on_alice(mode)
+    exchange = market.exchange
+    while not market.last.has_reached(Stage.DELIVERED):
+        step = next_of_bank(exchange, Policy.REJECT) or next_of_settlement(exchange)
+        market.now_ns = max(market.now_ns, step.at_ns)
+        market.must(step.command)
+
+    assert len(market.last.payments.more) == (0 if mode == "gross_gross" else 1)
+    assert market.last.failed == {1} and market.settled("bob")[1] == 60
+
+
+def test_gross_nobody_is_asked_for_more():
+    market = counted_on_alice("gross_gross")
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.payments.more == () and market.last.failed == {1}
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_who_was_not_asked_since_the_bank_is_late_has_not_failed(mode):
+    """Its trade with bob is taken out and comes again: he is not to wait for money that nobody has asked for."""
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(late={"alice": None}))
+
+    assert [note.account for note in said.failures] == [market.number("alice")] and market.last.failed == {1, 2}
+    assert market.why_restricted("carol") is market.why_restricted("bob") is None
+    assert market.holding("carol", CNY).reserved == CAROL and market.holding("bob", HBEA).reserved == 40
+    market.must(IssueStatements())
+    assert market.batch().report.trades == 1
+    assert market.settled("carol")[0] == fen("3000.00") - CAROL and market.settled("bob") == (fen("1671.60"), 60)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_bank_is_not_asked_twice_for_the_same(mode):
+    market = counted_on_alice(mode)
+    market.must(InstructBank())
+    before = market.digest()
+    assert market.do(InstructBank()) == "refused: wrong_state"
+    assert market.digest() == before
+    market.answer()
+    before = market.digest()
+    assert market.do(InstructBank()) == "refused: wrong_state"
+    assert market.digest() == before
+    market.must(DeliverBatch())
+    assert market.last.failed == set()
 
 
 def covered_by_the_reserve(mode):
