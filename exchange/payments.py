@@ -7,8 +7,9 @@ import numpy as np
 from exchange.state import Exchange
 from registry import holdings
 from registry.accounts import Account
+from settlement.bank import Payments
 from settlement.bank import instructions as instructions_of
-from settlement.bank_files import InstructionFile
+from settlement.bank_files import Direction, InstructionFile
 from settlement.corrections import applied
 from settlement.cycle import Batch, Stage
 
@@ -50,11 +51,18 @@ def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
         return f"the bank's balance of {clearing.in_break[account.number]} differs"
     if why := clearing.restriction(account.number):
         return why
-    batch = clearing.under_way
-    if batch is None or batch.payments is None or not batch.is_late or batch.has_reached(Stage.DELIVERED):
-        return None
-    concerned = account.account_id in batch.payments.account_ids
-    return f"batch {batch.number} waits for the settlement bank" if concerned else None
+    for batch in clearing.batches:
+        if batch.payments is not None and batch.is_late and _waits(batch, batch.payments, account):
+            return f"batch {batch.number} waits for the settlement bank"
+    return None
+
+
+def _waits(batch: Batch, payments: Payments, account: Account) -> bool:
+    """Whether an account is in a late batch that is to be delivered, or is to be paid by one and nobody knows if."""
+    if not batch.has_reached(Stage.DELIVERED):
+        return account.account_id in payments.account_ids
+    credits = [line for line in payments.open_lines if line.direction == Direction.CREDIT]
+    return any(line.account_id == account.account_id for line in credits)
 
 
 def withdrawable(exchange: Exchange, account: Account, asset: int) -> int:

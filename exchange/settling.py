@@ -66,8 +66,12 @@ def bank_account(exchange: Exchange) -> Account | None:
 
 
 def next_of_bank(exchange: Exchange, policy: Policy) -> Step | None:
-    """What a simulated bank says next to the batch that waits for it, and when; None if it has nothing to say."""
-    batch, bank = waiting_for_bank(exchange), bank_account(exchange)
+    """What a simulated bank says next to the batch that waits for it, and when; None if it has nothing to say.
+
+    Of those that were delivered without some answers it answers the first; then these may cure who failed.
+    """
+    bank, delivered = bank_account(exchange), exchange.clearing.delivered_late()
+    batch = waiting_for_bank(exchange) or (delivered[0] if delivered else None)
     if batch is None or bank is None or batch.payments is None:
         return None
     rules, instructed_ns = exchange.market, batch.reached[Stage.INSTRUCTED]

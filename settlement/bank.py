@@ -80,6 +80,7 @@ class Payments(msgspec.Struct, eq=False):
     answers: dict[int, LineAnswer] = {}  # by line
     late_at: int | None = None  # when answers were missing, UTC nanoseconds
     more: tuple[InstructionFile, ...] = ()  # the supplementary ones; their lines are numbered on
+    brought: dict[tuple[str, str], int] = {}  # fen deposited before delivery that no answer can have counted
 
     @property
     def last(self) -> InstructionFile:
@@ -156,6 +157,17 @@ class Payments(msgspec.Struct, eq=False):
         """Take an answer file that is not to be refused."""
         self.answers = self.answers | {one.line: one for one in said.lines}
 
+    def note_deposit(self, account_id: str, currency: str, fen: int) -> None:
+        """Somebody who is asked has brought money before delivery: it counts besides what the bank has confirmed."""
+        holding = account_id, currency
+        if holding in self.asked():
+            self.brought = dict(sorted({**self.brought, holding: self.brought.get(holding, 0) + fen}.items()))
+
+    def forget_deposits(self, said: AnswerFile) -> None:
+        """The bank has answered: what was brought before is in what it says."""
+        answered = {(line.account_id, line.currency) for line in said.lines if line.direction == Direction.DEBIT}
+        self.brought = {holding: fen for holding, fen in self.brought.items() if holding not in answered}
+
     def confirmed(self, line: InstructionLine) -> int:
         """Fen that the bank has confirmed of a line; of one that it has not answered none."""
         answer = self.answers.get(line.line)
@@ -166,8 +178,9 @@ class Payments(msgspec.Struct, eq=False):
         return self._debits(lambda line: line.fen)
 
     def paid_in(self) -> dict[tuple[str, str], int]:
-        """Fen confirmed of each (account, currency) that has to pay in."""
-        return self._debits(self.confirmed)
+        """Fen confirmed of each (account, currency) that has to pay in, or brought since, at most what was asked."""
+        asked, confirmed = self.asked(), self._debits(self.confirmed)
+        return {one: min(asked[one], fen + self.brought.get(one, 0)) for one, fen in confirmed.items()}
 
     def _debits(self, amount: Callable[[InstructionLine], int]) -> dict[tuple[str, str], int]:
         sums: dict[tuple[str, str], int] = {}

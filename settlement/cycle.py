@@ -173,6 +173,14 @@ class ClearingHouse:
         """The batches of which an account has got a statement, oldest first."""
         return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
+    def delivered_late(self) -> list[Batch]:
+        """The batches that were delivered and whose bank still owes answers, oldest first."""
+        return [
+            batch
+            for batch in self.batches
+            if batch.is_late and batch.has_reached(Stage.DELIVERED) and batch.payments and batch.payments.open_lines
+        ]
+
     @property
     def to_deliver(self) -> Batch | None:
         """The batch that is fixed and not delivered."""
@@ -268,7 +276,7 @@ class ClearingHouse:
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
                 told = [file.checksum for file in (batch.payments.file, *batch.payments.more)]
-                yield "payments", batch.number, told, answers, batch.is_late
+                yield "payments", batch.number, told, answers, batch.is_late, sorted(batch.payments.brought.items())
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "deals", [*self.deals.values()]

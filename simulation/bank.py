@@ -49,6 +49,7 @@ class SettlementBank:
         self.say = say
         self.files = files
         self.reported: set[int] = set()  # batches behind which its balances have been sent
+        self.answered: set[int] = set()  # late batches to which it has no more to say
 
     async def enrol(self) -> None:
         """Have an account. BankError if the market settles without a bank, or if the account is not a bank's."""
@@ -91,7 +92,8 @@ class SettlementBank:
         days: dict[date, list[BatchRow]] = {}
         for batch in await self.client.batches():
             days.setdefault(batch.date, []).append(batch)
-            if batch.stage == "instructed":
+            is_open = batch.late and batch.stage != "final" and batch.number not in self.answered
+            if batch.stage == "instructed" or is_open:
                 await self._answer(batch, market)
         new = 0
         for day, batches in days.items():  # the last may have passed since the last look
@@ -115,6 +117,9 @@ class SettlementBank:
             for one in shown.lines
         ]
         first = msgspec.structs.replace(file, lines=tuple(told))  # with what was asked in files before this one
+        if len(answered) == len(told) and batch.stage != "instructed":
+            self.answered.add(batch.number)
+            return
         said = bank_by(self.policy, first, minutes_late).answer(file, minutes, answered)
         if said is None:
             return
@@ -135,7 +140,14 @@ class SettlementBank:
         day = batches[-1].date
         text = await self.client.balances_file(str(day))
         self._keep(f"balances-{day}.csv", text)
-        report = await self.client.reconcile_bank_file(self.account_id, text)
+        try:
+            report = await self.client.reconcile_bank_file(self.account_id, text)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            self.reported |= {batch.number for batch in batches}
+            self.say(f"balances of {day}: {error.detail}")  # somebody has sent later ones
+            return
         self.reported |= {batch.number for batch in batches}
         self.say(f"{report.balances} balances of {day}: {len(report.breaks)} differ")
 

@@ -74,8 +74,18 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     exchange.cash_deposited[cash] += command.amount
     exchange.path.desk.balances[account.number, cash].available += command.amount
     exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
-    exchange.clearing.defaults.note_deposit(account.number, cash, command.amount)
+    _note_deposit(exchange, account, cash, command.amount)
     return happened.CashDeposited(account.number, command.amount, cash)
+
+
+def _note_deposit(exchange: Exchange, account: Account, cash: int, amount: int) -> None:
+    """New money cures what is open, or repays it; of who has no such case it counts for the batch at the bank."""
+    house = exchange.clearing
+    batch = house.to_deliver
+    if house.defaults.live(account.number):
+        house.defaults.note_deposit(account.number, cash, amount)
+    elif batch is not None and batch.payments is not None:
+        batch.payments.note_deposit(account.account_id, exchange.asset_names[cash], amount)
 
 
 def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
@@ -170,6 +180,8 @@ def confirm_payments(step: Step, command: ConfirmPayments) -> happened.PaymentsC
         raise Refused(Reason[error.fault.name], error.detail) from None
 
     payments.take(said)
+    if not batch.has_reached(Stage.DELIVERED):
+        payments.forget_deposits(said)
     _note_confirmed(step, batch, payments)
     short = [line for line in said.lines if line.confirmed < line.fen]
     return happened.PaymentsConfirmed(

@@ -866,6 +866,43 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_what_is_brought_between_the_banks_answer_and_the_delivery_counts_for_the_batch(mode):
+    for brought, failed in (("4220.99", {1}), ("4221.00", set())):
+        market = sold_on_the_book(mode)
+        market.must(InstructBank())
+        market.answer(SimulatedBank(reject=frozenset({"alice"})))
+        market.deposit("alice", brought)
+        market.must(DeliverBatch())
+        assert market.last.failed == failed
+    assert market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_brought_before_the_bank_answers_is_in_its_answer(mode):
+    market = sold_on_the_book(mode)
+    market.must(InstructBank())
+    market.deposit("alice", "4221.00")
+    market.answer(SimulatedBank(reject=frozenset({"alice"})))
+    market.must(DeliverBatch())
+    assert market.last.failed == {1} and market.lacked() == {CNY: NEEDED}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_is_to_be_paid_withdraws_once_the_bank_has_said_that_it_is(mode):
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(late={"bob": None}))
+    market.must(IssueStatements())
+    before = market.digest()
+    assert market.withdraw("bob", "1.00") == "refused: withdrawal_blocked"
+    assert market.digest() == before
+
+    step = next_of_bank(market.exchange, Policy.ACCEPT)  # the bank inside answers what was delivered without it
+    market.must(step.command)
+    assert market.withdraw("bob", "1.00") == "CashWithdrawn"
+    assert next_of_bank(market.exchange, Policy.ACCEPT) is None
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_bank_that_confirms_late_cures(mode):
     market = sold_on_the_book(mode, alice="4221.00")
     market.deliver(SimulatedBank(late={"alice": None}))
