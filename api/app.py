@@ -11,8 +11,11 @@ from fastapi_offline import FastAPIOffline
 
 from api import problems
 from api.access.guard import Access, Guard
+from api.documented import document
+from api.fast_lane import FastLane
 from api.feed import Feed
 from api.gateway import Gateway
+from api.idempotency import Idempotency
 from api.routers import (
     access as access_routes,
 )
@@ -25,12 +28,14 @@ from api.routers import (
     currencies,
     defaults,
     emissions,
+    executions,
     market,
     orders,
     registry,
     settlement,
     stream,
 )  # fmt: skip
+from api.sequence import Sequenced
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
@@ -42,6 +47,10 @@ The stream is a WebSocket at `/v1/stream`: send
 the orders of the book, each later one an order as the book shows it from now on: `added` at the back of its
 price's queue, where it may have stood before, `reduced` in its place, or `removed`. `trades` and `orders` tell of a
 trade that was put right later: `trade_corrected` as it says now, `trade_busted` as it said last.
+
+Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
+twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
+to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true.
 
 Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
 is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
@@ -63,10 +72,15 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)
+    # The last one added is the first to be asked.
+    app.add_middleware(FastLane, gateway=gateway, access=app.state.access)
+    app.add_middleware(Sequenced, exchange=gateway.exchange)
+    app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)
     app.add_middleware(Guard, access=app.state.access)
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,
+        executions.router,
         market.router,
         access_routes.router,
         accounts.router,
@@ -84,6 +98,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     ):
         app.include_router(router)
     problems.install(app)
+    document(app)
 
     page = resources.files("api.web").joinpath("index.html").read_text("utf-8")
 

@@ -3,17 +3,17 @@
     async with AsyncClient("http://127.0.0.1:8000") as client:
         order = await client.place_order("E-001", "HBEA-2025", "buy", "42.00", 100)
 
-Every order carries a client order id, made here before the first attempt and kept over retries: an
-answer lost on the way never leads to a second order. Requests that change something else are not
-repeated after a failure on the way, since the exchange could not tell a repeat from a wish for more.
+Every order carries a client order id, every other POST an `Idempotency-Key`, made here before the first
+attempt and kept over retries: an answer lost on the way never leads to a second order or deposit. An
+amend is not repeated after a failure on the way, since fills that came between would be made up for.
 """
 
 import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator
-from typing import Any, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import Any, Literal, Self, TypeVar, cast
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
@@ -25,11 +25,13 @@ from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideN
 from api.settlement_calls import SettlementCalls
 from api.signing import Signer, from_environment, headers
 
+CURSOR = "Carbonex-Cursor"  # header of an answer that is not the last page
 CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
+OnErrorName = Literal["stop", "continue", "rollback"]
 
 
 class ApiError(Exception):
@@ -44,7 +46,7 @@ class ApiError(Exception):
     @property
     def passing(self) -> bool:
         """Whether it is about the moment, so that the same request may be answered later."""
-        return self.code == CONNECTION_LOST or self.status in (429, 500, 503)
+        return self.code in (CONNECTION_LOST, "request_in_progress") or self.status in (429, 500, 503)
 
 
 class NotSent(Exception):
@@ -147,6 +149,17 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         }
         return await self._retried("POST", "/v1/orders", schemas.OrderView, json=body)
 
+    async def place_orders(
+        self, account_id: str, orders: Sequence[dict[str, Any]], on_error: OnErrorName = "stop"
+    ) -> schemas.OrderBatchView:
+        """Place up to 1,000 orders at once, each with the fields of `schemas.OrderTerms`; the answer tells of each.
+
+        Tried again if the answer is lost: an order that names no client order id gets one.
+        """
+        named = [{"client_order_id": f"c-{uuid.uuid4().hex}"} | order for order in orders]
+        body = {"account_id": account_id, "orders": named, "on_error": on_error}
+        return await self._retried("POST", "/v1/orders/batch", schemas.OrderBatchView, json=body)
+
     async def amend_order(
         self, account_id: str, order_id: int, quantity: int, price: str | None = None, stop_price: str | None = None
     ) -> schemas.OrderView:
@@ -189,6 +202,16 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         params = {"account_id": account_id, "open_only": open_only}
         return await self._many("GET", "/v1/orders", schemas.OrderView, params=params)
 
+    async def order_history(self, account_id: str, order_id: int) -> list[schemas.Execution]:
+        """What has happened to an order, event by event."""
+        path, params = f"/v1/orders/{order_id}/history", {"account_id": account_id}
+        return await self._many("GET", path, schemas.Execution, params=params)
+
+    async def fills(self, account_id: str, symbol: str | None = None) -> list[schemas.AccountFill]:
+        """What an account has traded, as it stands, oldest first."""
+        params = _named(account_id=account_id, symbol=symbol)
+        return await self._many("GET", "/v1/fills", schemas.AccountFill, params=params)
+
     # -- the market
 
     async def market(self) -> schemas.MarketView:
@@ -202,6 +225,18 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
 
     async def book(self, symbol: str, depth: int = 10) -> schemas.BookView:
         return await self._one("GET", f"/v1/books/{symbol}", schemas.BookView, params={"depth": depth})
+
+    async def order_book(self, symbol: str, depth: int = 10) -> schemas.OrderBookView:
+        """The orders of the best price levels."""
+        params = {"depth": depth, "level": "l3"}
+        return await self._one("GET", f"/v1/books/{symbol}", schemas.OrderBookView, params=params)
+
+    async def candles(
+        self, symbol: str, interval: Literal["1m", "5m", "1h", "1d"], newest: int | None = None
+    ) -> list[schemas.CandleView]:
+        """The trades of an instrument by intervals of market time, oldest first; or the last so many."""
+        params = {"symbol": symbol, "interval": interval} | ({} if newest is None else {"newest": newest})
+        return await self._many("GET", "/v1/candles", schemas.CandleView, params=params)
 
     async def auction(self, symbol: str) -> schemas.AuctionView:
         """What a call auction would come to now. ApiError `wrong_phase` if there is none."""
@@ -362,15 +397,25 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         return shape.model_validate_json((await self._send(method, path, **request)).content)
 
     async def _many(self, method: str, path: str, shape: type[_Answer], **request: Any) -> list[_Answer]:
+        """A list, whole: page by page."""
         shapes: TypeAdapter[list[_Answer]] = TypeAdapter(list[shape])  # type: ignore[valid-type]
-        return shapes.validate_json((await self._send(method, path, **request)).content)
+        response = await self._send(method, path, **request)
+        found = shapes.validate_json(response.content)
+        params = request.pop("params", {})
+        while cursor := response.headers.get(CURSOR):
+            response = await self._send(method, path, params=params | {"cursor": cursor}, **request)
+            found += shapes.validate_json(response.content)
+        return found
 
     async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
         """For requests that the exchange recognises when they come again."""
+        return shape.model_validate_json((await self._again(method, path, **request)).content)
+
+    async def _again(self, method: str, path: str, **request: Any) -> httpx.Response:
         last: ApiError | None = None
         async for _ in self._attempts():
             try:
-                return await self._one(method, path, shape, **request)
+                return await self._once(method, path, **request)
             except ApiError as error:
                 if not error.passing:
                     raise
@@ -390,6 +435,12 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        if method != "POST":
+            return await self._once(method, path, **request)
+        request["headers"] = {"Idempotency-Key": uuid.uuid4().hex} | request.get("headers", {})
+        return await self._again(method, path, **request)
+
+    async def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
             response = await self._http.request(method, path, **request)
         except httpx.TransportError as error:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from api.history import History
+from api.idempotency import RequestFile
 from api.inbox import Inbox
 from api.problems import Problem
 from api.timers import Clock, Timers
@@ -29,16 +30,27 @@ class Gateway:
     """One exchange, opened from its journal, ready to be served. JournalError, Refused if it can't be.
 
     Without `rules` it has those of its journal, or Hubei's if the journal is empty. `bank`: how a simulated settlement
-    bank answers while the timers run, where the rules want one.
+    bank answers while the timers run, where the rules want one. `requests`: what was asked and answered under keys,
+    left out: kept in memory.
     """
 
     def __init__(
-        self, journal: Journal, rules: RuleSet | None, clock: Clock, inbox: int = 8192, bank: Policy | None = None
+        self,
+        journal: Journal,
+        rules: RuleSet | None,
+        clock: Clock,
+        inbox: int = 8192,
+        bank: Policy | None = None,
+        requests: RequestFile | None = None,
     ) -> None:
         self.engine = Engine(journal)
         self.history = History()
+        self.requests = requests or RequestFile()
         for batch, outcome in self.engine.open(rules, clock.now_ns()):
             self.history.extend(batch, outcome)
+            self.requests.note(batch, outcome)
+        self.requests.read_to(self.engine.exchange.sequence)
+        self.history.is_complete()
         self.clock = clock
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
@@ -65,6 +77,7 @@ class Gateway:
                 await consumer
             finally:
                 self.engine.journal.close()
+                self.requests.close()
 
     async def _open_bank(self) -> None:
         """Give the simulated settlement bank its account, unless somebody may pay already."""

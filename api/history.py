@@ -21,70 +21,90 @@ from exchange.events import (
     TradesCorrected,
 )
 from exchange.journal import Batch
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, type_of_rows
 from exchange.transition import Outcome
 
-_MANY = 4096  # rows at once that only a replay brings
-_OF_ORDERS = (
+_MANY, _VERY_MANY = 4096, 1 << 23  # rows
+_OF_ORDERS = np.zeros(256, bool)  # by kind of event
+_OF_ORDERS[[
     EventKind.ACCEPTED, EventKind.TRADED, EventKind.CANCELLED, EventKind.AMENDED, EventKind.PREVENTED,
     EventKind.REFRESHED, EventKind.TRIGGERED,
-)  # fmt: skip
+]] = True  # fmt: skip
 
 
 class GrowingRows:
-    """Rows of one dtype that are only ever appended; grown by doubling."""
+    """Rows of one dtype that are only ever appended. Copied as bytes: see `exchange.rows.joined`.
+
+    Room grows fourfold: what is not written yet takes no memory, and to be handed fresh memory takes longest.
+    """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._room = np.zeros(1024, dtype)
-        self._used = 0
+        self._dtype = dtype
+        self._room = np.zeros(1024 * dtype.itemsize, np.uint8)
+        self._used = 0  # bytes
+        self.rows = self._room[:0].view(dtype)  # all of them, without a copy
 
     def extend(self, rows: type_of_rows) -> None:
-        needed = self._used + rows.size
+        needed = self._used + rows.nbytes
         if needed > self._room.size:
-            wider = np.zeros(max(needed, 2 * self._room.size), self._room.dtype)
+            wider = np.zeros(max(needed, 4 * self._room.size), np.uint8)
             wider[: self._used] = self._room[: self._used]
             self._room = wider
-        self._room[self._used : needed] = rows
+        self._room[self._used : needed] = rows.view(np.uint8)
         self._used = needed
+        self.rows = self._room[:needed].view(self._dtype)
 
     def __len__(self) -> int:
-        return self._used
-
-    @property
-    def rows(self) -> type_of_rows:
-        """All rows, without a copy."""
-        return self._room[: self._used]
+        return self.rows.size
 
 
 class RowIndex:
-    """Which rows of a growing array bear a key: a dict for the fresh ones, sorted arrays for the many of a replay."""
+    """Which rows of a growing array bear a key.
+
+    What is added waits until somebody asks. Little of it then goes into a dict, much of it into a run: keys in order,
+    with their rows. A run that has come near to the one before it is merged with it, so there are few of them.
+    """
 
     def __init__(self) -> None:
         self._fresh: dict[int, list[int]] = {}
-        self._keys = np.zeros(0, np.int64)  # sorted; with the rows that bear them
-        self._rows = np.zeros(0, np.int64)
+        self._runs: list[tuple[type_of_rows, type_of_rows]] = []
         self._waiting: list[tuple[type_of_rows, type_of_rows]] = []
+        self._waiting_rows = 0
 
     def add(self, keys: type_of_rows, rows: type_of_rows) -> None:
         """Note that `rows` bear `keys`."""
-        if keys.size > _MANY:
-            self._waiting.append((keys.astype(np.int64), rows))
-            return
-        for key, row in zip(keys.tolist(), rows.tolist(), strict=True):
-            self._fresh.setdefault(key, []).append(row)
+        self._waiting.append((keys, rows))
+        self._waiting_rows += keys.size
+        if self._waiting_rows > _VERY_MANY or len(self._waiting) > _MANY:
+            self.take_in()
 
     def rows_of(self, key: int) -> list[int]:
         """The rows that bear a key, in rising order."""
-        if self._waiting:
-            self._sort()
-        start, end = np.searchsorted(self._keys, [key, key + 1])
-        return sorted([*self._rows[start:end].tolist(), *self._fresh.get(key, [])])
+        self.take_in()
+        found = list(self._fresh.get(key, []))
+        for keys, rows in self._runs:
+            start, end = np.searchsorted(keys, [key, key + 1])
+            found += rows[start:end].tolist()
+        return sorted(found)
 
-    def _sort(self) -> None:
-        keys = np.concatenate([self._keys, *(keys for keys, _ in self._waiting)])
-        rows = np.concatenate([self._rows, *(rows for _, rows in self._waiting)])
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._rows, self._waiting = keys[order], rows[order], []
+    def take_in(self) -> None:
+        """Put in order what waits."""
+        waiting, self._waiting = self._waiting, []
+        if self._waiting_rows > _MANY:
+            self._runs.append(_in_order(waiting))
+            while len(self._runs) > 1 and self._runs[-2][0].size < 2 * self._runs[-1][0].size:
+                self._runs.append(_in_order([self._runs.pop(-2), self._runs.pop()]))
+        else:
+            for keys, rows in waiting:
+                for key, row in zip(keys.tolist(), rows.tolist(), strict=True):
+                    self._fresh.setdefault(key, []).append(row)
+        self._waiting_rows = 0
+
+
+def _in_order(parts: list[tuple[type_of_rows, type_of_rows]]) -> tuple[type_of_rows, type_of_rows]:
+    keys, rows = (np.concatenate([part[side] for part in parts], dtype=np.int64) for side in (0, 1))
+    order = np.argsort(keys, kind="stable")
+    return keys[order], rows[order]
 
 
 class History:
@@ -122,9 +142,14 @@ class History:
             elif isinstance(event, BatchDelivered | DaySettled) and event.currency_legs:
                 self.currency_legs[event.batch] = event.currency_legs
 
+    def is_complete(self) -> None:
+        """The replay is over: get ready for questions."""
+        self._by_order.take_in()
+        self._by_account.take_in()
+
     def _index(self, events: type_of_rows) -> None:
         places = np.arange(len(self._events), len(self._events) + events.size)
-        of_orders = np.isin(events["kind"], _OF_ORDERS)
+        of_orders = _OF_ORDERS[events["kind"]]
         met = of_orders & (events["maker_order_id"] != 0)
         keys = np.concatenate([events["order_id"][of_orders], events["maker_order_id"][met]])
         self._by_order.add(keys, np.concatenate([places[of_orders], places[met]]))
@@ -140,8 +165,8 @@ class History:
                 self.client_order_ids[order_ids[sequence]] = detail.decode()
 
     def command(self, sequence: int) -> Any:
-        """The row of a command by its sequence number."""
-        return self._commands.rows[sequence - 1]
+        """The row of a command by its sequence number, told."""
+        return told(self._commands.rows[sequence - 1 : sequence])[0]
 
     @property
     def events(self) -> type_of_rows:
@@ -154,8 +179,8 @@ class History:
         return self._trades.rows
 
     def trade(self, trade_id: int) -> Any:
-        """The row of a trade by its id."""
-        return self._trades.rows[trade_id - 1]
+        """The row of a trade by its id, told."""
+        return told(self._trades.rows[trade_id - 1 : trade_id])[0]
 
     def answer(self, sequence: int) -> type_of_rows:
         """The event rows that one command caused."""
@@ -163,9 +188,17 @@ class History:
         start, end = np.searchsorted(sequences, [sequence, sequence + 1])
         return self.events[start:end]
 
+    def answer_at(self, sequence: int) -> tuple[int, type_of_rows]:
+        """Likewise, with the place of the first one, counted from 0."""
+        return int(np.searchsorted(self.events["sequence"], sequence)), self.answer(sequence)
+
     def placing(self, order_id: int) -> Any:
         """The row of the command that placed an accepted order."""
         return self.command(int(self.events_of_order(order_id)[0].sequence))
+
+    def places_of_order(self, order_id: int) -> list[int]:
+        """Where the event rows that concern one order stand, counted from 0."""
+        return self._by_order.rows_of(order_id)
 
     def events_of_order(self, order_id: int) -> type_of_rows:
         """The event rows that concern one order, as taker or as maker."""

@@ -10,20 +10,24 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from api.history import History
+from api.idempotency import marked, marked_batch
 from api.problems import Problem
-from exchange.commands import Command, Control, control
-from exchange.engine import Engine
+from exchange.commands import Command, Control, OrderBatch, control
+from exchange.engine import BatchReceipt, Engine, Receipt
 from exchange.events import CommandRefused, Event
-from exchange.journal import JournalError
+from exchange.journal import Batch, JournalError
 from exchange.reasons import Refused
 from exchange.rows import type_of_rows
+from exchange.transition import Outcome
 
 _log = logging.getLogger("carbonex")
 
-GROUP = 1024  # commands per durable write
+GROUP = 1024  # commands per durable write, and the rest of a batch of orders
 
 
 class Answer(NamedTuple):
@@ -35,9 +39,22 @@ class Answer(NamedTuple):
     repeated: bool
 
 
+class BatchAnswer(NamedTuple):
+    """What a batch of orders made happen: a receipt for each, all event rows, and where those of its own begin."""
+
+    orders: list[Receipt]
+    rows: type_of_rows
+    first_new: int  # sequence; what has a lower one came before
+
+
 class Waiting(NamedTuple):
-    command: Command
-    answer: "asyncio.Future[Answer]"
+    command: Command | OrderBatch
+    answer: "asyncio.Future[Any]"  # Answer, or BatchAnswer
+
+    @property
+    def size(self) -> int:
+        """How many commands."""
+        return len(self.command.details) if isinstance(self.command, OrderBatch) else 1
 
 
 class Inbox:
@@ -47,20 +64,28 @@ class Inbox:
         self.engine = engine
         self.history = history
         self.now_ns = now_ns
-        self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue(capacity)  # None: closed
+        self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue()  # None: closed
+        self.room = capacity  # for how many more commands
         self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
 
     def offer(self, command: Command) -> "asyncio.Future[Answer]":
         """Hand in a command; the future brings its answer. Problem 503 if the inbox is full or broken."""
+        return self._put(marked(command), 1)
+
+    def offer_batch(self, batch: OrderBatch) -> "asyncio.Future[BatchAnswer]":
+        """Hand in a batch of orders, which all go into one durable write. Problem as of one command."""
+        return self._put(marked_batch(batch), len(batch.details))
+
+    def _put(self, command: Command | OrderBatch, size: int) -> "asyncio.Future[Any]":
         if self.broken is not None:
             raise Problem(503, self.broken, "The exchange has stopped; ask again after its restart.")
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        try:
-            self.queue.put_nowait(Waiting(command, answer))
-        except asyncio.QueueFull:
+        if self.room < size:
             said = "More commands are waiting than the exchange takes in; nothing has happened."
-            raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"}) from None
+            raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"})
+        self.room -= size
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.queue.put_nowait(Waiting(command, answer))
         return answer
 
     async def ask(self, command: Control) -> Event:
@@ -69,25 +94,33 @@ class Inbox:
 
     async def ask_numbered(self, command: Control) -> tuple[int, Event]:
         """Likewise, with the command's sequence number."""
-        answer = await self.offer(control(command))
-        assert answer.event is not None, "every control command has an event"
-        if isinstance(answer.event, CommandRefused):
-            raise Problem.of(Refused(answer.event.reason, answer.event.detail))
-        return answer.sequence, answer.event
+        return happened(await self.offer(control(command)))
 
     async def consume(self) -> None:
         """Take, journal, apply, answer; until the inbox is closed or broken."""
         closing = False
         while not closing and self.broken in (None, "stopping"):
-            group = [await self.queue.get()]
-            while len(group) < GROUP and not self.queue.empty():
-                group.append(self.queue.get_nowait())
-            closing = None in group
-            waiting = [one for one in group if one is not None]
+            waiting, closing = await self._arrived()
             try:
                 await self._process(waiting)
             except Exception as error:  # nothing that goes wrong here may be answered as if it had gone right
                 self.break_down(error, waiting)
+
+    async def _arrived(self) -> tuple[list[Waiting], bool]:
+        """What has arrived, as far as it makes a group, and whether nothing will any more.
+
+        A group costs much the same whatever its size. So it stays open while each turn of the event loop brings more.
+        """
+        found, size = [await self.queue.get()], 0
+        while found[-1] is not None:
+            size += found[-1].size
+            if size < GROUP and self.queue.empty():
+                await asyncio.sleep(0)
+            if size >= GROUP or self.queue.empty():
+                break
+            found.append(self.queue.get_nowait())
+        self.room += size
+        return [one for one in found if one is not None], found[-1] is None
 
     async def close(self) -> None:
         """Take nothing more, finish what has arrived, then stop consuming."""
@@ -117,14 +150,44 @@ class Inbox:
         first_new = self.engine.exchange.sequence + 1
         outcome = self.engine.apply(batch)
         self.history.extend(batch, outcome)
+        answers = _Answers(self.history, batch, outcome, first_new)
         for waiting, receipt in zip(group, receipts, strict=False):
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
             elif not waiting.answer.done():
-                rows = self.history.answer(receipt)
-                event = outcome.events.get(receipt)
-                waiting.answer.set_result(Answer(receipt, rows, event, receipt < first_new))
+                waiting.answer.set_result(answers.to(receipt))
         return len(receipts)
+
+
+class _Answers:
+    """What the commands of one batch are answered."""
+
+    def __init__(self, history: History, batch: Batch, outcome: Outcome, first_new: int) -> None:
+        self._history, self._outcome, self._first = history, outcome, first_new
+        sequences = np.arange(first_new, first_new + batch.rows.size + 1)
+        self._starts = np.searchsorted(outcome.rows["sequence"], sequences).tolist()  # of each command's event rows
+
+    def to(self, receipt: int | BatchReceipt) -> Answer | BatchAnswer:
+        if isinstance(receipt, BatchReceipt):
+            fresh = [one for one in receipt.orders if isinstance(one, int) and one >= self._first]
+            if not fresh:
+                return BatchAnswer(receipt.orders, self._outcome.rows[:0], self._first)
+            return BatchAnswer(receipt.orders, self._rows(fresh[0], receipt.undo or fresh[-1]), self._first)
+        if receipt < self._first:
+            return Answer(receipt, self._history.answer(receipt), None, True)
+        return Answer(receipt, self._rows(receipt, receipt), self._outcome.events.get(receipt), False)
+
+    def _rows(self, first: int, last: int) -> type_of_rows:
+        """The event rows of new commands."""
+        return self._outcome.rows[self._starts[first - self._first] : self._starts[last - self._first + 1]]
+
+
+def happened(answer: Answer) -> tuple[int, Event]:
+    """Sequence and event of a command off the trading path. Problem if it was refused."""
+    assert answer.event is not None, "every control command has an event"
+    if isinstance(answer.event, CommandRefused):
+        raise Problem.of(Refused(answer.event.reason, answer.event.detail))
+    return answer.sequence, answer.event
 
 
 def _fail(waiting: Waiting, problem: Problem) -> None:

@@ -38,11 +38,19 @@ def require_within(
         if notional > limits.order_notional:
             said = f"The order comes to {money(notional)}; the key places up to {money(limits.order_notional)}."
             raise Problem(403, "order_too_large", said)
-    if opens and limits.open_orders is not None:
-        ladder = gateway.exchange.path.desk.ladder
-        resting = sum(is_resting(ladder, one) for one in gateway.history.orders_of(account.number))
-        if resting >= limits.open_orders:
-            raise Problem(403, "too_many_open_orders", f"{resting} orders of {account.account_id} are open.")
+    if opens:
+        require_room(caller, gateway, account, 1)
+
+
+def require_room(caller: Caller, gateway: Gateway, account: Account, more: int) -> None:
+    """Problem 403 if the key may not have so many more orders open."""
+    most = caller.key.limits.open_orders if caller.key else None
+    if most is None:
+        return
+    ladder = gateway.exchange.path.desk.ladder
+    resting = sum(is_resting(ladder, one) for one in gateway.history.orders_of(account.number))
+    if resting + more > most:
+        raise Problem(403, "too_many_open_orders", f"{resting} orders of {account.account_id} are open.")
 
 
 def _highest(gateway: Gateway, listed: Instrument) -> int:

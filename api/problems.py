@@ -5,6 +5,7 @@
 | malformed | schemas              | 422 (400 if not JSON at all)  | malformed_json, invalid_request           |
 | unknown   | the door             | 401                           | key_missing, signature_invalid, ...       |
 | forbidden | the door             | 403, 429 with Retry-After     | role_not_permitted, rate_limited, ...     |
+| repeated  | idempotency keys     | 409, 422                      | request_in_progress, answer_lost, ...     |
 | refused   | the exchange         | 403, 404, 409, 422 by reason  | the reason's name (`exchange.reasons`)    |
 | overload  | the inbox            | 503 with Retry-After          | inbox_full                                |
 | broken    | journal, invariants  | 500, and the process stops    | journal_unwritable, internal_error        |
@@ -65,6 +66,7 @@ _STATUS: dict[int, tuple[Reason, ...]] = {
         Reason.DAY_ALREADY_SETTLED,
         Reason.DATE_NOT_LATER,
         Reason.CLIENT_ORDER_ID_USED,
+        Reason.BATCH_STOPPED,
         Reason.ALREADY_HALTED,
         Reason.NOT_HALTED,
         Reason.NO_BANK,
@@ -149,11 +151,83 @@ _SAID = {
     Reason.PRICE_OUTSIDE_BAND: "The price lies outside the day's price band; see GET /v1/instruments.",
     Reason.PRICE_OUT_OF_RANGE: "The price lies too far from those of the other orders.",
     Reason.AMOUNT_TOO_LARGE: "Price times quantity is larger than can be booked.",
+    Reason.BATCH_STOPPED: "An earlier order of the batch was refused; this one was not tried.",
     Reason.STOP_ALREADY_REACHED: "The last trade has reached the stop price already.",
     Reason.POST_ONLY_WOULD_TRADE: "The order would trade at once, and is post-only.",
     Reason.POSITION_LIMIT: "The account's position, with what its resting buy orders may add, would pass its limit.",
     Reason.INSUFFICIENT_CASH: "The account's available cash does not cover price, quantity and fee.",
     Reason.INSUFFICIENT_UNITS: "The account's available units do not cover the quantity.",
+}
+
+
+# The codes that are no reasons of the exchange: who finds them says why in detail.
+OTHERS: dict[int, dict[str, str]] = {
+    400: {
+        "malformed_json": "The body is not valid JSON.",
+        "disconnected": "The client is gone.",
+    },
+    401: {
+        "key_missing": "Sign the request: carbonex-key, carbonex-timestamp, carbonex-signature.",
+        "key_unknown": "There is no such key, or it has been revoked.",
+        "timestamp_invalid": "Carbonex-Timestamp is nanoseconds since 1970.",
+        "timestamp_outside_window": "The request was not signed within the window.",
+        "signature_invalid": "The signature is not that of this request by this key.",
+        "signature_used": "This request has been made already; sign it anew.",
+        "session_over": "The session is over; log in again.",
+        "foreign_page": "A session acts for pages of the exchange alone.",
+        "login_failed": "There is no such key with this secret.",
+    },
+    403: {
+        "role_not_permitted": "A key for a trader may not POST /v1/settlements.",
+        "kill_switch_on": "The kill switch of E-001 is on: it places no orders.",
+        "order_too_large": "The key places orders of 1000 t at most.",
+        "too_many_open_orders": "100 orders of E-001 are open.",
+    },
+    404: {
+        "not_found": "There is no such resource.",
+        "no_reserve": "The rule set hubei has no risk reserve: none to ask, fund or draw on.",
+        "unknown_settlement": "The day has not been settled.",
+        "unknown_statement": "There is no such statement.",
+        "unknown_key": "There is no such key.",
+    },
+    409: {
+        "request_in_progress": "The first request under this key is still under way; ask again.",
+        "request_outcome_unknown": "Whether the request was carried out can't be said; it is not done again.",
+        "answer_lost": "The request was carried out, as command 1582; its answer was lost in a crash.",
+        "answer_not_kept": "The request was carried out; its answer had a secret, which is shown once.",
+        "no_key_file": "The exchange runs without keys; start it with --keys FILE.",
+        "key_exists": "There is a key of this id.",
+        "key_revoked": "The key has been revoked.",
+        "real_clock": "The market follows the real time: its clock has no other speed.",
+        "several_batches": "The day has several batches: name one of them.",
+    },
+    413: {"body_too_large": "A body has 8388608 bytes at most."},
+    422: {
+        "invalid_request": "quantity: Field required",
+        "invalid_cursor": "The cursor is none of this list.",
+        "idempotency_key_invalid": "A key is 1 to 200 visible ASCII characters without spaces.",
+        "idempotency_key_reused": "The key stands for another request; use a new one.",
+        "not_a_trading_day": "2026-01-04 is no trading day of the exchange's calendar.",
+        "malformed_file": "The file is not as it should be.",
+        "invalid_public_key": "The public key is not 32 bytes in base64.",
+        "wrong_account": "A key of this role acts for an account.",
+        "wrong_kind": "The key is of the other kind.",
+    },
+    429: {
+        "rate_limited": "The key may ask 1000 times a second.",
+        "too_many_logins": "Too many wrong secrets; try again later.",
+    },
+    500: {
+        "internal_error": "The exchange hit an error of its own; nothing was lost.",
+        "journal_unwritable": "The exchange has stopped; ask again after its restart.",
+    },
+    503: {
+        "inbox_full": "More commands are waiting than the exchange takes in; nothing has happened.",
+        "requests_unwritable": "The request could not be written down, so nothing has been done.",
+        "stopping": "The exchange has stopped; ask again after its restart.",
+        "journal_unwritable": "The exchange has stopped; ask again after its restart.",
+        "internal_error": "The exchange has stopped; ask again after its restart.",
+    },
 }
 
 
@@ -195,15 +269,24 @@ class Problem(Exception):
         return cls(status_of(reason), reason.code, _SAID.get(reason, reason.code))
 
     def response(self) -> JSONResponse:
-        details = ProblemDetails(
-            type=f"urn:carbonex:problem:{self.code}",
-            title=self.code.replace("_", " ").capitalize(),
-            status=self.status,
-            code=self.code,
-            detail=self.detail,
-            errors=self.errors,
-        )
+        details = details_of(self.status, self.code, self.detail, self.errors)
         return JSONResponse(details.model_dump(exclude_none=True), self.status, self.headers, MEDIA_TYPE)
+
+
+def details_of(status: int, code: str, said: str, errors: list[dict[str, str]] | None = None) -> ProblemDetails:
+    """An error as it goes over the wire."""
+    title = code.replace("_", " ").capitalize()
+    return ProblemDetails(
+        type=f"urn:carbonex:problem:{code}", title=title, status=status, code=code, detail=said, errors=errors
+    )
+
+
+def said_by_status(status: int) -> dict[str, str]:
+    """All codes of a status, each with a sentence such as clients get."""
+    refusals = {
+        one.code: _SAID.get(one, f"{one.code.replace('_', ' ').capitalize()}.") for one in _STATUS.get(status, ())
+    }
+    return refusals | OTHERS.get(status, {})
 
 
 def status_of(reason: Reason) -> int:
@@ -222,6 +305,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         413: "The body is too large",
         422: "Malformed, or refused whatever the state",
         429: "The key has asked too often; try again after Retry-After seconds",
+        500: "The exchange has broken and stops",
         503: "The inbox is full; try again after Retry-After seconds",
     }.items()
 }

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from api.inbox import Inbox
@@ -90,7 +91,12 @@ def simulated_clock(exchange: Exchange, day: date | None, manual: bool) -> int:
 
 def iso(at_ns: int, zone: str) -> str:
     """UTC nanoseconds as an ISO 8601 time of a zone, to the second."""
-    return datetime.fromtimestamp(at_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(zone)).isoformat()
+    return _iso(at_ns // 1_000_000_000, zone)
+
+
+@lru_cache(4096)
+def _iso(at_s: int, zone: str) -> str:
+    return datetime.fromtimestamp(at_s, UTC).astimezone(ZoneInfo(zone)).isoformat()
 
 
 def next_step(exchange: Exchange, now_ns: int) -> Step | None:

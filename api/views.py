@@ -152,6 +152,28 @@ def book_view(gateway: Gateway, listed: Instrument, depth: int) -> schemas.BookV
     )
 
 
+def order_book_view(gateway: Gateway, listed: Instrument, depth: int) -> schemas.OrderBookView:
+    """The orders of the best `depth` price levels of both sides."""
+    ladder = gateway.exchange.path.desk.ladder
+
+    def orders(side: Side) -> list[schemas.RestingOrder]:
+        queue_index = book_of.queue_index(listed.number, side)
+        queue = ladder.queues[queue_index]
+        return [
+            schemas.RestingOrder(
+                order_id=int(order.order_id),
+                price=listed.price(book_of.price_at(queue, level)),
+                quantity=int(order.shown),
+            )
+            for level in islice(book_of.levels_of(ladder, queue_index), depth)
+            for order in book_of.orders_at(ladder, level)
+        ]
+
+    return schemas.OrderBookView(
+        symbol=listed.symbol, seq=gateway.history.events.size, bids=orders(Side.BUY), asks=orders(Side.SELL)
+    )
+
+
 def price(listed: Instrument, ticks: int) -> str | None:
     """Ticks as a decimal price; None for 0, which is no price."""
     return listed.price(ticks) if ticks else None

@@ -4,6 +4,7 @@ Exit codes: 0 well, 1 the caller's error, 2 a check failed or the exchange broke
 """
 
 import asyncio
+import gc
 import ipaddress
 import signal
 import socket
@@ -111,7 +112,7 @@ def serve(
     if keys and not keys.exists():
         fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
     try:
-        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None)
+        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None, path=key_file)
     except KeyProblem as error:
         fail(error.code, error.detail)
     if not (_is_loopback(host) or access.is_on):
@@ -132,6 +133,7 @@ def serve(
 
     from api.app import make_app
     from api.gateway import Gateway
+    from api.idempotency import RequestFile
     from api.timers import Clock, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
@@ -144,7 +146,8 @@ def serve(
         opened = SqliteJournal(journal)
         started_ns = real_now_ns()
         runs = Clock.real() if clock == ClockKind.REAL else Clock(0, speed)
-        gateway = Gateway(opened, rule_set, runs, inbox, answers)
+        requests = RequestFile(journal.with_name(journal.name + ".requests"))
+        gateway = Gateway(opened, rule_set, runs, inbox, answers, requests)
         if clock == ClockKind.SIMULATED:
             gateway.clock.advance_to(simulated_clock(gateway.exchange, first_day, manual))
     except JournalError as error:
@@ -163,6 +166,7 @@ def serve(
         if not len(gateway.exchange.instruments):
             say("nothing is listed yet: the first trading day begins when an instrument is (POST /v1/instruments)")
 
+    gc.freeze()  # what a journal has brought stays: the garbage collector need not look at it again and again
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(gateway, access),
@@ -185,7 +189,7 @@ def serve(
         server.run()
     except KeyboardInterrupt:
         say("stopped; the journal holds everything")
-    if gateway.inbox.broken:
+    if gateway.inbox.broken not in (None, "stopping"):
         fail(gateway.inbox.broken, "the exchange broke and stopped; the journal holds what happened", 2)
 
 
@@ -212,7 +216,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
-         "--day", day, "--speed", str(4 * 3600 / seconds), "--bank", bank]
+         "--day", day, "--bank", bank]
     )  # fmt: skip
 
     async def whole_day() -> None:
@@ -222,7 +226,7 @@ def demo(
                 raise DemoError("the exchange did not start")
             await asyncio.sleep(0.05)
         await ready
-        await market_day(base_url, seed, Console())
+        await market_day(base_url, seed, 4 * 3600 / seconds, Console())
 
     try:
         asyncio.run(whole_day())
@@ -486,6 +490,19 @@ def day(
 
     load_compiled("trading")
     benchmark.run(trades, runs)
+
+
+@bench.command()
+def gateway(
+    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run.")] = 20_000,
+    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 100,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 5,
+) -> None:
+    """Orders a second over HTTP, on disk before they are answered, beside an ordinary route that does nothing."""
+    from benchmarks import gateway as benchmark
+
+    load_compiled("trading")
+    benchmark.run(orders, batches, runs)
 
 
 def _date(text: str) -> date:

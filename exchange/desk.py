@@ -69,6 +69,9 @@ PROGRESS = np.dtype(
             ("stop_ticks", "i8"),  # where an arriving stop order shall wait
             ("scanned", "i8"),  # orders looked at by a mass cancel
             ("cancelled", "i8"),  # orders cancelled by it
+            # Of the batch at work.
+            ("batch_start", "i8"),  # id of its first order
+            ("batch_refused", "i8"),  # 1: one of its orders was refused
             ("needed_queue", "i8"),  # whose window must cover
             ("needed_ticks", "i8"),  # this price
         ],

@@ -11,31 +11,40 @@ disk works; whatever arrives meanwhile makes the next batch. Only one batch may 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
 
-from exchange.commands import Command, FoundExchange, control
+from exchange.commands import UNDO_BATCH, Command, FoundExchange, OnError, OrderBatch, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, CommandKind, joined, type_of_rows
+from exchange.rows import COMMAND, CommandKind, InBatch, joined, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
-from exchange.state import Exchange
+from exchange.state import Exchange, Placed
 from exchange.trading import Written
 from exchange.transition import Outcome, apply, apply_rows, content_of
 
 COMMANDS_AT_ONCE = 65_536  # applied in one go when a journal is read
+_SIZE = COMMAND.itemsize
+_KIND_AT, _ACCOUNT_AT, _BATCH_AT = (COMMAND.fields[name][1] for name in ("kind", "account", "batch"))  # type: ignore[index]
 
 Receipt = int | Refused
 """Under which sequence number a command was (or had been) taken, or why it was not."""
+
+
+class BatchReceipt(NamedTuple):
+    """What became of the orders of a batch."""
+
+    orders: list[Receipt]
+    undo: int = 0  # sequence of the command that cancels them if one is refused; 0: none does
 
 
 class Prepared(NamedTuple):
     """A stamped batch and a receipt for each command taken, which may be fewer than were handed in."""
 
     batch: Batch
-    receipts: list[Receipt]
+    receipts: list[Receipt | BatchReceipt]
 
 
 class Engine:
@@ -62,37 +71,21 @@ class Engine:
                 Reason.ALREADY_FOUNDED, f"the journal was founded with other rules ({self.exchange.rules.name})"
             )
 
-    def prepare(self, commands: Sequence[Command], now_ns: int) -> Prepared:
+    def prepare(self, commands: Sequence[Command | OrderBatch], now_ns: int) -> Prepared:
         """Stamp commands with sequence and time. A repeated order gets the receipt of the first one.
 
         Takes commands up to the first that begins a day: whether an order after it is a repeat can be said
         only when it has been applied. Hand in the rest then.
         """
-        exchange = self.exchange
-        now_ns = max(now_ns, exchange.now_ns)
-        receipts: list[Receipt] = []
-        rows = np.zeros(len(commands), COMMAND)
-        details: list[bytes] = []
-        seen: dict[tuple[int, bytes], tuple[int, bytes]] = {}
+        sheet, receipts = _Sheet(self.exchange), list[Receipt | BatchReceipt]()
         for command in commands:
-            row = command.row
-            if command.detail and row.kind == CommandKind.PLACE_ORDER:
-                key = int(row.account), command.detail
-                content = content_of(row)
-                placed = exchange.client_orders.get(key) or seen.get(key)
-                if placed is not None:
-                    receipts.append(placed[0] if placed[1] == content else _used(key))
-                    continue
-                seen[key] = exchange.sequence + len(details) + 1, content
-            rows[len(details)] = row
-            details.append(command.detail)
-            receipts.append(exchange.sequence + len(details))
+            if isinstance(command, OrderBatch):
+                receipts.append(sheet.take_batch(command))
+                continue
+            receipts.append(sheet.take(command))
             if command.begins_day:
                 break
-        rows = rows[: len(details)]
-        rows["sequence"] = np.arange(exchange.sequence + 1, exchange.sequence + rows.size + 1)
-        rows["now_ns"] = now_ns
-        return Prepared(Batch(rows, details), receipts)
+        return Prepared(sheet.stamped(max(now_ns, self.exchange.now_ns)), receipts)
 
     def record(self, batch: Batch) -> "Future[None]":
         """Journal a batch; done when it is durable."""
@@ -122,11 +115,101 @@ class Engine:
         outcome = Outcome()
         while len(receipts) < len(commands):
             batch, taken = self.prepare(commands[len(receipts) :], now_ns)
-            receipts.extend(taken)
+            receipts.extend(cast(list[Receipt], taken))
             if batch.rows.size:
                 self.record(batch).result()
                 outcome += self.apply(batch)
         return receipts, outcome
+
+
+class _Sheet:
+    """Commands on their way into one block: the rows of those that are new, one behind another."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._known = exchange.client_orders
+        self._first = exchange.sequence + 1
+        self._rows: list[bytes] = []
+        self._details: list[bytes] = []
+        self._seen: dict[tuple[int, bytes], Placed] = {}  # orders on the sheet
+
+    @property
+    def _next(self) -> int:
+        return self._first + len(self._details)
+
+    def take(self, command: Command) -> Receipt:
+        """Put a command on the sheet, unless it is an order that came before."""
+        if command.detail and command.packed[_KIND_AT] == CommandKind.PLACE_ORDER:
+            key = _account_of(command.packed), command.detail
+            content = content_of(command.packed)
+            placed = self._known.get(key) or self._seen.get(key)
+            if placed is not None:
+                return placed[0] if placed[1] == content else _used(key)
+            self._seen[key] = self._next, content
+        self._rows.append(command.packed)
+        self._details.append(command.detail)
+        return self._next - 1
+
+    def take_batch(self, batch: OrderBatch) -> BatchReceipt:
+        """Put the orders of a batch on the sheet that are new, as far as `on_error` lets them come."""
+        receipts, fresh, seen = self._sort_out(batch)
+        is_stopped = batch.on_error != OnError.CONTINUE and any(isinstance(one, Refused) for one in receipts)
+        if is_stopped and batch.on_error == OnError.ROLLBACK:
+            fresh = []
+            receipts = [_STOPPED if isinstance(one, int) and one >= self._next else one for one in receipts]
+        if not fresh:
+            return BatchReceipt(receipts)
+        packed, details = bytearray(batch.packed), batch.details
+        if len(fresh) < len(details):
+            packed = bytearray(b"".join(_row_at(batch, place) for place in fresh))
+            details = [details[place] for place in fresh]
+        if batch.on_error != OnError.CONTINUE:
+            packed[_BATCH_AT::_SIZE] = bytes([InBatch.FIRST, *[InBatch.NEXT] * (len(fresh) - 1)])
+        self._rows.append(bytes(packed))
+        self._details += details
+        self._seen |= seen
+        if batch.on_error != OnError.ROLLBACK:
+            return BatchReceipt(receipts)
+        undo = self.take(Command(UNDO_BATCH))
+        assert isinstance(undo, int), "a mass cancel is never a repeat"
+        return BatchReceipt(receipts, undo)
+
+    def _sort_out(self, batch: OrderBatch) -> tuple[list[Receipt], list[int], dict[tuple[int, bytes], Placed]]:
+        """A receipt for each order of a batch, the places of those that are new, and which may come again."""
+        first, details = self._next, batch.details
+        if not any(details):
+            return [*range(first, first + len(details))], [*range(len(details))], {}
+        receipts, fresh, seen = list[Receipt](), list[int](), dict[tuple[int, bytes], Placed]()
+        for place, detail in enumerate(details):
+            sequence = first + len(fresh)
+            if detail:
+                row = _row_at(batch, place)
+                key, content = (_account_of(row), detail), content_of(row)
+                placed = self._known.get(key) or self._seen.get(key) or seen.get(key)
+                if placed is not None:
+                    receipts.append(placed[0] if placed[1] == content else _used(key))
+                    if placed[1] != content and batch.on_error != OnError.CONTINUE:
+                        receipts += [_STOPPED] * (len(details) - len(receipts))
+                        break
+                    continue
+                seen[key] = sequence, content
+            receipts.append(sequence)
+            fresh.append(place)
+        return receipts, fresh, seen
+
+    def stamped(self, now_ns: int) -> Batch:
+        """All that stands on the sheet."""
+        rows = np.frombuffer(bytearray(b"".join(self._rows)), COMMAND)  # a bytearray, for they must be writable
+        rows["sequence"] = np.arange(self._first, self._next)
+        rows["now_ns"] = now_ns
+        return Batch(rows, self._details)
+
+
+def _row_at(batch: OrderBatch, place: int) -> bytes:
+    return batch.packed[place * _SIZE : (place + 1) * _SIZE]
+
+
+def _account_of(packed: bytes) -> int:
+    return int.from_bytes(packed[_ACCOUNT_AT : _ACCOUNT_AT + 4], "little")
 
 
 def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
@@ -167,6 +250,9 @@ def _replayed(exchange: Exchange, batch: Batch) -> Outcome:
         return apply(exchange, batch)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise JournalError("journal_version", f"command {exchange.sequence + 1}: {error}") from error
+
+
+_STOPPED = Refused(Reason.BATCH_STOPPED, "an earlier order of the batch was refused; this one was not tried")
 
 
 def _used(key: tuple[int, bytes]) -> Refused:

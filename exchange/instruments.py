@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -89,6 +90,7 @@ def terms_of_instruments(rows: np.ndarray[Any, np.dtype[Any]]) -> Terms:
     return terms_of(rows["asset"], rows["cash"], rows["fen_per_tick"])
 
 
+@lru_cache(1 << 16)
 def ticks_of(price: str, tick: Decimal) -> int:
     """A decimal price in ticks. Refused if it is no multiple of the tick."""
     return _whole(price, tick, Reason.PRICE_OFF_TICK)

@@ -77,7 +77,7 @@ class Batch:
         if details_start > len(block):
             raise ValueError("block is too short for its rows")
         # A copy, since rows that can't be written are another type to Numba: the loops would be compiled anew.
-        rows = np.frombuffer(block, COMMAND, count, _COUNT.size).copy()
+        rows = np.frombuffer(bytearray(block[_COUNT.size : rows_end]), COMMAND)
         ends = details_start + np.cumsum(np.frombuffer(block, np.uint32, count, rows_end), dtype=np.int64)
         if int(ends[-1]) != len(block):
             raise ValueError("block is not as long as its details")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from exchange.console import fail, say
 
@@ -82,7 +82,7 @@ def create(
 def list_keys(file: File = DEFAULT_FILE) -> None:
     """All keys, revoked ones too."""
     with _opened(file) as opened:
-        shown = Table("key", "role", "account", "kind", "version", "made", "revoked")
+        shown = Table(Column("key", overflow="fold"), "role", "account", "kind", "version", "made", "revoked")
         for key in opened.all():
             shown.add_row(
                 key.key_id, key.role, key.account_id or "-", "ed25519" if key.is_ed25519 else "hmac", str(key.version),

@@ -1,7 +1,7 @@
 """Why a command is refused, in descending precedence: the first reason that holds is the one given.
 
-One reason stands outside the order: CLIENT_ORDER_ID_USED is found by the engine before there is a
-command at all.
+Two reasons stand outside the order: CLIENT_ORDER_ID_USED is found by the engine before there is a
+command at all, and BATCH_STOPPED before anything else of a command is looked at.
 
 The name in lower case is the stable code that clients see. A refused command changes nothing.
 """
@@ -65,6 +65,7 @@ class Reason(IntEnum):
     NOT_BLOCKED = 54
     TRADE_BUSTED = 57  # and so can't be put right any more
     REBATES_PAID = 58  # of a year
+    BATCH_STOPPED = 59  # an earlier order of the batch was refused
     # on which terms
     INVALID_SIDE = 60
     INVALID_TIME_IN_FORCE = 61
@@ -122,6 +123,7 @@ class Reason(IntEnum):
     SELF_TRADE = 203
     AUCTION = 204  # a trade of a call auction: neither order took
     ACCOUNT_SUSPENDED = 205
+    BATCH_UNDONE = 206  # a later order of the batch was refused
 
     @property
     def code(self) -> str:

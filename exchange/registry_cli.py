@@ -102,10 +102,12 @@ def asks(
     changes: bool = True,
     panel: str | None = None,
     formats: Sequence[str] = ("json", "csv", "html"),
+    fails: Callable[[Any], bool] = lambda told: False,
 ) -> Callable[[Ask], Ask]:
     """Make a question to the client a command, with the options that all have; `panel`: where help lists it.
 
     A question with a parameter `format` is told which of its `formats`, or table, is wanted. It may answer with text.
+    What it is told may be a failure: exit code 2.
     """
     defaults, hints = Options._field_defaults, Options.__annotations__
 
@@ -125,7 +127,10 @@ def asks(
             options = Options(**{option: given.pop(option) for option in taken})
             format = options.format(known)  # before anything is asked: the file must be there to be written
             told = {"format": format} if is_told else {}
-            _print(asyncio.run(_asked(partial(ask, **given, **told), options)), options, format)
+            answer = asyncio.run(_asked(partial(ask, **given, **told), options))
+            _print(answer, options, format)
+            if fails(answer):
+                raise typer.Exit(2)
 
         parameters = [one.replace(kind=keyword) for one in own] + common
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -186,10 +186,18 @@ def _differing(text: str, differ: "Sequence[str]") -> str:
     return msgspec.structs.replace(said, lines=tuple(lines)).text()
 
 
-@asks(settlement, panel=BANK)
-async def reconcile(client: "AsyncClient", file: BankFile, by: ByBank = "BANK") -> "BaseModel":
-    """Compare the bank's balances at the end of a day with ours: what differs is listed."""
-    return await client.reconcile_bank_file(by, _read(file))
+@asks(
+    settlement,
+    panel=BANK,
+    formats=("json", "csv"),
+    fails=lambda told: bool(told if isinstance(told, list) else told.breaks),
+)
+async def reconcile(
+    client: "AsyncClient", file: BankFile, format: str, by: ByBank = "BANK"
+) -> "BaseModel | Sequence[BaseModel]":
+    """Compare the bank's balances at the end of a day with ours: what differs is listed, and is exit code 2."""
+    found = await client.reconcile_bank_file(by, _read(file))
+    return found.breaks if format == "csv" else found
 
 
 @asks(settlement, changes=False, panel=BANK)

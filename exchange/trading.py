@@ -42,13 +42,14 @@ from exchange.desk import (
 )
 from exchange.reasons import Reason
 from exchange.refusals import (
+    NOTHING,
     limit_of,
     refuse_amend,
     refuse_cancel,
     refuse_cancel_all,
     refuse_order,
 )
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, copied, joined, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, InBatch, copied, joined, type_of_rows
 from exchange.sessions import Phase
 from matching import ladder as book_of
 from matching.ladder import (
@@ -104,6 +105,8 @@ BY_REQUEST, IMMEDIATE = int(Reason.BY_REQUEST), int(Reason.IMMEDIATE_OR_CANCEL)
 END_OF_DAY, SELF_TRADE, AUCTION = int(Reason.END_OF_DAY), int(Reason.SELF_TRADE), int(Reason.AUCTION)
 PRICE_OUTSIDE_BAND, PRICE_OUT_OF_RANGE = int(Reason.PRICE_OUTSIDE_BAND), int(Reason.PRICE_OUT_OF_RANGE)
 INSUFFICIENT_CASH, ACCOUNT_SUSPENDED = int(Reason.INSUFFICIENT_CASH), int(Reason.ACCOUNT_SUSPENDED)
+BATCH_STOPPED, BATCH_UNDONE = int(Reason.BATCH_STOPPED), int(Reason.BATCH_UNDONE)
+FIRST, NEXT = int(InBatch.FIRST), int(InBatch.NEXT)
 
 # Why the loop stopped, and how many rows it must have room for to go on.
 DONE, NEEDS_EVENTS, NEEDS_SLOTS, NEEDS_IDS, NEEDS_WINDOW = range(5)
@@ -585,7 +588,13 @@ def is_meant(order, command):
 def cancel_all(desk, command, events, n_events):
     """Cancel every order that is meant, the oldest first; returns (why it stopped, events written)."""
     progress, ladder = desk.progress[0], desk.ladder
-    while progress.scanned < ladder.slot_of.size:
+    given_out = ladder.pool[0].next_order_id - ladder.pool[0].first_order_id  # ids that may find an order
+    reason = BY_REQUEST
+    if command.batch == NEXT:
+        of_batch = progress.batch_start - ladder.pool[0].first_order_id
+        progress.scanned = max(progress.scanned, of_batch if progress.batch_refused else given_out)
+        reason = BATCH_UNDONE
+    while progress.scanned < given_out:
         if n_events + ROOM > events.size:
             return NEEDS_EVENTS, n_events
         slot = ladder.slot_of[np.uint64(progress.scanned)]
@@ -594,11 +603,11 @@ def cancel_all(desk, command, events, n_events):
             continue
         order = at(ladder.orders, slot)
         if is_meant(order, command) and at(desk.instruments, instrument_of(order)).phase != CLOSED:
-            cancel(desk, command, slot, at(events, n_events), BY_REQUEST)
+            cancel(desk, command, slot, at(events, n_events), reason)
             n_events += 1
             progress.cancelled += 1
     event = at(events, n_events)
-    emit_about_command(event, ORDERS_CANCELLED, command, 0, BY_REQUEST)
+    emit_about_command(event, ORDERS_CANCELLED, command, 0, reason)
     event.price_ticks = 0
     event.quantity = progress.cancelled
     progress.scanned = progress.cancelled = 0
@@ -662,8 +671,13 @@ def run(arrays, commands, start, events, trades):
         if progress.arriving == 0:
             event = at(events, n_events)
             if command.kind == PLACE_ORDER:
-                reason, needed = refuse_order(desk, command)
+                if command.batch == FIRST:
+                    progress.batch_start, progress.batch_refused = desk.ladder.pool[0].next_order_id, 0
+                reason, needed = BATCH_STOPPED, NOTHING
+                if command.batch != NEXT or progress.batch_refused == 0:
+                    reason, needed = refuse_order(desk, command)
                 if reason != NONE:
+                    progress.batch_refused = 1
                     emit_about_command(event, REFUSED, command, 0, reason)
                     n_events += 1
                     continue

@@ -25,10 +25,13 @@ class DemoError(Exception):
     """The day did not end as it must."""
 
 
-async def market_day(base_url: str, seed: int, console: Console) -> None:
-    """Run one trading day against a server and print what came of it. DemoError if anything fails."""
+async def market_day(base_url: str, seed: int, speed: float, console: Console) -> None:
+    """Run one trading day against a server and print what came of it. DemoError if anything fails.
+
+    `speed`: market seconds a second, from when everybody holds an account; enrolling may take its time.
+    """
     try:
-        await _market_day(base_url, seed, console)
+        await _market_day(base_url, seed, speed, console)
     except ApiError as error:
         raise DemoError(str(error)) from error
     except ExceptionGroup as group:
@@ -38,13 +41,14 @@ async def market_day(base_url: str, seed: int, console: Console) -> None:
         raise DemoError(f"{type(first).__name__} {first}") from group
 
 
-async def _market_day(base_url: str, seed: int, console: Console) -> None:
+async def _market_day(base_url: str, seed: int, speed: float, console: Console) -> None:
     async with AsyncClient(base_url, connections=24) as client:
         await _list_instruments(client)
         symbols = [listing[0] for listing in LISTINGS]
         participants = make_participants(ENTERPRISES, INSTITUTIONS, symbols, random.Random(seed))
         await enrol(client, participants)
         console.print(f"{len(participants)} participants hold accounts; the day begins.")
+        await client.set_speed(speed)
 
         market = await client.market()
         if market.phase == "closed" and not market.is_settled:

@@ -16,7 +16,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from itertools import count
 
 from exchange.reasons import Reason
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind
+from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, InBatch
 from exchange.rules import Liquidity, RuleSet
 from exchange.sessions import Phase
 from matching.book import Amended, Book, Cancelled, Fill, Happening, Order, Prevented, Refreshed, Triggered
@@ -111,6 +111,8 @@ class PlainExchange:
         self.listings: dict[int, Listing] = {}
         self.placed: dict[int, Placed] = {}  # all that ever were accepted, by order id
         self.order_ids, self.trade_ids = count(1), count(1)
+        self.batch: list[int] = []  # ids of the orders that came since the last batch began
+        self.batch_is_refused = False
         self.owed: list[
             tuple[int, int, int, int, Listing, int]
         ] = []  # buyer, pays, seller, receives, of what, quantity
@@ -129,6 +131,8 @@ class PlainExchange:
         self.begin(command.sequence, command.now_ns)
         match command.kind:
             case CommandKind.PLACE_ORDER:
+                if command.batch == InBatch.FIRST:
+                    self.batch, self.batch_is_refused = [], False
                 self.answer(command, self.against_order, self.place, EventKind.REFUSED)
             case CommandKind.CANCEL_ORDER:
                 self.answer(command, self.against_cancel, self.cancel, EventKind.CANCEL_REFUSED)
@@ -153,6 +157,7 @@ class PlainExchange:
 
     def against_order(self, c: Command) -> Faults:
         """The reasons against a new order."""
+        yield Reason.BATCH_STOPPED, c.batch == InBatch.NEXT and self.batch_is_refused
         yield Reason.UNKNOWN_ACCOUNT, c.account not in self.may_trade
         yield Reason.UNKNOWN_INSTRUMENT, c.instrument not in self.listings
         phase = self.phase_of(c.instrument)
@@ -252,6 +257,8 @@ class PlainExchange:
 
     def refuse(self, c: Command, refusal: EventKind, reason: Reason) -> None:
         """Say that nothing was done; a refusal repeats the command."""
+        if c.kind == CommandKind.PLACE_ORDER:
+            self.batch_is_refused = True
         names_an_order = c.kind in (CommandKind.CANCEL_ORDER, CommandKind.AMEND_ORDER)
         self.events.append(
             Event(
@@ -366,6 +373,7 @@ class PlainExchange:
     def place(self, c: Command) -> None:
         order = self.order_of(c)
         order.order_id = next(self.order_ids)
+        self.batch.append(order.order_id)
         self.placed[order.order_id] = order
         self.say(EventKind.ACCEPTED, order, quantity=order.leaves, leaves=order.leaves)
         self.back(order)
@@ -381,6 +389,8 @@ class PlainExchange:
         self.take_out(self.placed[c.order_id], Reason.BY_REQUEST)
 
     def mass_cancel(self, c: Command) -> None:
+        undoes = c.batch == InBatch.NEXT
+        reason = Reason.BATCH_UNDONE if undoes else Reason.BY_REQUEST
         cancelled = [
             order
             for order in self.live()
@@ -388,9 +398,10 @@ class PlainExchange:
             and c.instrument in (0, order.listing.number)
             and c.side in (EITHER_SIDE, order.side)
             and self.phase_of(order.listing.number) != Phase.CLOSED
+            and (not undoes or (self.batch_is_refused and order.order_id in self.batch))
         ]
         for order in cancelled:
-            self.take_out(order, Reason.BY_REQUEST)
+            self.take_out(order, reason)
         self.events.append(
             Event(
                 sequence=c.sequence,
@@ -399,7 +410,7 @@ class PlainExchange:
                 instrument=c.instrument,
                 kind=EventKind.ORDERS_CANCELLED,
                 side=c.side,
-                reason=Reason.BY_REQUEST,
+                reason=reason,
             )
         )
 

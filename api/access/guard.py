@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -18,7 +19,8 @@ import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import signing
-from api.access.keys import Key, KeyFile, Role
+from api.access.bodies import body_of, given
+from api.access.keys import REFRESHED_NS, Key, KeyFile, KeyProblem, Role
 from api.access.limits import Rate, Rates
 from api.access.rules import READERS, Rule, is_open, rule_of
 from api.access.sessions import COOKIE, Sessions
@@ -27,7 +29,6 @@ from exchange.reasons import Reason
 
 _log = logging.getLogger("carbonex.access")
 
-BODY_MAX = 8 << 20  # bytes
 DENIALS_KEPT = 10_000
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSED_SOCKET = 4003  # WebSocket close code: no key, or not for this
@@ -62,23 +63,45 @@ class Denial(NamedTuple):
 
 
 class Access:
-    """Who may ask: the keys, and what the guard remembers. Without keys: everybody."""
+    """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
-    def __init__(self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns) -> None:
+    `path`: where the keys will be, if there is no file of them yet.
+    """
+
+    def __init__(
+        self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns, path: Path | None = None
+    ) -> None:
         self.keys = keys
         self.now_ns = now_ns
+        self._path = path
+        self._looked_ns = 0
         self.sessions = Sessions()
         self.rates = Rates()
         self.replays = signing.Replays()
         self.denials: deque[Denial] = deque(maxlen=DENIALS_KEPT)
+        self.denied = 0  # attempts, those forgotten too
 
     @property
     def is_on(self) -> bool:
-        """Whether keys are asked for: as soon as there is one."""
+        """Whether keys are asked for: as soon as there is one, and for good."""
+        if self.keys is None:
+            self._look()
         if self.keys is None:
             return False
         self.keys.refresh()
-        return bool(self.keys.all())
+        return not self.keys.is_empty
+
+    def _look(self) -> None:
+        """Take up the file of keys once there is one. Problem 503 if it can't be used: nobody is let in by that."""
+        now_ns = self.now_ns()
+        if self._path is None or 0 <= now_ns - self._looked_ns < REFRESHED_NS:
+            return
+        if self._path.exists():
+            try:
+                self.keys = KeyFile(self._path, self.now_ns)
+            except KeyProblem as error:
+                raise Problem(503, error.code, error.detail) from None
+        self._looked_ns = now_ns
 
     def caller(self, headers: dict[str, str], method: str, target: str, body: bytes, changes: bool) -> Caller:
         """Who has signed a request, or opened the session. Problem 401 if nobody has who may.
@@ -149,6 +172,7 @@ class Access:
     def deny(self, denial: Denial) -> None:
         """Note an attempt that was refused."""
         self.denials.append(denial)
+        self.denied += 1
         _log.warning("denied %s", json.dumps(denial._asdict()))
 
 
@@ -196,11 +220,16 @@ def permit(key: Key, rule: Rule, in_path: dict[str, str], query: str, body: byte
 
 def _in_body(body: bytes, field: str) -> list[str]:
     try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+        content = _fields_of(body)
+        found = msgspec.json.decode(content[field]) if field in content else None
+    except msgspec.ValidationError:
+        return []  # not an object
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Problem(400, "malformed_json", "The body is not valid JSON.") from None
-    found = content.get(field) if isinstance(content, dict) else None
     return [found] if isinstance(found, str) else []
+
+
+_fields_of = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode  # a batch has a thousand orders that nobody needs here
 
 
 class Guard:
@@ -215,13 +244,18 @@ class Guard:
             await self.app(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = EVERYBODY
-        if not self.access.is_on or is_open(scope["path"]):
+        try:
+            is_on = self.access.is_on
+        except Problem as problem:
+            await _refuse(scope, receive, send, problem)
+            return
+        if not is_on or is_open(scope["path"]):
             await self.app(scope, receive, send)
             return
         method = scope.get("method", "GET")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            body = b"" if scope["type"] == "websocket" else await _body(receive, headers)
+            body = b"" if scope["type"] == "websocket" else await body_of(receive, scope)
             caller, rate = self._admit(scope, method, headers, body)
         except Problem as problem:
             client = scope.get("client") or ("", 0)
@@ -243,7 +277,7 @@ class Guard:
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
         else:
-            await self.app(scope, _given(body, receive), told)
+            await self.app(scope, given(body, receive), told)
 
     def _admit(self, scope: Scope, method: str, headers: dict[str, str], body: bytes) -> tuple[Caller, Rate]:
         query = scope.get("query_string", b"").decode("latin-1")
@@ -264,39 +298,6 @@ class Guard:
 
 def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in headers}
-
-
-async def _body(receive: Receive, headers: dict[str, str]) -> bytes:
-    """All of a request's body. Problem 413 if it is too large."""
-    too_large = Problem(413, "body_too_large", f"A body has {BODY_MAX} bytes at most.")
-    claimed = headers.get("content-length", "0")
-    if claimed.isdigit() and int(claimed) > BODY_MAX:
-        raise too_large
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Problem(400, "disconnected", "The client is gone.")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > BODY_MAX:
-            raise too_large
-        more = message.get("more_body", False)
-    return b"".join(parts)
-
-
-def _given(body: bytes, receive: Receive) -> Receive:
-    """Hand on a body that has been read."""
-    is_given = False
-
-    async def given() -> Message:
-        nonlocal is_given
-        if is_given:
-            return await receive()
-        is_given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return given
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:

@@ -55,6 +55,11 @@ class Limits(msgspec.Struct, frozen=True):
     order_quantity: int | None = None  # tCO2e of an order
     order_notional: int | None = None  # fen, price x quantity of an order; of one without a price the band's upper end
 
+    @property
+    def are_of_orders(self) -> bool:
+        """Whether orders are to be looked at one by one."""
+        return (self.order_quantity, self.order_notional) != (None, None)
+
 
 class Key(msgspec.Struct, frozen=True):
     """A key as it stands."""
@@ -98,6 +103,7 @@ class KeyFile:
         self._db.execute("CREATE TABLE IF NOT EXISTS killed (account_id TEXT PRIMARY KEY) STRICT")
         self._seen, self._read_ns = -1, 0
         self._keys: dict[str, Key] = {}
+        self._secrets: dict[tuple[str, int], str] = {}  # those that were asked for
         self.killed: set[str] = set()  # accounts whose kill switch is on
         self.refresh()
 
@@ -130,6 +136,11 @@ class KeyFile:
     def all(self) -> list[Key]:
         """All keys that there ever were, in the order in which they were made."""
         return sorted(self._keys.values(), key=lambda key: (key.created_ns, key.key_id))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there never was a key."""
+        return not self._keys
 
     def get(self, key_id: str) -> Key | None:
         """A key, revoked ones too."""
@@ -210,8 +221,10 @@ class KeyFile:
         return key
 
     def _secret(self, key_id: str, version: int) -> str:
-        mac = hmac.digest(self._master, f"{key_id}\n{version}".encode(), "sha256")
-        return base64.urlsafe_b64encode(mac).decode().rstrip("=")
+        if (key_id, version) not in self._secrets:
+            mac = hmac.digest(self._master, f"{key_id}\n{version}".encode(), "sha256")
+            self._secrets[key_id, version] = base64.urlsafe_b64encode(mac).decode().rstrip("=")
+        return self._secrets[key_id, version]
 
     def _check(self, key_id: str, version: int, public_key: str) -> tuple[str, str]:
         """What is kept of a version, and its secret."""

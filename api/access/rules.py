@@ -44,11 +44,14 @@ PUT    /v1/accounts/{account_id}/kill-switch                        trader opera
 DELETE /v1/accounts/{account_id}/kill-switch                        trader operator           of path.account_id
 
 POST   /v1/orders                                                   trader                    as body.account_id
+POST   /v1/orders/batch                                             trader                    as body.account_id
 PATCH  /v1/orders/{order_id}                                        trader                    as body.account_id
 DELETE /v1/orders                                                   trader operator           of query.account_id
 DELETE /v1/orders/{order_id}                                        trader operator           of query.account_id
 GET    /v1/orders                                                   trader readers            of query.account_id
 GET    /v1/orders/{order_id}                                        trader readers            of query.account_id
+GET    /v1/orders/{order_id}/history                                trader readers            of query.account_id
+GET    /v1/fills                                                    trader readers            of query.account_id
 
 GET    /v1/market                                                   all
 GET    /v1/rules                                                    all
@@ -59,6 +62,7 @@ GET    /v1/instruments/{symbol}                                     all
 GET    /v1/instruments/{symbol}/auction                             all
 GET    /v1/books/{symbol}                                           all
 GET    /v1/trades                                                   all
+GET    /v1/candles                                                  all
 GET    /v1/summary                                                  all
 GET    /v1/units                                                    all
 GET    /v1/units/{code}                                             all
@@ -83,7 +87,7 @@ POST   /v1/market/halts                                             operator
 DELETE /v1/market/halts                                             operator
 PUT    /v1/clock                                                    operator
 PUT    /v1/timers                                                   operator
-POST   /v1/settlements                                              operator
+POST   /v1/settlements                                              clearing
 GET    /v1/settlements/{day}                                        readers
 POST   /v1/trades/busts                                             clearing                  as body.by
 POST   /v1/trades/corrections                                       clearing                  as body.by

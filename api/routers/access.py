@@ -9,6 +9,7 @@ from api.access.guard import Access, Denial
 from api.access.keys import Given, Key, KeyFile, KeyProblem, Limits, Role
 from api.access.sessions import COOKIE, LASTS_NS
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES, Problem
 from api.schemas import (
     CallerView,
@@ -75,9 +76,9 @@ def _problem(error: KeyProblem) -> Problem:
 
 
 @router.get("/keys")
-async def list_keys(access: TheAccess) -> list[KeyView]:
+async def list_keys(access: TheAccess, page: ThePage) -> list[KeyView]:
     """All keys, revoked ones too, oldest first."""
-    return [_view(key) for key in _file(access).all()]
+    return [_view(key) for key in page.of_growing(_file(access).all())]
 
 
 @router.post("/keys", status_code=201)
@@ -150,9 +151,11 @@ def _view(key: Key) -> KeyView:
 
 
 @router.get("/denials")
-async def denials(access: TheAccess) -> list[DenialView]:
+async def denials(access: TheAccess, page: ThePage) -> list[DenialView]:
     """The last attempts that were refused at the door, oldest first."""
-    return [DenialView(at=iso(one.at_ns, "UTC"), **_said(one)) for one in access.denials]
+    forgotten = access.denied - len(access.denials)
+    found = page.of(enumerate(access.denials, forgotten), lambda numbered: numbered[0])
+    return [DenialView(at=iso(one.at_ns, "UTC"), **_said(one)) for _, one in found]
 
 
 def _said(denial: Denial) -> dict[str, str]:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api import views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     AccountView,
@@ -31,9 +32,10 @@ async def open_account(account: NewAccount, gateway: TheGateway) -> AccountView:
 
 
 @router.get("/accounts")
-async def list_accounts(gateway: TheGateway) -> list[AccountView]:
-    """All accounts with their holdings."""
-    return [views.account_view(gateway, account) for account in gateway.exchange.accounts]
+async def list_accounts(gateway: TheGateway, page: ThePage) -> list[AccountView]:
+    """All accounts with their holdings, oldest first."""
+    found = page.of(gateway.exchange.accounts, lambda account: account.number)
+    return [views.account_view(gateway, account) for account in found]
 
 
 @router.get("/accounts/{account_id}")
@@ -71,6 +73,8 @@ async def issue(issuance: NewIssuance, gateway: TheGateway) -> AccountView:
 
 
 @router.get("/accounts/{account_id}/serials")
-async def serials(account_id: Identifier, gateway: TheGateway) -> list[SerialBlock]:
-    """The serial blocks to which an account has title, oldest first."""
-    return views.serial_blocks(gateway, gateway.account(account_id))
+async def serials(account_id: Identifier, gateway: TheGateway, page: ThePage) -> list[SerialBlock]:
+    """The serial blocks to which an account has title, by unit, oldest first."""
+    by_code = gateway.exchange.units.by_code
+    found = views.serial_blocks(gateway, gateway.account(account_id))
+    return page.of(found, lambda block: (by_code[block.unit].number, block.last))

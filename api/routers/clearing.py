@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Query, Response
 
 from api import clearing_views as views
 from api.gateway import Gateway, TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES, Problem
 from api.routers.settlement import AS_CSV
 from api.schemas import (
@@ -66,9 +67,9 @@ add_verbs(
 
 
 @router.get("/settlement/batches")
-async def batches(gateway: TheGateway, day: date | None = None) -> list[BatchRow]:
+async def batches(gateway: TheGateway, page: ThePage, day: date | None = None) -> list[BatchRow]:
     """All settlement batches, or those of a day, oldest first."""
-    return views.batch_rows(gateway, day)
+    return page.of(views.batch_rows(gateway, day), lambda batch: batch.number)
 
 
 @router.get("/settlement/batches/{batch}")
@@ -78,27 +79,36 @@ async def batch(batch: Number, gateway: TheGateway) -> BatchView:
 
 
 @router.get("/settlement/batches/{batch}/positions", responses=AS_CSV)
-async def positions(batch: Number, gateway: TheGateway, format: JsonOrCsv = "json") -> list[PositionView]:
+async def positions(
+    batch: Number, gateway: TheGateway, page: ThePage, format: JsonOrCsv = "json"
+) -> list[PositionView]:
     """What each account delivers and receives in a batch, gross and net; without trades that failed."""
     shown = views.positions(gateway, views.batch_named(gateway, batch))
     if format == "csv":
         return _csv(csv_of(shown, PositionView))  # type: ignore[return-value]
-    return shown
+    return page.of_growing(shown)
 
 
 @router.get("/settlement/batches/{batch}/deliveries", responses=AS_CSV)
-async def deliveries(batch: Number, gateway: TheGateway, format: JsonOrCsv = "json") -> list[DeliveryView]:
+async def deliveries(
+    batch: Number, gateway: TheGateway, page: ThePage, format: JsonOrCsv = "json"
+) -> list[DeliveryView]:
     """Who gave whom which serial numbers; where the batch nets units, from net deliverers to net receivers."""
     shown = views.deliveries(gateway, views.batch_named(gateway, batch))
     if format == "csv":
         return _csv(csv_of(shown, DeliveryView))  # type: ignore[return-value]
-    return shown
+    return page.of_growing(shown)
 
 
 @router.get("/accounts/{account_id}/obligations")
-async def obligations(account_id: Identifier, gateway: TheGateway) -> list[ObligationView]:
+async def obligations(account_id: Identifier, gateway: TheGateway, page: ThePage) -> list[ObligationView]:
     """An account's sides of the trades that are not settled yet, oldest first."""
-    return views.owed_by(gateway, gateway.account(account_id))
+    owed = sorted(views.owed_by(gateway, gateway.account(account_id)), key=_trade_id)
+    return page.of(owed, _trade_id)
+
+
+def _trade_id(owed: ObligationView) -> int:
+    return owed.trade_id
 
 
 # ---------------------------------------------------------------- step by step
@@ -201,9 +211,10 @@ async def _confirm(gateway: Gateway, command: ConfirmPayments) -> PaymentsConfir
 
 
 @router.get("/settlement/reconciliations")
-async def reconciliations(gateway: TheGateway) -> list[BreakReport]:
+async def reconciliations(gateway: TheGateway, page: ThePage) -> list[BreakReport]:
     """How the bank's balances compared with ours, file by file, oldest first."""
-    return [views.break_report(gateway, sequence, event) for sequence, event in gateway.history.reconciled.items()]
+    found = page.of(gateway.history.reconciled.items(), lambda numbered: numbered[0])
+    return [views.break_report(gateway, sequence, event) for sequence, event in found]
 
 
 @router.post("/settlement/reconciliations", status_code=201)
@@ -241,9 +252,10 @@ async def balances(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -
 
 
 @router.get("/settlement/withdrawal-blocks")
-async def withdrawal_blocks(gateway: TheGateway) -> list[WithdrawalBlock]:
+async def withdrawal_blocks(gateway: TheGateway, page: ThePage) -> list[WithdrawalBlock]:
     """Accounts that may withdraw nothing at present: by an operator, a late bank, or a balance that differs."""
-    return views.withdrawal_blocks(gateway, gateway.exchange.accounts)
+    blocks = views.withdrawal_blocks(gateway, gateway.exchange.accounts)
+    return page.of(blocks, lambda block: gateway.account(block.account_id).number)
 
 
 def _fault(error: BankFileError) -> Problem:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from api import registry_views as views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     ActivityRecorded,
@@ -87,10 +88,10 @@ add_verbs(
 
 
 @router.get("/periods")
-async def periods(gateway: TheGateway) -> list[PeriodView]:
+async def periods(gateway: TheGateway, page: ThePage) -> list[PeriodView]:
     """All compliance years in figures, by year."""
     known = gateway.exchange.compliance.periods
-    return [views.period_view(gateway.exchange, known[year]) for year in sorted(known)]
+    return [views.period_view(gateway.exchange, known[year]) for year in page.of(sorted(known), lambda year: year)]
 
 
 @router.get("/periods/{year}")
@@ -100,27 +101,32 @@ async def period(year: int, gateway: TheGateway) -> PeriodView:
 
 
 @router.get("/accounts/{account_id}/activities")
-async def activities(account_id: Identifier, gateway: TheGateway) -> list[ActivityView]:
+async def activities(account_id: Identifier, gateway: TheGateway, page: ThePage) -> list[ActivityView]:
     """The figures by which an enterprise's coverage is decided, by year."""
-    return views.activity_views(gateway.exchange, gateway.account(account_id))
+    return page.of(views.activity_views(gateway.exchange, gateway.account(account_id)), lambda one: one.year)
 
 
 @router.get("/periods/{year}/coverage", responses=AS_CSV)
-async def coverage(year: int, gateway: TheGateway, format: Literal["json", "csv"] = "json") -> list[CoverageView]:
+async def coverage(
+    year: int, gateway: TheGateway, page: ThePage, format: Literal["json", "csv"] = "json"
+) -> list[CoverageView]:
     """Who is covered in a year and who is not, and why. As CSV by `format=csv`."""
     found = views.period_of(gateway.exchange, year)
     shown = [views.coverage_view(gateway.exchange, one.account, one.decision) for one in found.obligors.values()]
     if format == "csv":
         return Response(csv_of(shown, CoverageView), media_type="text/csv")  # type: ignore[return-value]
-    return shown
+    return page.of_growing(shown)
 
 
 @router.get("/periods/{year}/obligors", responses=AS_CSV)
-async def obligors(year: int, gateway: TheGateway, format: Literal["json", "csv"] = "json") -> list[ObligorView]:
+async def obligors(
+    year: int, gateway: TheGateway, page: ThePage, format: Literal["json", "csv"] = "json"
+) -> list[ObligorView]:
     """The covered enterprises of a year, each with all its figures. By `format=csv` as CSV, a row each."""
     found = views.period_of(gateway.exchange, year)
     accounts = gateway.exchange.accounts
-    shown = [views.obligor_view(gateway.exchange, found, one, accounts[one.account]) for one in found.covered()]
+    covered = [*found.covered()] if format == "csv" else page.of_growing(found.covered())
+    shown = [views.obligor_view(gateway.exchange, found, one, accounts[one.account]) for one in covered]
     if format == "csv":
         return Response(csv_of(rows_of(shown), ObligorRow), media_type="text/csv")  # type: ignore[return-value]
     return shown
@@ -140,14 +146,15 @@ async def obligor(
 
 
 @router.get("/periods/{year}/surrenders")
-async def surrenders(year: int, gateway: TheGateway) -> list[SurrenderView]:
+async def surrenders(year: int, gateway: TheGateway, page: ThePage) -> list[SurrenderView]:
     """The requests of a year that wait for the authority, oldest first."""
     views.period_of(gateway.exchange, year)
     waiting = gateway.exchange.compliance.requests.values()
-    return views.surrender_views(gateway.exchange, [one for one in waiting if one.year == year])
+    found = page.of((one for one in waiting if one.year == year), lambda one: one.request_id)
+    return views.surrender_views(gateway.exchange, found)
 
 
 @router.get("/compliance/records")
-async def records(gateway: TheGateway, year: int | None = None) -> list[ComplianceRecord]:
+async def records(gateway: TheGateway, page: ThePage, year: int | None = None) -> list[ComplianceRecord]:
     """How closed years ended for everybody who was covered: all of them, or one."""
-    return views.record_views(gateway.exchange, year)
+    return page.of_growing(views.record_views(gateway.exchange, year))

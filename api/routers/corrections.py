@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from api import views
 from api.gateway import Gateway, TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import CorrectionView, NewBusts, NewCorrections, TradesPutRight
 from exchange.commands import BustTrades, CorrectTrades, NewTerms
@@ -41,11 +42,12 @@ async def correct_trades(new: NewCorrections, gateway: TheGateway) -> TradesPutR
 
 @router.get("/corrections")
 async def corrections(
-    gateway: TheGateway, trade_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None
+    gateway: TheGateway, page: ThePage, trade_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None
 ) -> list[CorrectionView]:
     """All trades that were put right, oldest first; or what was put right of one trade."""
     made = gateway.exchange.clearing.corrections
-    return [views.correction_view(gateway, one) for one in (made if trade_id is None else made.of(trade_id))]
+    found = page.of_growing(made if trade_id is None else made.of(trade_id))
+    return [views.correction_view(gateway, one) for one in found]
 
 
 async def _put_right(gateway: Gateway, command: BustTrades | CorrectTrades) -> TradesPutRight:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api import registry_views as views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     DeadlineView,
@@ -72,15 +73,15 @@ add_verbs(
 
 
 @router.get("/methodologies")
-async def methodologies(gateway: TheGateway) -> list[MethodologyView]:
+async def methodologies(gateway: TheGateway, page: ThePage) -> list[MethodologyView]:
     """All methodologies, those withdrawn too."""
-    return views.methodology_views(gateway.exchange)
+    return page.of_growing(views.methodology_views(gateway.exchange))
 
 
 @router.get("/projects")
-async def projects(gateway: TheGateway) -> list[ProjectView]:
+async def projects(gateway: TheGateway, page: ThePage) -> list[ProjectView]:
     """All projects, as they stand."""
-    return views.project_views(gateway.exchange)
+    return page.of_growing(views.project_views(gateway.exchange))
 
 
 @router.get("/projects/{project_id}")
@@ -90,9 +91,9 @@ async def project(project_id: Identifier, gateway: TheGateway) -> ProjectStandin
 
 
 @router.get("/reductions")
-async def reductions(gateway: TheGateway) -> list[ReductionView]:
+async def reductions(gateway: TheGateway, page: ThePage) -> list[ReductionView]:
     """All batches of reductions, as they stand."""
-    return views.reduction_views(gateway.exchange)
+    return page.of_growing(views.reduction_views(gateway.exchange))
 
 
 @router.get("/reductions/{reduction}")
@@ -102,12 +103,16 @@ async def reduction(reduction: int, gateway: TheGateway) -> ReductionView:
 
 
 @router.get("/credits/duties")
-async def duties(gateway: TheGateway) -> list[DutyView]:
-    """What is still to be replaced for revoked reductions."""
-    return views.duty_views(gateway.exchange)
+async def duties(gateway: TheGateway, page: ThePage) -> list[DutyView]:
+    """What is still to be replaced for revoked reductions, by their numbers."""
+    return page.of(sorted(views.duty_views(gateway.exchange), key=_reduction), _reduction)
 
 
 @router.get("/credits/overdue")
-async def overdue(gateway: TheGateway) -> list[DeadlineView]:
+async def overdue(gateway: TheGateway, page: ThePage) -> list[DeadlineView]:
     """What should have been decided or replaced before today, the oldest first."""
-    return views.overdue_views(gateway.exchange)
+    return page.of(views.overdue_views(gateway.exchange), lambda one: (one.due, one.what))
+
+
+def _reduction(duty: DutyView) -> int:
+    return duty.reduction

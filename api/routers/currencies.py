@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from api.gateway import Gateway, TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     ConversionView,
@@ -34,9 +35,9 @@ async def set_exchange_rate(code: CurrencyCode, new: NewRate, gateway: TheGatewa
 
 
 @router.get("/currencies/{code}/rates")
-async def exchange_rates(code: CurrencyCode, gateway: TheGateway) -> list[RateView]:
+async def exchange_rates(code: CurrencyCode, gateway: TheGateway, page: ThePage) -> list[RateView]:
     """All rates of a currency, oldest first: the last one is in force."""
-    return [_rate_view(gateway, code, rate) for rate in _rates(gateway, code)]
+    return [_rate_view(gateway, code, rate) for rate in page.of_growing(_rates(gateway, code))]
 
 
 @router.post("/accounts/{account_id}/conversions", status_code=201)
@@ -52,11 +53,12 @@ async def convert_cash(account_id: Identifier, new: NewConversion, gateway: TheG
 
 
 @router.get("/accounts/{account_id}/conversions")
-async def conversions(account_id: Identifier, gateway: TheGateway) -> list[ConversionView]:
+async def conversions(account_id: Identifier, gateway: TheGateway, page: ThePage) -> list[ConversionView]:
     """All conversions of an account, or of a bank, oldest first; those of its proceeds among them."""
     number = gateway.account(account_id).number
     made = gateway.exchange.clearing.conversions.made
-    return [_conversion_view(gateway, one) for one in made if number in (one.account, one.bank)]
+    found = page.of((one for one in made if number in (one.account, one.bank)), lambda one: one.number)
+    return [_conversion_view(gateway, one) for one in found]
 
 
 @router.post("/accounts/{account_id}/currency", status_code=201)

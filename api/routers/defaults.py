@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api import defaults_views as views
 from api.gateway import Gateway, TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     AskedBy,
@@ -40,9 +41,9 @@ router = APIRouter(prefix="/v1", tags=["failures"], responses=RESPONSES)
 
 
 @router.get("/settlement/deals")
-async def deals(gateway: TheGateway) -> list[DealView]:
+async def deals(gateway: TheGateway, page: ThePage) -> list[DealView]:
     """All deals with a later leg, in the order in which they were agreed."""
-    return [views.deal_view(gateway, deal) for deal in gateway.exchange.clearing.deals.values()]
+    return [views.deal_view(gateway, deal) for deal in page.of_growing(gateway.exchange.clearing.deals.values())]
 
 
 @router.post("/settlement/deals", status_code=201)
@@ -65,11 +66,11 @@ async def cancel_delivery(deal_id: Identifier, asked: NewCancellation, gateway: 
 
 
 @router.get("/settlement/cases")
-async def cases(gateway: TheGateway, account_id: Identifier | None = None) -> list[CaseView]:
+async def cases(gateway: TheGateway, page: ThePage, account_id: Identifier | None = None) -> list[CaseView]:
     """All failures in settlement, or an account's, oldest first."""
     defaults = gateway.exchange.clearing.defaults
     found = defaults.cases if account_id is None else defaults.of(gateway.account(account_id).number)
-    return [views.case_view(gateway, one) for one in found]
+    return [views.case_view(gateway, one) for one in page.of_growing(found)]
 
 
 @router.get("/settlement/cases/{case}")
@@ -116,14 +117,19 @@ async def dispose_security(case: Number, asked: AskedBy, gateway: TheGateway) ->
 async def pay_recourse(account_id: Identifier, new: NewRepayment, gateway: TheGateway) -> list[CaseView]:
     """Pay back what others paid; the oldest claims first. Answers with the account's cases."""
     await gateway.inbox.ask(PayRecourse(account_id, fen(new.amount)))
-    return await cases(gateway, account_id)
+    return _cases_of(gateway, account_id)
 
 
 @router.post("/accounts/{account_id}/recourse/write-off", status_code=201)
 async def write_off_recourse(account_id: Identifier, new: NewWriteOff, gateway: TheGateway) -> list[CaseView]:
     """Give up part of what an account owes; the oldest claims first. Answers with the account's cases."""
     await gateway.inbox.ask(WriteOffRecourse(new.by, account_id, fen(new.amount), new.note))
-    return await cases(gateway, account_id)
+    return _cases_of(gateway, account_id)
+
+
+def _cases_of(gateway: Gateway, account_id: str) -> list[CaseView]:
+    found = gateway.exchange.clearing.defaults.of(gateway.account(account_id).number)
+    return [views.case_view(gateway, one) for one in found]
 
 
 def _case(gateway: Gateway, number: int) -> CaseView:

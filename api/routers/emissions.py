@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from api import registry_views as views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     EmissionReport,
@@ -51,21 +52,21 @@ add_verbs(
 
 
 @router.get("/emission-factors")
-async def factors(gateway: TheGateway) -> list[FactorView]:
+async def factors(gateway: TheGateway, page: ThePage) -> list[FactorView]:
     """All versions of all emission factors, by name and number."""
-    return views.factor_views(gateway.exchange)
+    return page.of(views.factor_views(gateway.exchange), lambda one: (one.name, one.version))
 
 
 @router.get("/emissions")
-async def reportings(gateway: TheGateway) -> list[ReportingStanding]:
+async def reportings(gateway: TheGateway, page: ThePage) -> list[ReportingStanding]:
     """The years of which reports are due, or were."""
-    return views.reporting_views(gateway.exchange)
+    return page.of(views.reporting_views(gateway.exchange), lambda one: one.year)
 
 
 @router.get("/emissions/{year}/reports", summary="Emission reports")
-async def reports(year: int, gateway: TheGateway) -> list[EmissionReport]:
+async def reports(year: int, gateway: TheGateway, page: ThePage) -> list[EmissionReport]:
     """The last versions of all reports of a year."""
-    return views.report_views(gateway.exchange, year)
+    return page.of_growing(views.report_views(gateway.exchange, year))
 
 
 @router.get("/emissions/{year}/reports/{account_id}", summary="Emission trace")

@@ -1,17 +1,21 @@
 """The market: instruments, book, trades, and the operator's verbs over the trading day."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Query
 
 from api import views
+from api.candles import Interval, candles
 from api.gateway import TheGateway
+from api.inbox import happened
+from api.paging import ThePage
 from api.problems import RESPONSES, Problem
 from api.schemas import (
     AuctionView,
     BookView,
+    CandleView,
     CheckView,
     ClockSettings,
     CurrencyView,
@@ -26,6 +30,7 @@ from api.schemas import (
     NewInstrument,
     NewPhase,
     NewTradingDay,
+    OrderBookView,
     Reconciliation,
     SettlementView,
     StateView,
@@ -43,6 +48,7 @@ from exchange.commands import (
     ResumeTrading,
     SettleDay,
     StartTrading,
+    control,
 )
 from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingStarted
 from exchange.instruments import ticks_of
@@ -74,9 +80,9 @@ async def rules(gateway: TheGateway) -> dict[str, Any]:
 
 
 @router.get("/calendar")
-async def calendar(first: date, last: date, gateway: TheGateway) -> list[date]:
+async def calendar(first: date, last: date, gateway: TheGateway, page: ThePage) -> list[date]:
     """The trading days between two dates."""
-    return trading_days(gateway.exchange.market, first, last)
+    return page.of(trading_days(gateway.exchange.market, first, last), lambda day: day)
 
 
 @router.get("/currencies")
@@ -87,9 +93,9 @@ async def currencies(gateway: TheGateway) -> list[CurrencyView]:
 
 
 @router.get("/instruments")
-async def instruments(gateway: TheGateway) -> list[InstrumentView]:
+async def instruments(gateway: TheGateway, page: ThePage) -> list[InstrumentView]:
     """All instruments with their prices and bands of the day."""
-    return [views.instrument_view(gateway, listed) for listed in gateway.exchange.instruments]
+    return [views.instrument_view(gateway, listed) for listed in page.of_growing(gateway.exchange.instruments)]
 
 
 @router.get("/instruments/{symbol}")
@@ -109,9 +115,29 @@ async def auction(symbol: Identifier, gateway: TheGateway) -> AuctionView:
 
 
 @router.get("/books/{symbol}")
-async def book(symbol: Identifier, gateway: TheGateway, depth: Limit = 10) -> BookView:
-    """The best price levels of both sides, without what icebergs hide; in a call auction they may cross."""
-    return views.book_view(gateway, gateway.instrument(symbol), depth)
+async def book(
+    symbol: Identifier, gateway: TheGateway, depth: Limit = 10, level: Literal["l1", "l2", "l3"] = "l2"
+) -> BookView | OrderBookView:
+    """The best price levels of both sides, without what icebergs hide; in a call auction they may cross.
+
+    By `level`: `l1` the best one, `l2` the best `depth`, `l3` the orders of the best `depth`, one by one.
+    """
+    listed = gateway.instrument(symbol)
+    if level == "l3":
+        return views.order_book_view(gateway, listed, depth)
+    return views.book_view(gateway, listed, 1 if level == "l1" else depth)
+
+
+@router.get("/candles", summary="Candles")
+async def show_candles(
+    symbol: Identifier, interval: Interval, gateway: TheGateway, page: ThePage, newest: Limit | None = None
+) -> list[CandleView]:
+    """An instrument's trades as they stand by intervals of market time, oldest first.
+
+    An interval without trades is left out. `newest` asks for the last so many instead of a page.
+    """
+    found = candles(gateway, gateway.instrument(symbol), interval)
+    return page.of(found, lambda one: one.start) if newest is None else found[-newest:]
 
 
 @router.get("/trades")
@@ -188,9 +214,11 @@ async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
     exchange = gateway.exchange
-    if exchange.is_settled and (exchange.date is None or new.date > exchange.date):  # so that it opens in its morning
+    opens = exchange.is_settled and (exchange.date is None or new.date > exchange.date)
+    answer = gateway.inbox.offer(control(OpenDay(new.date)))
+    if opens:  # in its morning, unless the inbox did not take the command
         gateway.clock.advance_to(opening_ns(exchange.market, new.date))
-    await gateway.inbox.ask(OpenDay(new.date))
+    happened(await answer)
     return views.market_view(gateway)
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 
 from api import registry_views as views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     AccountStatusChanged,
@@ -63,9 +64,9 @@ async def roles() -> list[RoleView]:
 
 
 @router.get("/units")
-async def units(gateway: TheGateway) -> list[UnitView]:
+async def units(gateway: TheGateway, page: ThePage) -> list[UnitView]:
     """All kinds of unit, and what became of what was issued."""
-    return [views.unit_view(gateway.exchange, unit) for unit in gateway.exchange.units]
+    return [views.unit_view(gateway.exchange, unit) for unit in page.of_growing(gateway.exchange.units)]
 
 
 @router.get("/units/{code}")
@@ -81,9 +82,10 @@ async def serial(code: Identifier, number: int, gateway: TheGateway) -> SerialHi
 
 
 @router.get("/locks")
-async def locks(gateway: TheGateway) -> list[LockView]:
+async def locks(gateway: TheGateway, page: ThePage) -> list[LockView]:
     """All locks that hold, oldest first."""
-    return [views.lock_view(gateway.exchange, lock) for lock in gateway.exchange.locks]
+    found = page.of(gateway.exchange.locks, lambda lock: lock.lock_id)
+    return [views.lock_view(gateway.exchange, lock) for lock in found]
 
 
 @router.get("/locks/{lock_id}")
@@ -96,9 +98,9 @@ async def lock(lock_id: int, gateway: TheGateway) -> LockView:
 
 
 @router.get("/accounts/{account_id}/locks")
-async def locks_of(account_id: Identifier, gateway: TheGateway) -> list[LockView]:
+async def locks_of(account_id: Identifier, gateway: TheGateway, page: ThePage) -> list[LockView]:
     """The locks on an account's units, oldest first."""
-    found = gateway.exchange.locks.of(gateway.account(account_id).number)
+    found = page.of(gateway.exchange.locks.of(gateway.account(account_id).number), lambda lock: lock.lock_id)
     return [views.lock_view(gateway.exchange, lock) for lock in found]
 
 
@@ -122,6 +124,9 @@ async def report(gateway: TheGateway, format: Literal["json", "csv"] = "json") -
 
 
 @router.get("/registry/large-holders")
-async def large_holders(gateway: TheGateway) -> list[LargeHolder]:
+async def large_holders(gateway: TheGateway, page: ThePage) -> list[LargeHolder]:
     """Accounts whose position in allowances is to be reported, the largest first."""
-    return views.large_holder_views(gateway.exchange)
+    number = {account.account_id: account.number for account in gateway.exchange.accounts}
+    return page.of(
+        views.large_holder_views(gateway.exchange), lambda holder: (-holder.position, number[holder.account_id])
+    )

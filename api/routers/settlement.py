@@ -6,6 +6,7 @@ from fastapi import APIRouter, Header, Path, Response
 
 from api import settlement_views as views
 from api.gateway import TheGateway
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import (
     BatchStatements,
@@ -45,13 +46,13 @@ add_verbs(
 
 @router.get("/accounts/{account_id}/statements", responses=AS_CSV)
 async def statements(
-    account_id: Identifier, gateway: TheGateway, format: Literal["json", "csv"] = "json"
+    account_id: Identifier, gateway: TheGateway, page: ThePage, format: Literal["json", "csv"] = "json"
 ) -> list[StatementStanding]:
     """An account's statements and how each stands, oldest first. As CSV by `format=csv`."""
     shown = views.standings(gateway, gateway.account(account_id))
     if format == "csv":
         return Response(csv_of(shown, StatementStanding), media_type="text/csv")  # type: ignore[return-value]
-    return shown
+    return page.of(shown, lambda one: one.batch)
 
 
 @router.get("/accounts/{account_id}/statements/{day_or_batch}", summary="Statement of a day", responses=AS_FILES)

@@ -35,7 +35,7 @@ class NewKey(Model):
 
 class NewVersion(Model):
     grace_s: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = Field(
-        0, description="For how many seconds the version before stays good"
+        0, description="For how many seconds the version before stays good", examples=[3600]
     )
     public_key: PublicKey | None = None
 

@@ -24,9 +24,12 @@ from api.schemas.base import (
     Tonnes,
     TradeStatus,
 )
+from exchange.commands import OnError
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.serials import Origin
 from registry.units import Species
+
+BATCH_MAX = 1000  # orders
 
 # ---------------------------------------------------------------- requests
 
@@ -78,8 +81,11 @@ class NewTransfer(Model):
     to: Literal["trading", "registry"] = "trading"
 
 
-class NewOrder(Model):
+class OfAccount(Model):
     account_id: Identifier = Field(examples=["E-001"])
+
+
+class OrderTerms(Model):
     symbol: Identifier = Field(examples=["HBEA-2025"])
     side: SideName
     type: OrderTypeName = "limit"
@@ -111,6 +117,19 @@ class NewOrder(Model):
     )
     client_order_id: Identifier | None = Field(
         default=None, description="Yours, unique per account and day: a repeat gets the first answer", examples=["a-17"]
+    )
+
+
+class NewOrder(OrderTerms, OfAccount):
+    pass
+
+
+class NewBatch(OfAccount):
+    orders: list[OrderTerms] = Field(min_length=1, max_length=BATCH_MAX, description="Placed in this order")
+    on_error: OnError = Field(
+        default=OnError.STOP,
+        description="When an order is refused: stop: those behind it are not tried; continue: they are; rollback: they "
+        "are not, and what is left of those before it is cancelled",
     )
 
 
@@ -216,6 +235,28 @@ class OrderView(Model):
 class CancelledOrders(Model):
     count: int
     order_ids: list[int] = Field(description="Oldest first")
+
+
+class BatchedOrder(Model):
+    """What became of an order of a batch, as the batch left it."""
+
+    client_order_id: str | None = None
+    order_id: int | None = Field(default=None, description="None of an order that was refused")
+    status: Literal["open", "waiting", "filled", "cancelled", "refused"]
+    filled: int = Field(default=0, description="Traded; that stands, whatever becomes of the batch")
+    leaves: int = 0
+    trade_ids: list[int] = Field(default=[])
+    code: str | None = Field(default=None, description="Why it was refused, or its rest cancelled")
+    detail: str | None = Field(default=None, description="Of a refusal, in words")
+    repeated: bool = Field(default=False, description="It came before, and is shown as it is now")
+
+
+class OrderBatchView(Model):
+    on_error: OnError
+    placed: int = Field(description="How many orders were taken")
+    refused: int
+    undone: bool = Field(description="Whether it was rolled back: nothing of it rests")
+    orders: list[BatchedOrder] = Field(description="As they were sent")
 
 
 class TradeView(Model):
@@ -356,3 +397,67 @@ class CheckView(Model):
     name: str
     ok: bool
     found: str | None = None
+
+
+class RestingOrder(Model):
+    order_id: int
+    price: str
+    quantity: int = Field(description="As shown: without what an iceberg hides")
+
+
+class OrderBookView(Model):
+    """A book order by order."""
+
+    symbol: str
+    seq: int = Field(description="The book is the state after this event of the stream")
+    bids: list[RestingOrder] = Field(description="Best price first; at a price in the order in which they trade")
+    asks: list[RestingOrder]
+
+
+class CandleView(Model):
+    """The trades of an instrument in one interval as they stand: corrected as corrected, without busted ones."""
+
+    start: str = Field(description="Of the interval, in market time")
+    open: str
+    high: str
+    low: str
+    close: str = Field(description="Of the last trade")
+    volume: int = Field(description="tCO2e")
+    turnover: str
+    trades: int
+
+
+class AccountFill(Model):
+    """An account's side of a trade, as it stands; a busted one as it said last."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: SideName
+    price: str
+    quantity: int
+    fee: str
+    currency: str
+    liquidity: Liquidity | None = Field(description="None in an auction: neither took")
+    status: TradeStatus
+    at: str
+    sequence: int
+
+
+class Execution(Model):
+    """One event in the life of an order, in the words of FIX (35=8)."""
+
+    exec_id: int = Field(description="The `seq` of the event in the stream")
+    exec_type: Literal["new", "trade", "canceled", "replaced", "triggered", "restated", "trade_correct", "trade_cancel"]
+    ord_status: Literal["new", "partially_filled", "filled", "canceled"]
+    price: str | None = Field(description="The limit from now on; none of a market or stop order")
+    last_qty: int | None = Field(description="Of this trade")
+    last_px: str | None
+    cum_qty: int = Field(description="Traded so far, whatever was corrected later")
+    leaves_qty: int
+    avg_px: str | None = Field(description="Of the trades so far as they were booked")
+    trade_id: int | None
+    liquidity: Liquidity | None = Field(description="None in an auction, or of what is no trade")
+    reason: str | None
+    at: str
+    sequence: int = Field(description="Of the command that caused it")

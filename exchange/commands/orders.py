@@ -1,10 +1,33 @@
 """Builders of the rows by which orders come, change and go: they come by the million."""
 
 from datetime import date
+from enum import StrEnum
+
+import msgspec
 
 from exchange.commands.base import Command, row_of
-from exchange.rows import CommandKind
+from exchange.rows import CommandKind, InBatch
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
+
+
+class OnError(StrEnum):
+    """What becomes of a batch when one of its orders is refused."""
+
+    CONTINUE = "continue"  # the others are placed
+    STOP = "stop"  # those behind it are not tried
+    ROLLBACK = "rollback"  # nor those, and what is left of those before it is cancelled; what has traded has
+
+
+class OrderBatch(msgspec.Struct, frozen=True):
+    """Orders that are placed together, one after another and nothing between them."""
+
+    packed: bytes  # their COMMAND rows; sequence, time and batch are still 0
+    details: list[bytes]  # their client order ids, empty where they have none
+    on_error: OnError = OnError.STOP
+
+
+UNDO_BATCH = row_of(CommandKind.CANCEL_ORDERS, side=EITHER_SIDE, batch=InBatch.NEXT)
+"""The row behind a batch that is rolled back: takes out what rests of its orders, if one of them was refused."""
 
 
 def place_order(

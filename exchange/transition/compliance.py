@@ -25,6 +25,7 @@ from exchange.events import Record
 from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.state import UNITS_MAX, Exchange
+from exchange.transition.failing import require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -407,6 +408,7 @@ def pay_fine(step: Step, command: PayFine) -> happened.FinePaid:
     require(
         amount <= free, Reason.INSUFFICIENT_CASH, f"the fine is {money(amount)}; {money(free)} is settled and available"
     )
+    require_not_due(exchange, account.number, CASH, amount)
 
     obligor.fine_paid += amount
     move_cash(step, account.number, period.authority, CASH, amount, "fine")

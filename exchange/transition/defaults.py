@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, assert_never
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -190,6 +192,12 @@ def _case_numbered(exchange: Exchange, number: int) -> Case:
     return case
 
 
+def _local(exchange: Exchange, at_ns: int) -> str:
+    """A moment in the market's zone, to the second."""
+    moment = datetime.fromtimestamp(at_ns // 1_000_000_000, ZoneInfo(exchange.market.timezone))
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _require_open(case: Case) -> None:
     require(case.is_open, Reason.WRONG_STATE, f"failure case {case.number} is {case.state}")
 
@@ -258,7 +266,8 @@ def _overdue(step: Step, command: CoverFailure | CloseOutFailure) -> Case:
     case = _case_numbered(step.exchange, command.case)
     _require_open(case)
     too_early = step.now_ns <= case.deadline_ns
-    require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may still be cured")
+    until = _local(step.exchange, case.deadline_ns)
+    require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may be cured until {until}")
     return case
 
 

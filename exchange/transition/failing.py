@@ -30,6 +30,7 @@ from exchange.reasons import Reason
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
 from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, require, reserve_of, take
+from registry import holdings
 from registry.serials import Cause
 from registry.workdays import after_working_days
 from settlement import default
@@ -413,8 +414,7 @@ def lift_restrictions(step: Step) -> None:
 
 def free_of(exchange: Exchange, account: int, asset: int) -> int:
     """What an account has on the trading side that is settled and reserved for nothing."""
-    balance = exchange.path.desk.balances[account, asset]
-    return max(0, int(balance.available) + int(balance.incoming) - int(balance.unsettled))
+    return holdings.returnable(exchange.path.desk.balances[account, asset])
 
 
 def lacks(
@@ -445,18 +445,13 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
     """
     cases = [case for case in exchange.clearing.defaults.of(account) if case.is_open]
     waiting = {trade for case in cases for trade in case.trades}
-    netted = _netted(exchange, {asset})
     moves = [move for _, sides in _moves(exchange, account, waiting) for move in sides]
-    moves = [move if move.takes in netted else move._replace(taken=0) for move in moves]
-    free = {asset: free_of(exchange, account, asset)}
-    low, high = 0, free[asset]
-    needed = default.lacking(moves, free, netted).get(asset, 0)
-    while low < high:  # the most that can go without a greater lack
-        middle = (low + high + 1) // 2
-        more = default.lacking(moves, {asset: free[asset] - middle}, netted).get(asset, 0)
-        low, high = (middle, high) if more == needed else (low, middle - 1)
+    given = sum(move.amount for move in moves if move.gives == asset)
+    taken = sum(move.taken for move in moves if move.takes == asset) if _netted(exchange, {asset}) else 0
+    free = free_of(exchange, account, asset)
+    spare = min(free, free - given + taken)
     fresh = [case for case in cases if asset in case.deposited]
-    return max(0, low - sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh))
+    return max(0, spare - sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh))
 
 
 def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:

@@ -9,7 +9,7 @@ from exchange.instruments import money
 from exchange.reasons import Reason, Refused
 from exchange.rebates import has_rebates, rebates_of, still_to_settle
 from exchange.state import Exchange
-from exchange.transition.failing import require_not_due
+from exchange.transition.failing import may_spare, require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -97,7 +97,8 @@ def elect_currency(step: Step, command: ElectCurrency) -> happened.CurrencyElect
 def convert_proceeds(step: Step, batch: Batch) -> list[happened.CurrencyLeg]:
     """What a batch that is delivered has brought in other currencies than elected, converted where it can be.
 
-    By account, then currency. An account whose proceeds have been spent since they were a claim converts what is left.
+    By account, then currency. An account whose proceeds have been spent since they were a claim, or are needed for
+    what is still to settle, converts what is left.
     """
     exchange, elected = step.exchange, step.exchange.clearing.conversions.elected
     if not elected or not batch.settled.size:
@@ -115,7 +116,7 @@ def _leg(step: Step, batch: Batch, number: int, election: Election, asset: int, 
     exchange = step.exchange
     account, bank = exchange.accounts[number], exchange.accounts[election.bank]
     balance = exchange.path.desk.balances[number, asset]
-    amount = min(proceeds, holdings.returnable(balance))
+    amount = min(proceeds, may_spare(exchange, number, asset))
     try:
         _require_rights(account, bank)
         conversion = _drawn_up(step, account, bank, asset, election.asset, amount, batch.number)

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from api import signing
-from api.access.guard import BODY_MAX, REFUSED_SOCKET, Access
+from api.access.bodies import BODY_MAX
+from api.access.guard import REFUSED_SOCKET, Access
 from api.access.keys import REFRESHED_NS, Given, KeyFile, KeyProblem, Limits, Role
 from api.access.limits import Rates
 from api.access.rules import MEMBERS, RULES, is_open, rule_of
@@ -445,6 +446,29 @@ def test_what_another_process_does_to_the_keys_is_seen_soon(tmp_path):
     assert serving.killed == set()
     serving.close()
     desk.close()
+
+
+def test_the_first_key_counts_at_once_though_the_exchange_runs(tmp_path):
+    wall = Wall()
+    access = Access(None, wall, tmp_path / "keys")
+    assert not access.is_on
+    desk = KeyFile(tmp_path / "keys", wall)
+    desk.create(Role.AUDITOR, key_id="k")
+    wall.now_ns += REFRESHED_NS
+    assert access.is_on
+    assert access.keys.get("k") is not None
+    access.keys.close()
+    desk.close()
+
+
+async def test_keys_that_can_not_be_read_let_nobody_in(tmp_path):
+    door = Door(tmp_path)
+    door.keys.close()
+    door.access.keys, door.access._path = None, tmp_path / "keys"
+    (tmp_path / "keys.master").chmod(0o644)
+    for _ in range(2):
+        answer = await door.http.get("/v1/market")
+        assert (answer.status_code, answer.json()["code"]) == (503, "master_exposed")
 
 
 def test_keys_are_asked_for_from_the_first_one_on(tmp_path):

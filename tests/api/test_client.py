@@ -51,12 +51,13 @@ async def test_after_a_while_the_client_gives_up(open_desk, monkeypatch):
     assert len(await open_desk.client.orders("B")) == 1
 
 
-async def test_a_deposit_is_never_repeated(open_desk):
-    transport = LossyTransport(open_desk.transport, "POST", lost=1)
+async def test_a_deposit_whose_answer_is_lost_is_made_once(open_desk):
+    transport = LossyTransport(open_desk.transport, "POST", lost=2)
     async with AsyncClient("http://exchange", transport=transport) as client:
-        with pytest.raises(ApiError, match="connection_lost"):
-            await client.deposit("B", "1.00")
-    assert len(transport.seen) == 1
+        account = await client.deposit("B", "1.00")
+        assert (await client.deposit("B", "1.00")).holdings[0].settled == "100002.00"
+    assert account.holdings[0].settled == "100001.00"
+    assert len(transport.seen) == 4
 
 
 async def test_a_refusal_is_not_tried_again(open_desk):

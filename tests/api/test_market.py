@@ -88,8 +88,8 @@ async def test_the_timers_take_the_market_through_its_day(desk):
 
 async def test_market_status_says_until_when_and_what_ends_it(desk):
     desk.gateway.clock.run_at(1.0)
-    desk.gateway.timers.start(None, skip_idle=False)
     await desk.client.open_day("2026-01-05")
+    desk.gateway.timers.start(None, skip_idle=False)
     market = await desk.client.market()
     assert (market.phase, market.until, market.ended_by) == ("pre_open", "2026-01-05T09:30:00+08:00", "StartTrading")
 

@@ -923,7 +923,7 @@ def test_after_a_crash_between_any_two_steps_all_goes_on_as_if_nothing_had_been(
         assert engine.exchange.digest() == evenings.digests[stop - 1]
         for block in blocks[stop:]:
             batch = Batch.decode(block)
-            commands = [Command(row, detail) for row, detail in zip(batch.rows, batch.details, strict=True)]
+            commands = [Command(row.tobytes(), detail) for row, detail in zip(batch.rows, batch.details, strict=True)]
             engine.submit(commands, int(batch.rows[0].now_ns))
         assert engine.exchange.digest() == evenings.digests[-1]
 

@@ -251,4 +251,3 @@ def test_no_command_stops_the_engine(seed):
         nonsense.ask(looks_closely=COMMANDS < 10_000 or number % 20 == 0)
     assert nonsense.came["CommandRefused"] > COMMANDS // 20
     assert len(nonsense.came) > 12
-    assert nonsense.exchange.clearing.defaults.cases or COMMANDS < 10_000, "nobody has failed"

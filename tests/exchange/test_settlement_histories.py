@@ -721,7 +721,7 @@ def test_after_a_crash_between_any_two_commands_all_goes_on_as_if_nothing_had_be
         for _ in engine.open(None, 0):
             pass
         batch = Block.decode(block)
-        commands = [Command(row, detail) for row, detail in zip(batch.rows, batch.details, strict=True)]
+        commands = [Command(row.tobytes(), detail) for row, detail in zip(batch.rows, batch.details, strict=True)]
         engine.submit(commands, int(batch.rows[0].now_ns))
         assert engine.exchange.digest() == digest
         journal.close()

@@ -220,7 +220,7 @@ class Twins:
         if row.account == OWNER and live:
             meant = live[row.order_id % len(live)]
             row.order_id, row.account = meant.order_id, meant.account
-            command = Command(row.copy())
+            command = Command(row.tobytes())
         row.sequence, row.now_ns = self.sequence, NOW_NS
         before = self.exchange.digest() if self.sequence % 4 == 0 else ""  # it takes as long as all the rest
         outcome = self.submit(command)
@@ -339,7 +339,7 @@ def order(**fields: int) -> Command:
     row = np.zeros(1, COMMAND)[0]
     for name, value in fields.items():
         row[name] = value
-    return Command(row)
+    return Command(row.tobytes())
 
 
 def place(account: int, side: Side, price_ticks: int, quantity: int, instrument: int = 1, **terms: int) -> Command:
@@ -407,6 +407,7 @@ ODD_TERMS = st.tuples(
 )
 SIDES = mostly(st.integers(0, 1), 2, 255)
 STOPS_AWAY = st.integers(0, 4)  # ticks from where the market began; 0: anywhere
+IN_BATCH = mostly(st.sampled_from([0, 0, 0, 0, 0, 0, 1, 2]), 3)
 ONE_IN_THIRTY = st.integers(0, 30).map(lambda number: number == 7)
 
 
@@ -450,6 +451,7 @@ def steps(lot: int, traders: int, listed: int) -> st.SearchStrategy[Step]:
                 "account": accounts,
                 "instrument": mostly(st.integers(1, listed), 0, 3, 2**16 - 1),
                 "quantity": QUANTITIES[lot],
+                "batch": IN_BATCH,
             }
         ),
         terms(lot),
@@ -478,6 +480,7 @@ def steps(lot: int, traders: int, listed: int) -> st.SearchStrategy[Step]:
         account=often((3, accounts), (1, st.just(0))),
         instrument=mostly(st.integers(0, 1), 2, 2**16 - 1),
         side=mostly(st.sampled_from([0, 1, EITHER_SIDE, EITHER_SIDE]), 3),
+        batch=IN_BATCH,
     )
     return often((30, placed), (6, amended), (4, cancelled), (1, mass), (4, st.sampled_from(PHASES)))
 

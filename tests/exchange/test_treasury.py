@@ -578,6 +578,32 @@ def test_each_currency_is_paid_back_in_itself_and_tonnes_count_in_all():
     assert isinstance(market.event.rebates[0], Rebate)
 
 
+@pytest.mark.parametrize("mode", Mode)
+def test_proceeds_that_a_trade_still_to_settle_needs_are_not_converted(mode):
+    """bob fails alice, and makes it good while a batch is under way in which she is paid for something else."""
+    bank = Stake(participant_class=ParticipantClass.CLEARING_BANK)
+    market = Failing(mode, alice=cash("4221.00"), bob=Stake(), carol=cash("9000.00"), changer=bank)
+    market.evening()
+    market.must(RegisterCurrency(USD))
+    market.must(ListInstrument(ABROAD, Species.ALLOWANCE, 2026, 600, USD))
+    market.must(SetExchangeRate(HOUSE, USD, "7"))
+    market.deposit("changer", "9000.00", USD)
+    market.give("alice", HBEA, 10)
+    market.must(ElectCurrency("alice", USD, "changer"))
+    market.agree("F-1", "bob", "alice", 100, "42.00")
+    market.next_evening()
+    market.play("open 2026-01-07\nstart\nalice sells 10 @ 42.00\ncarol buys 10 @ 42.00\nclose")
+    market.must(FixObligations())
+    market.give("bob", HBEA, 100)
+    market.withdraw("alice", "417.00")
+    assert market.cure() == "FailureCured"
+    market.must(DeliverBatch())
+    [leg] = market.event.currency_legs
+    assert leg.conversion is None or leg.conversion.given == 90  # of 417.90
+    market.must(IssueStatements())
+    assert market.batch().failures == []
+
+
 def test_who_is_in_default_converts_nothing():
     market = Failing(alice=cash("10.00"), bob=units(100), payer=clearing_bank + cash("100.00"))
     market.must(RegisterCurrency(USD))

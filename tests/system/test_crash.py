@@ -63,7 +63,7 @@ def uninterrupted(journal):
     engine = Engine(MemoryJournal())
     for batch in read_batches(block for _, _, block in read_blocks(journal)):
         for row, detail in zip(batch.rows, batch.details, strict=True):
-            [receipt], _ = engine.submit([Command(row, detail)], int(row.now_ns))
+            [receipt], _ = engine.submit([Command(row.tobytes(), detail)], int(row.now_ns))
             assert receipt == row.sequence
     return engine
 

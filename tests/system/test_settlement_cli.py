@@ -208,14 +208,18 @@ def test_the_banks_balances_are_tried_with_a_file_of_our_own(exchange, tmp_path)
     assert desk(exchange, f"balances {DAY} -o {whole}").exit_code == 0
     assert desk(exchange, f"balances {DAY} --differ B/CNY=-0.50 -o {short}").exit_code == 0
     assert "50.00" in desk(exchange, f"balances {DAY}").stdout
-    assert (
-        "1 balances of 2026-01-05: 1 do not agree with ours"
-        in desk(exchange, f"reconcile {short} --by EXCHANGE").stdout
-    )
+    compared = desk(exchange, f"reconcile {short} --by EXCHANGE")
+    assert "1 balances of 2026-01-05: 1 do not agree with ours" in compared.stdout
+    assert compared.exit_code == 2
+    listed = desk(exchange, f"reconcile {short} --by EXCHANGE --csv").stdout.splitlines()
+    assert listed[0].startswith("finding,account_id,currency,ours,banks,difference")
+    assert "B,CNY,50.00,49.50,-0.50" in listed[1]
     assert "The bank has 0.50 CNY less than we for B" in " ".join(
         desk(exchange, "reconciliations --json").stdout.split()
     )
-    assert "all agree with ours" in desk(exchange, f"reconcile {whole} --by EXCHANGE").stdout
+    agreed = desk(exchange, f"reconcile {whole} --by EXCHANGE")
+    assert "all agree with ours" in agreed.stdout
+    assert agreed.exit_code == 0
 
 
 def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):

@@ -1,0 +1,40 @@
+"""Bodies of requests for who must read them before the application does."""
+
+from starlette.types import Message, Receive, Scope
+
+from api.problems import Problem
+
+BODY_MAX = 8 << 20  # bytes
+
+
+async def body_of(receive: Receive, scope: Scope) -> bytes:
+    """All of a request's body. Problem 413 if it is too large."""
+    too_large = Problem(413, "body_too_large", f"A body has {BODY_MAX} bytes at most.")
+    claimed = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
+    if claimed.isdigit() and int(claimed) > BODY_MAX:
+        raise too_large
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "disconnected", "The client is gone.")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > BODY_MAX:
+            raise too_large
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def given(body: bytes, receive: Receive) -> Receive:
+    """Hand on a body that has been read."""
+    is_given = False
+
+    async def handed_on() -> Message:
+        nonlocal is_given
+        if is_given:
+            return await receive()
+        is_given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return handed_on

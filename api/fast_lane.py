@@ -1,0 +1,165 @@
+"""The fast lane: orders as they usually come are understood before the application's routes are asked.
+
+An ordinary route takes as long for finding its parameters and checking them as the exchange does for an order with its
+journal. So `POST /v1/orders` and `/v1/orders/batch` are read here, by a decoder that takes nothing which their routes
+would not take and makes the same of it. Whatever it does not understand goes on to the route: that says what is wrong.
+What is documented, and what a request means, stays there (:mod:`api.routers.orders`).
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api import order_entry
+from api.access.bodies import body_of, given
+from api.access.guard import Access, Caller
+from api.gateway import Gateway
+from api.order_batches import place_rows
+from api.order_entry import LIVES, SIDES
+from api.order_views import told_after
+from api.problems import Problem
+from api.schemas import BATCH_MAX, INT32, INT64, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
+from exchange.commands import OnError
+from exchange.instruments import Instrument
+from exchange.reasons import Refused
+from exchange.rows import COMMAND, CommandKind
+
+_JSON = (b"content-type", b"application/json")
+_REPLAYED = (b"idempotent-replayed", b"true")
+_Reply = tuple[int, bytes, bool]  # status, body, whether it is the answer to an earlier request
+
+_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,8})?")
+_Identifier = Annotated[str, msgspec.Meta(pattern=rf"^{_IDENTIFIER.pattern}\Z")]
+_Decimal = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL.pattern}\Z")]
+_Tonnes = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)]
+_Shown = Annotated[int, msgspec.Meta(ge=1, le=INT32)]
+
+
+class FastOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """`api.schemas.NewOrder`."""
+
+    account_id: _Identifier
+    symbol: _Identifier
+    side: SideName
+    type: OrderTypeName = "limit"
+    price: _Decimal | None = None
+    stop_price: _Decimal | None = None
+    quantity: _Tonnes
+    time_in_force: TimeInForceName | None = None
+    expire_date: None = None  # a date has bounds of its own
+    display_quantity: _Shown | None = None
+    post_only: bool = False
+    self_trade_prevention: SelfTradePreventionName | None = None
+    client_order_id: _Identifier | None = None
+
+
+class FastTerms(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """`api.schemas.OrderTerms` of a limit order; its texts are still to be looked at."""
+
+    symbol: str
+    side: SideName
+    type: Literal["limit"] = "limit"
+    price: str
+    quantity: _Tonnes
+    time_in_force: TimeInForceName = "DAY"
+    post_only: bool = False
+    client_order_id: str | None = None
+
+
+class FastBatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """`api.schemas.NewBatch` of limit orders."""
+
+    account_id: _Identifier
+    orders: Annotated[list[FastTerms], msgspec.Meta(min_length=1, max_length=BATCH_MAX)]
+    on_error: OnError = OnError.STOP
+
+
+def packed_rows(orders: list[FastTerms], account: int, instruments: dict[str, Instrument]) -> bytes | None:
+    """The COMMAND rows that place the orders of an account, made column by column; None if one of them is unusual."""
+    named = [one.client_order_id for one in orders if one.client_order_id is not None]
+    if not all(map(_IDENTIFIER.fullmatch, named)):
+        return None
+    priced = [(one.symbol, one.price) for one in orders]
+    places = {each: _place_of(*each, instruments) for each in set(priced)}
+    if None in places.values():
+        return None
+    rows = np.zeros(len(orders), COMMAND)
+    rows["kind"], rows["account"] = CommandKind.PLACE_ORDER, account
+    numbers_and_ticks = np.array([places[each] for each in priced], np.int64)
+    rows["instrument"], rows["price_ticks"] = numbers_and_ticks[:, 0], numbers_and_ticks[:, 1]
+    rows["quantity"] = [one.quantity for one in orders]
+    rows["side"] = [SIDES[one.side] for one in orders]
+    rows["time_in_force"] = [LIVES[one.time_in_force] for one in orders]
+    rows["post_only"] = [one.post_only for one in orders]
+    return rows.tobytes()
+
+
+def _place_of(symbol: str, price: str, instruments: dict[str, Instrument]) -> tuple[int, int] | None:
+    """The number of an instrument and a price in its ticks; None if there is no such thing."""
+    listed = instruments.get(symbol)
+    if listed is None or not _DECIMAL.fullmatch(price):
+        return None
+    try:
+        ticks = listed.ticks(price)
+    except Refused:
+        return None
+    return (listed.number, ticks) if 0 < ticks <= INT64 else None
+
+
+class _Unusual(Exception):
+    """A request that the route must look at; nothing has happened."""
+
+
+class FastLane:
+    """The application before the routes; what it can't answer it hands on."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway, access: Access) -> None:
+        self._app, self._gateway, self._access = app, gateway, access
+        self._lanes: dict[str, tuple[Callable[[bytes], Any], Callable[[Caller, Any], Awaitable[_Reply]]]] = {
+            "/v1/orders": (msgspec.json.Decoder(FastOrder).decode, self._place),
+            "/v1/orders/batch": (msgspec.json.Decoder(FastBatch).decode, self._place_batch),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lane = self._lanes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if lane is None or _JSON not in scope["headers"]:
+            await self._app(scope, receive, send)
+            return
+        decode, answer = lane
+        body = b""
+        try:
+            body = await body_of(receive, scope)
+            status, content, is_repeat = await answer(scope["state"]["caller"], decode(body))
+        except (msgspec.MsgspecError, UnicodeDecodeError, _Unusual):
+            await self._app(scope, given(body, receive), send)
+        except Refused as refused:
+            await Problem.of(refused).response()(scope, receive, send)
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+        else:
+            headers = [_JSON, (b"content-length", b"%d" % len(content))]
+            if is_repeat:
+                headers.append(_REPLAYED)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+
+    async def _place(self, caller: Caller, order: Any) -> _Reply:
+        command = order_entry.placing(self._gateway, self._access, caller, order)
+        answer = order_entry.granted(await self._gateway.inbox.offer(command))
+        content = msgspec.json.encode(told_after(self._gateway, answer.rows))
+        return 200 if answer.repeated else 201, content, answer.repeated
+
+    async def _place_batch(self, caller: Caller, batch: Any) -> _Reply:
+        if caller.key is not None and caller.key.limits.are_of_orders:
+            raise _Unusual
+        account = self._gateway.account(batch.account_id)
+        rows = packed_rows(batch.orders, account.number, self._gateway.exchange.instruments.by_symbol)
+        if rows is None:
+            raise _Unusual
+        outcomes = await place_rows(self._gateway, self._access, caller, batch, rows)
+        return 200, msgspec.json.encode(outcomes), False

@@ -1,0 +1,168 @@
+"""Batches of orders over HTTP: one durable write, a line for each order, and what `on_error` leaves."""
+
+import pytest
+
+from api.client import ApiError
+from api.gateway import Gateway
+from api.timers import Clock
+from exchange.rules import load_rule_set
+from tests.api.conftest import MORNING_NS, Desk
+from tests.api.test_inbox import WatchedJournal
+
+pytestmark = pytest.mark.anyio
+
+SLOW = {"content-type": "application/json; charset=utf-8"}  # which the fast lane leaves to the route
+
+
+def buy(price="40.00", quantity=10, **terms):
+    return {"symbol": "HBEA-2025", "side": "buy", "price": price, "quantity": quantity} | terms
+
+
+TOO_MUCH = buy(quantity=2487)
+
+
+async def place(desk, *orders, on_error="stop", headers=None, account_id="B"):
+    body = {"account_id": account_id, "on_error": on_error, "orders": list(orders)}
+    answer = await desk.http.post("/v1/orders/batch", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def lines(told):
+    return [(one["status"], one.get("code")) for one in told["orders"]]
+
+
+@pytest.mark.parametrize("headers", [None, SLOW], ids=["fast lane", "route"])
+@pytest.mark.parametrize(
+    ("on_error", "found", "rests"),
+    [
+        ("continue", [("open", None), ("refused", "insufficient_cash"), ("open", None)], [1, 2]),
+        ("stop", [("open", None), ("refused", "insufficient_cash"), ("refused", "batch_stopped")], [1]),
+        (
+            "rollback",
+            [("cancelled", "batch_undone"), ("refused", "insufficient_cash"), ("refused", "batch_stopped")],
+            [],
+        ),
+    ],
+)  # fmt: skip
+async def test_a_refused_order_and_those_around_it(open_desk, headers, on_error, found, rests):
+    told = await place(open_desk, buy(), TOO_MUCH, buy(), on_error=on_error, headers=headers)
+    assert lines(told) == found
+    refused = sum(status == "refused" for status, _ in found)
+    assert (told["placed"], told["refused"]) == (3 - refused, refused)
+    assert told["undone"] == (on_error == "rollback")
+    assert [order.order_id for order in await open_desk.client.orders("B", open_only=True)] == rests
+
+
+@pytest.mark.parametrize("headers", [None, SLOW], ids=["fast lane", "route"])
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (buy(symbol="CEA"), "unknown_instrument"),
+        (buy("40.005"), "price_off_tick"),
+        (buy("0.00"), "price_not_positive"),
+        (buy("44.00", type="stop_limit", stop_price="30000000.00"), "price_out_of_range"),
+    ],
+)
+async def test_what_can_not_become_a_row_is_refused_before_anything_is_journalled(open_desk, headers, bad, code):
+    before = await open_desk.digest()
+    told = await place(open_desk, buy(), bad, buy(), on_error="rollback", headers=headers)
+    assert lines(told) == [("refused", "batch_stopped"), ("refused", code), ("refused", "batch_stopped")]
+    assert await open_desk.digest() == before
+    told = await place(open_desk, buy(), bad, buy(), headers=headers)
+    assert lines(told) == [("open", None), ("refused", code), ("refused", "batch_stopped")]
+    told = await place(open_desk, bad, buy(), on_error="continue", headers=headers)
+    assert lines(told) == [("refused", code), ("open", None)]
+
+
+async def test_the_fills_of_a_batch_that_was_rolled_back_stand_and_are_named(open_desk):
+    resting = await open_desk.sell("40.00", 6)
+    told = await place(open_desk, buy(), TOO_MUCH, on_error="rollback")
+    [order, _] = told["orders"]
+    assert (order["status"], order["filled"], order.get("leaves", 0)) == ("cancelled", 6, 0)
+    [trade] = [trade async for trade in open_desk.client.trades("HBEA-2025")]
+    assert order["trade_ids"] == [trade.trade_id]
+    assert (await open_desk.client.order("S", resting.order_id)).status == "filled"
+
+
+async def test_every_end_that_an_order_of_a_batch_can_have(open_desk):
+    await open_desk.sell("40.00", 6)
+    sell = {"symbol": "HBEA-2025", "side": "sell"}
+    told = await place(
+        open_desk,
+        buy(quantity=4),
+        buy(quantity=4, time_in_force="IOC"),
+        buy("39.90", 3),
+        buy(None, 5, type="stop", stop_price="43.00"),
+        buy(None, 1, type="market"),
+        on_error="continue",
+    )
+    assert lines(told) == [
+        ("filled", None), ("cancelled", "immediate_or_cancel"), ("open", None), ("waiting", None),
+        ("cancelled", "immediate_or_cancel"),
+    ]  # fmt: skip
+    assert [one.get("filled", 0) for one in told["orders"]] == [4, 2, 0, 0, 0]
+    told = await place(open_desk, sell | {"price": "39.90", "quantity": 3}, account_id="S")
+    assert lines(told) == [("filled", None)]
+    for one in told["orders"]:
+        shown = await open_desk.client.order("S", one["order_id"])
+        assert (shown.status, shown.filled, shown.leaves) == (one["status"], one["filled"], one.get("leaves", 0))
+
+
+async def test_orders_of_one_account_that_meet_do_not_trade(open_desk):
+    await open_desk.client.issue("B", "HBEA-2025", 10)
+    await open_desk.client.transfer("B", "HBEA-2025", 10)
+    told = await place(open_desk, buy(), {"symbol": "HBEA-2025", "side": "sell", "price": "40.00", "quantity": 10})
+    assert [one["status"] for one in told["orders"]] == ["open", "cancelled"]
+    assert told["orders"][1]["code"] == "self_trade"
+
+
+async def test_a_batch_is_one_durable_write():
+    journal = WatchedJournal()
+    gateway = Gateway(journal, load_rule_set("hubei"), Clock(MORNING_NS))
+    desk = Desk(gateway)
+    async with gateway.running(), desk.client, desk.http:
+        await desk.enrol()
+        await desk.open()
+        before = journal.writes
+        told = await place(desk, *[buy(quantity=1)] * 1000)
+        assert (told["placed"], journal.writes - before) == (1000, 1)
+
+
+async def test_a_batch_that_is_sent_again_is_not_placed_again(open_desk):
+    orders = [buy(client_order_id=name) for name in "abc"]
+    first = await place(open_desk, *orders)
+    await open_desk.client.cancel_order("B", first["orders"][1]["order_id"])
+    again = await place(open_desk, *orders)
+    assert [one["order_id"] for one in again["orders"]] == [one["order_id"] for one in first["orders"]]
+    assert [one["repeated"] for one in again["orders"]] == [True] * 3
+    assert [one["status"] for one in again["orders"]] == ["open", "cancelled", "open"]
+    assert len(await open_desk.client.orders("B")) == 3
+    other = await place(open_desk, buy(quantity=11, client_order_id="a"))
+    assert lines(other) == [("refused", "client_order_id_used")]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({"account_id": "B", "orders": []}, 422, "invalid_request"),
+        ({"account_id": "B", "orders": [buy()] * 1001}, 422, "invalid_request"),
+        ({"account_id": "B", "orders": [buy(quantity=1.5)]}, 422, "invalid_request"),
+        ({"account_id": "B", "orders": [buy(account_id="S")]}, 422, "invalid_request"),
+        ({"account_id": "B", "orders": [buy()], "on_error": "hope"}, 422, "invalid_request"),
+        ({"account_id": "nobody", "orders": [buy()]}, 404, "unknown_account"),
+    ],
+)
+async def test_a_batch_that_can_not_be_taken_changes_nothing(open_desk, body, status, code):
+    before = await open_desk.digest()
+    answer = await open_desk.http.post("/v1/orders/batch", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert await open_desk.digest() == before
+
+
+async def test_the_client_places_batches(open_desk):
+    told = await open_desk.client.place_orders("B", [buy(), TOO_MUCH], "continue")
+    assert [order.status for order in told.orders] == ["open", "refused"]
+    assert all(order.client_order_id for order in told.orders), "so that it may be sent again"
+    with pytest.raises(ApiError, match="unknown_account"):
+        await open_desk.client.place_orders("nobody", [buy()])

@@ -1,0 +1,126 @@
+"""The OpenAPI document against the exchange: each route's examples are asked, each code has its example."""
+
+import re
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+import api
+from api.access.rules import is_open
+from api.app import make_app
+from api.problems import OTHERS, ProblemDetails, said_by_status, status_of
+from exchange.reasons import Reason
+from tests.api.conftest import Desk
+
+pytestmark = pytest.mark.anyio
+WRONG_FORM = {
+    "invalid_request",
+    "malformed_json",
+    "not_found",
+    "method_not_allowed",
+    "internal_error",
+    "not_documented",
+}
+
+
+def routes(desk: Desk) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = make_app(desk.gateway).openapi()["paths"]
+    return [(verb, path, about) for path, verbs in paths.items() for verb, about in verbs.items()]
+
+
+def request_of(path: str, about: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A request made of a route's examples."""
+    query, headers = {}, {}
+    for one in about["parameters"]:
+        match one["in"]:
+            case "path":
+                path = path.replace(f"{{{one['name']}}}", str(one["example"]))
+            case "query" if one["name"] != "cursor":
+                query[one["name"]] = one["example"]
+            case "header" if one["name"] != "Idempotency-Key":
+                headers[one["name"]] = str(one["example"])
+    sent: dict[str, Any] = {"headers": headers}
+    for kind, content in about.get("requestBody", {}).get("content", {}).items():
+        if kind == "application/json":
+            sent["json"] = content["example"]
+        else:
+            sent |= {"content": content["example"].encode(), "headers": headers | {"content-type": kind}}
+    return f"{path}?{urlencode(query)}" if query else path, sent
+
+
+async def test_the_examples_of_every_route_are_well_formed_and_answered_as_documented(open_desk):
+    """In a market where what they name is mostly missing: a refusal is an answer, if it is one that is documented."""
+    await open_desk.client.open_account("E-001", "Daye Cement")
+    await open_desk.client.open_account("E-002", "Wuhan Heat")
+    await open_desk.client.open_account("REG", "Registry", "registry_authority")
+    wrong, carried_out = [], 0
+    for verb, path, about in routes(open_desk):
+        target, sent = request_of(path, about)
+        response = await open_desk.http.request(verb.upper(), target, **sent)
+        documented = about["responses"].get(str(response.status_code))
+        if response.is_success:
+            carried_out += 1
+            if documented is None:
+                wrong.append((verb, path, response.status_code))
+            continue
+        code = response.json()["code"]
+        examples = (documented or {}).get("content", {}).get("application/problem+json", {}).get("examples", {})
+        if code in WRONG_FORM or code not in examples:
+            wrong.append((verb, path, response.status_code, response.text))
+    assert wrong == []
+    assert carried_out > 50
+
+
+async def test_every_parameter_and_every_body_has_an_example(desk):
+    for verb, path, about in routes(desk):
+        assert all(one.get("example") is not None for one in about["parameters"]), (verb, path)
+        for content in about.get("requestBody", {}).get("content", {}).values():
+            assert content["example"], (verb, path)
+
+
+async def test_every_post_says_that_it_takes_a_key_and_every_get_after_which_command_it_is_true(desk):
+    for verb, path, about in routes(desk):
+        names = {one["name"] for one in about["parameters"]}
+        success = next(one for status, one in about["responses"].items() if status.startswith("2"))
+        assert ("Idempotency-Key" in names) == (verb == "post" and path != "/v1/session"), path
+        assert ("Carbonex-Sequence" in success.get("headers", {})) == (verb == "get"), path
+        paged = {"cursor", "limit"} <= names and path != "/v1/trades"
+        assert ("Carbonex-Cursor" in success.get("headers", {})) == paged, path
+
+
+async def test_every_error_of_a_route_has_an_example_of_each_code(desk):
+    for verb, path, about in routes(desk):
+        if is_open(path):
+            continue
+        for status, response in about["responses"].items():
+            if status.startswith("2"):
+                continue
+            examples = response["content"]["application/problem+json"]["examples"]
+            assert set(examples) == set(said_by_status(int(status))) != set(), (verb, path, status)
+            for code, example in examples.items():
+                details = ProblemDetails.model_validate(example["value"])
+                assert (details.code, details.status) == (code, int(status))
+                assert details.detail.endswith((".", "required"))
+
+
+def test_every_reason_that_refuses_is_documented_with_its_status():
+    for reason in Reason:
+        try:
+            status = status_of(reason)
+        except KeyError:
+            continue
+        assert reason.code in said_by_status(status)
+
+
+def test_every_code_that_the_gateway_says_is_documented_with_its_status():
+    documented = {(status, code) for status, codes in OTHERS.items() for code in codes}
+    for file in Path(api.__file__).parent.rglob("*.py"):
+        text = file.read_text("utf-8")
+        said = {(int(status), code) for status, code in re.findall(r'Problem\(\s*(\d{3}),\s*"([a-z_]+)"', text)}
+        said |= {(401, code) for code in re.findall(r'_unknown\("([a-z_]+)"', text)}
+        assert said <= documented, file
+    keys = (Path(api.__file__).parent / "access" / "keys.py").read_text("utf-8")
+    of_files = {"master_damaged", "master_exposed"}
+    assert set(re.findall(r'KeyProblem\("([a-z_]+)"', keys)) - of_files <= {code for _, code in documented}
