@@ -10,13 +10,13 @@ answers, and when by the market's clock, is decided where the bank inside the ex
 import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 
 from api.client import ApiError, AsyncClient
 from api.schemas import BatchRow, MarketView
-from exchange.instruments import fen
 from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
 from settlement.bank_files import Direction, InstructionLine, read_instructions
 
@@ -113,7 +113,7 @@ class SettlementBank:
         minutes = (_ns(datetime.fromisoformat(market.now)) - _ns(instructed)) // MINUTE_NS
         answered = [line.line for line in shown.lines if line.reply]
         told = [
-            InstructionLine(one.line, one.account_id, one.currency, Direction(one.direction), fen(one.amount))
+            InstructionLine(one.line, one.account_id, one.currency, Direction(one.direction), _fen(one.amount))
             for one in shown.lines
         ]
         first = msgspec.structs.replace(file, lines=tuple(told))  # with what was asked in files before this one
@@ -155,6 +155,10 @@ class SettlementBank:
         if self.files is not None:
             self.files.mkdir(parents=True, exist_ok=True)
             (self.files / name).write_bytes(text.encode())
+
+
+def _fen(amount: str) -> int:
+    return int(Decimal(amount) * 100)
 
 
 def _ns(moment: datetime) -> int:
