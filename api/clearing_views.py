@@ -100,12 +100,12 @@ def _bank_progress(batch: Batch, zone: str) -> schemas.BankProgress | None:
     if payments is None:
         return None
     return schemas.BankProgress(
-        lines=len(payments.file.lines),
+        lines=len(payments.lines),
         answered=len(payments.answers),
         rejected=sum(answer.confirmed < answer.fen for answer in payments.answers.values()),
         is_late=batch.is_late,
         late_at=None if payments.late_at is None else iso(payments.late_at, zone),
-        checksum=payments.file.checksum,
+        checksum=payments.last.checksum,
     )
 
 
@@ -228,7 +228,7 @@ def instructions_text(batch: Batch) -> str:
     """The instruction file of a batch as the bank gets it. Refused before the bank is instructed."""
     if batch.payments is None:
         raise Refused(Reason.TOO_EARLY, f"Batch {batch.number} is {batch.stage}: the bank was told nothing.")
-    return batch.payments.file.text()
+    return batch.payments.last.text()
 
 
 def instructions_view(batch: Batch) -> schemas.InstructionsView:
@@ -237,7 +237,7 @@ def instructions_view(batch: Batch) -> schemas.InstructionsView:
     if payments is None:
         raise Refused(Reason.TOO_EARLY, f"Batch {batch.number} is {batch.stage}: the bank was told nothing.")
     lines = []
-    for line in payments.file.lines:
+    for line in payments.lines:
         answer = payments.answers.get(line.line)
         lines.append(
             schemas.InstructedLine(
@@ -253,13 +253,13 @@ def instructions_view(batch: Batch) -> schemas.InstructionsView:
         )
     totals = [
         schemas.CurrencyTotal(currency=code, debits=money(debits), credits=money(credits))
-        for code, (debits, credits) in payments.file.totals().items()
+        for code, (debits, credits) in payments.totals().items()
     ]
     return schemas.InstructionsView(
         batch=batch.number,
         date=batch.day,
         mode=batch.mode,
-        checksum=payments.file.checksum,
+        checksum=payments.last.checksum,
         totals=totals,
         lines=lines,
     )

@@ -10,10 +10,10 @@ import numpy as np
 
 from exchange import fees, positions
 from exchange.desk import backing_of_order
-from exchange.payments import instructions
+from exchange.payments import by_number, instructions
 from exchange.sessions import Phase
 from exchange.state import Exchange
-from exchange.transition.failing import kept_legs
+from exchange.transition.failing import kept_legs, pay_ins
 from exchange.transition.step import reserve_of
 from matching import ladder as book_of
 from matching.orders import Side
@@ -22,6 +22,7 @@ from registry.accounts import Right
 from registry.serials import BlockState, Origin
 from registry.units import Species
 from settlement.corrections import version_of
+from settlement.cycle import Stage
 from settlement.totals import check_report
 
 
@@ -212,6 +213,24 @@ def payments_are_as_instructed(exchange: Exchange) -> None:
         assert 0 < account <= len(exchange.accounts), f"account {account} is blocked and does not exist"
 
 
+def what_settles_is_paid(exchange: Exchange) -> None:
+    """Nobody has settled more of a batch than the bank confirmed for it, besides what truly stood in for that."""
+    stood_in: Counter[tuple[int, int]] = Counter()
+    for batch in exchange.clearing.batches:
+        stood_in.update(batch.stood_in)
+        if batch.payments is not None and batch.has_reached(Stage.DELIVERED):
+            left = pay_ins(exchange, batch, batch.settled)
+            for holding, fen in by_number(exchange, batch.payments.paid_in()).items():
+                left[holding] -= fen
+            for holding, fen in batch.stood_in.items():
+                left[holding] -= fen
+            assert (left[:, exchange.terms.currencies] <= 0).all(), f"more settles in batch {batch.number} than is paid"
+    used: Counter[tuple[int, int]] = Counter()
+    for case in exchange.clearing.defaults.cases:
+        used.update({(case.account, cash): amount for cash, amount in case.used.items()})
+    assert used == stood_in, "what others paid has been used for something else"
+
+
 def statements_are_the_report(exchange: Exchange) -> None:
     """All statements of a batch together = its report = the change of all holdings, by asset."""
     for batch in exchange.clearing.batches:
@@ -294,6 +313,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     batches_never_change,
     statements_are_the_report,
     payments_are_as_instructed,
+    what_settles_is_paid,
     corrections_stand,
     defaulters_are_restricted,
     treasury_is_stated,

@@ -7,8 +7,9 @@ import numpy as np
 from exchange.state import Exchange
 from registry import holdings
 from registry.accounts import Account
+from settlement.bank import Payments
 from settlement.bank import instructions as instructions_of
-from settlement.bank_files import InstructionFile
+from settlement.bank_files import Direction, InstructionFile
 from settlement.corrections import applied
 from settlement.cycle import Batch, Stage
 
@@ -26,10 +27,19 @@ def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | 
     So it is without a bank, or where who settled the day vouched for it. A line without an answer has not been paid.
     """
     paid = None if batch.payments is None else batch.payments.pay_ins()
-    if paid is None:
-        return None
+    return None if paid is None else by_number(exchange, paid)
+
+
+def by_number(exchange: Exchange, amounts: dict[tuple[str, str], int]) -> dict[tuple[int, int], int]:
+    """Amounts by account number and cash asset instead of account id and currency."""
     accounts, assets = exchange.accounts.by_id, exchange.currencies
-    return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in paid.items()}
+    return {(accounts[account_id].number, assets[code]): fen for (account_id, code), fen in amounts.items()}
+
+
+def by_name(exchange: Exchange, amounts: dict[tuple[int, int], int]) -> dict[tuple[str, str], int]:
+    """The reverse."""
+    named = exchange.asset_names
+    return {(exchange.accounts[account].account_id, named[cash]): fen for (account, cash), fen in amounts.items()}
 
 
 def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
@@ -41,11 +51,18 @@ def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
         return f"the bank's balance of {clearing.in_break[account.number]} differs"
     if why := clearing.restriction(account.number):
         return why
-    batch = clearing.under_way
-    if batch is None or batch.payments is None or not batch.is_late or batch.has_reached(Stage.DELIVERED):
-        return None
-    concerned = account.account_id in batch.payments.account_ids
-    return f"batch {batch.number} waits for the settlement bank" if concerned else None
+    for batch in clearing.batches:
+        if batch.payments is not None and batch.is_late and _waits(batch, batch.payments, account):
+            return f"batch {batch.number} waits for the settlement bank"
+    return None
+
+
+def _waits(batch: Batch, payments: Payments, account: Account) -> bool:
+    """Whether an account is in a late batch that is to be delivered, or is to be paid by one and nobody knows if."""
+    if not batch.has_reached(Stage.DELIVERED):
+        return account.account_id in payments.account_ids
+    credits = [line for line in payments.open_lines if line.direction == Direction.CREDIT]
+    return any(line.account_id == account.account_id for line in credits)
 
 
 def withdrawable(exchange: Exchange, account: Account, asset: int) -> int:

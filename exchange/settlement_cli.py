@@ -155,7 +155,10 @@ async def balances(
     format: str,
     differ: Annotated[
         list[str] | None,
-        typer.Option(metavar="ACCOUNT=AMOUNT", help="In CSV the bank has so much more of an account, or less: -1.00."),
+        typer.Option(
+            metavar="ACCOUNT[/CUR]=AMOUNT",
+            help="In CSV the bank has so much more of an account, or less: -1.00. It may name a currency: B/USD=1.00.",
+        ),
     ] = None,
 ) -> "BaseModel | str":
     """What the bank should have at the end of a day; as CSV the file that `reconcile` reads."""
@@ -174,8 +177,9 @@ def _differing(text: str, differ: "Sequence[str]") -> str:
     said = read_balances(text)
     lines = list(said.lines)
     for one in differ:
-        account, _, amount = one.rpartition("=")
-        at = next((at for at, line in enumerate(lines) if line.account_id == account), None)
+        named, _, amount = one.rpartition("=")
+        names = [(line.account_id, f"{line.account_id}/{line.currency}") for line in lines]
+        at = next((at for at, called in enumerate(names) if named in called), None)
         if at is None:
             fail("invalid_option", f"{one!r} is not like B=1.00 with an account that has a balance; see `balances`")
         lines[at] = msgspec.structs.replace(lines[at], fen=lines[at].fen + fen(amount))

@@ -6,6 +6,7 @@
 | fixed                          | InstructBank; without a bank DeliverBatch         | settle_at            |
 | instructed, answers missing    | NoteLateBank                                      | confirm_by           |
 | instructed, noted as late      | nothing: it waits for the bank or for an operator |                      |
+| confirmed, more is asked       | InstructBank, for what is asked besides           | settle_at            |
 | confirmed                      | DeliverBatch                                      | settle_at            |
 | delivered                      | IssueStatements                                   | settle_at            |
 
@@ -24,6 +25,7 @@ from exchange.commands import (
 )
 from exchange.sessions import Step, moment_ns
 from exchange.state import Exchange
+from exchange.transition.failing import besides
 from registry.accounts import Account, Right
 from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
 from settlement.cycle import Batch, Stage
@@ -46,7 +48,7 @@ def next_of_settlement(exchange: Exchange) -> Step | None:
                 return None
             return Step(moment_ns(rules, batch.day, confirm_by), NoteLateBank())
         case Stage.CONFIRMED:
-            command = DeliverBatch()
+            command = InstructBank() if besides(exchange, batch) else DeliverBatch()
         case _:
             command = IssueStatements()
     return Step(settle_ns, command)
@@ -64,8 +66,12 @@ def bank_account(exchange: Exchange) -> Account | None:
 
 
 def next_of_bank(exchange: Exchange, policy: Policy) -> Step | None:
-    """What a simulated bank says next to the batch that waits for it, and when; None if it has nothing to say."""
-    batch, bank = waiting_for_bank(exchange), bank_account(exchange)
+    """What a simulated bank says next to the batch that waits for it, and when; None if it has nothing to say.
+
+    Of those that were delivered without some answers it answers the first; then these may cure who failed.
+    """
+    bank, delivered = bank_account(exchange), exchange.clearing.delivered_late()
+    batch = waiting_for_bank(exchange) or (delivered[0] if delivered else None)
     if batch is None or bank is None or batch.payments is None:
         return None
     rules, instructed_ns = exchange.market, batch.reached[Stage.INSTRUCTED]
@@ -75,7 +81,7 @@ def next_of_bank(exchange: Exchange, policy: Policy) -> Step | None:
     minutes = simulated.minutes_until(batch.payments.open_lines)
     if minutes is None:
         return None
-    said = simulated.answer(batch.payments.file, minutes, batch.payments.answers)
+    said = simulated.answer(batch.payments.last, minutes, batch.payments.answers)
     assert said is not None, "a bank that has something to say says it"
     command = ConfirmPayments(bank.account_id, said.batch, said.answers_to, said.lines, said.more_follows)
     return Step(instructed_ns + minutes * MINUTE_NS, command)

@@ -3,15 +3,22 @@
 Money lies in a special settlement account at a bank, in a sub-ledger for each participant (national settlement rules,
 art. 5 and 6). A batch is paid by an instruction file; the bank answers it line by line, in one file or several:
 
-    debit    a participant pays in    what the bank does not confirm has not been paid
-    credit   a participant is paid    what it does not confirm stays in the participant's sub-ledger
+    debit    a participant pays in    what it confirms is set aside for the batch; what it does not has not been paid
+    credit   a participant is paid    is what will be paid; what it does not confirm stays in the sub-ledger
 
-It accepts a line, rejects it, or confirms a part. A file is taken whole or not at all. At the end of a day the bank
+It accepts a line, rejects it, or confirms a part. A file is taken whole or not at all. What is set aside is paid when
+the batch is delivered, as far as it is needed then: who fails is taken out, and takes less from others and brings them
+less. Where cash is netted somebody may so have to pay more than it was asked for. Before delivery the bank is asked for
+that in a supplementary file, with further debits alone, and answers it like the first; and so on, until nobody is asked
+for more. A bank that is late is not asked again. Nobody settles more than the bank has confirmed for it in the batch,
+besides money that truly came in from others to stand in for that (:mod:`settlement.default`).
+
+What the bank is to book of a batch are the final payments, not the lines. At the end of a day the bank
 says what it has in every sub-ledger; where that is not what we have, there is a break. :class:`SimulatedBank` stands
 in for a bank. How files look is :mod:`settlement.bank_files`'s.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -69,19 +76,46 @@ def instructions(
 class Payments(msgspec.Struct, eq=False):
     """How far the payments of a batch have come: what the bank was told and what it has said so far."""
 
-    file: InstructionFile
+    file: InstructionFile  # the first
     answers: dict[int, LineAnswer] = {}  # by line
     late_at: int | None = None  # when answers were missing, UTC nanoseconds
+    more: tuple[InstructionFile, ...] = ()  # the supplementary ones; their lines are numbered on
+    brought: dict[tuple[str, str], int] = {}  # fen deposited before delivery that no answer can have counted
+
+    @property
+    def last(self) -> InstructionFile:
+        """The file that is to be answered: those before it have been."""
+        return self.more[-1] if self.more else self.file
+
+    @property
+    def lines(self) -> list[InstructionLine]:
+        """All lines, file by file."""
+        return [line for file in (self.file, *self.more) for line in file.lines]
 
     @property
     def open_lines(self) -> list[InstructionLine]:
         """Lines that the bank has not answered."""
-        return [line for line in self.file.lines if line.line not in self.answers]
+        return [line for line in self.lines if line.line not in self.answers]
 
     @property
     def account_ids(self) -> list[str]:
         """Everybody who pays or is paid."""
-        return sorted({line.account_id for line in self.file.lines})
+        return sorted({line.account_id for line in self.lines})
+
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Fen of all debits and of all credits, by currency."""
+        return msgspec.structs.replace(self.file, lines=tuple(self.lines)).totals()
+
+    def ask_more(self, debits: Mapping[tuple[str, str], int]) -> InstructionFile:
+        """A supplementary file: what is to be paid in besides, fen by (account, currency). Every line was answered."""
+        number = len(self.lines)
+        lines = [
+            InstructionLine(number + place, account_id, code, Direction.DEBIT, fen)
+            for place, ((account_id, code), fen) in enumerate(sorted(debits.items()), 1)
+        ]
+        file = msgspec.structs.replace(self.file, lines=tuple(lines))
+        self.more = (*self.more, file)
+        return file
 
     def refuse(self, said: AnswerFile) -> None:
         """BankFileError if an answer file can not be taken, with the first fault in the order of `Fault`."""
@@ -89,11 +123,11 @@ class Payments(msgspec.Struct, eq=False):
             raise BankFileError(fault, detail)
 
     def _faults(self, said: AnswerFile) -> Iterator[tuple[Fault, str]]:
-        lines = {line.line: line for line in self.file.lines}
+        lines = {line.line: line for line in self.last.lines}
         if said.batch != self.file.batch:
             yield Fault.WRONG_BATCH, f"batch {self.file.batch} waits for an answer, not batch {said.batch}"
-        if said.answers_to != self.file.checksum:
-            yield Fault.WRONG_CHECKSUM, f"the file of batch {self.file.batch} has the checksum {self.file.checksum}"
+        if said.answers_to != self.last.checksum:
+            yield Fault.WRONG_CHECKSUM, f"the file of batch {self.file.batch} has the checksum {self.last.checksum}"
         for one in said.lines:
             if min(one.fen, one.paid) < 0:
                 yield Fault.NEGATIVE_AMOUNT, f"line {one.line}: {min(one.fen, one.paid)} fen"
@@ -123,21 +157,47 @@ class Payments(msgspec.Struct, eq=False):
         """Take an answer file that is not to be refused."""
         self.answers = self.answers | {one.line: one for one in said.lines}
 
+    def note_deposit(self, account_id: str, currency: str, fen: int) -> None:
+        """Somebody who is asked has brought money before delivery: it counts besides what the bank has confirmed."""
+        holding = account_id, currency
+        if holding in self.asked():
+            self.brought = dict(sorted({**self.brought, holding: self.brought.get(holding, 0) + fen}.items()))
+
+    def forget_deposits(self, said: AnswerFile) -> None:
+        """The bank has answered: what was brought before is in what it says."""
+        answered = {(line.account_id, line.currency) for line in said.lines if line.direction == Direction.DEBIT}
+        self.brought = {holding: fen for holding, fen in self.brought.items() if holding not in answered}
+
     def confirmed(self, line: InstructionLine) -> int:
         """Fen that the bank has confirmed of a line; of one that it has not answered none."""
         answer = self.answers.get(line.line)
         return 0 if answer is None else answer.confirmed
 
+    def asked(self) -> dict[tuple[str, str], int]:
+        """Fen that each (account, currency) was to pay in."""
+        return self._debits(lambda line: line.fen)
+
+    def paid_in(self) -> dict[tuple[str, str], int]:
+        """Fen confirmed of each (account, currency) that has to pay in, or brought since, at most what was asked."""
+        asked, confirmed = self.asked(), self._debits(self.confirmed)
+        return {one: min(asked[one], fen + self.brought.get(one, 0)) for one, fen in confirmed.items()}
+
+    def _debits(self, amount: Callable[[InstructionLine], int]) -> dict[tuple[str, str], int]:
+        sums: dict[tuple[str, str], int] = {}
+        for line in self.lines:
+            if line.direction == Direction.DEBIT:
+                holding = line.account_id, line.currency
+                sums[holding] = sums.get(holding, 0) + amount(line)
+        return sums
+
     def pay_ins(self) -> dict[tuple[str, str], int] | None:
         """Fen confirmed of each (account, currency) that has to pay in; None if all is paid in full."""
-        debits = [line for line in self.file.lines if line.direction == Direction.DEBIT]
-        if all(self.confirmed(line) == line.fen for line in debits):
-            return None
-        return {(line.account_id, line.currency): self.confirmed(line) for line in debits}
+        paid_in = self.paid_in()
+        return None if paid_in == self.asked() else paid_in
 
     def kept(self) -> dict[tuple[str, str], int]:
         """Fen of pay-outs that the bank has not confirmed, by (account, currency): they stay in the sub-ledger."""
-        credits = [line for line in self.file.lines if line.direction == Direction.CREDIT]
+        credits = [line for line in self.lines if line.direction == Direction.CREDIT]
         return {
             (line.account_id, line.currency): line.fen - self.confirmed(line)
             for line in credits
@@ -147,7 +207,12 @@ class Payments(msgspec.Struct, eq=False):
     def check(self) -> None:
         """Assert that the file is sound, and that every answer is to one of its lines and in range."""
         self.file.check()
-        lines = {line.line: line for line in self.file.lines}
+        lines = {line.line: line for line in self.lines}
+        assert [*lines] == [*range(1, len(self.lines) + 1)], "lines are not numbered on from file to file"
+        besides = [line for file in self.more for line in file.lines]
+        sound = all(file.lines for file in self.more) and all(line.fen > 0 for line in besides)
+        assert sound, "a supplementary file asks for nothing"
+        assert all(line.direction == Direction.DEBIT for line in besides), "a supplementary file pays somebody"
         for number, answer in self.answers.items():
             said = f"the answer to line {number} of batch {self.file.batch}"
             assert number in lines and answer.repeats(lines[number]), f"{said} is to another line"

@@ -4,7 +4,7 @@
 |------------|-------------------|---------------------------------------------------------------------------------|
 | fixed      | FixObligations    | these trades are to be settled: their rows are sealed and never change          |
 | instructed | InstructBank      | the settlement bank has the file that says what everybody pays and receives     |
-| confirmed  | ConfirmPayments   | it has answered every line; there may be none                                   |
+| confirmed  | ConfirmPayments   | it has answered every line; there may be none. If more is asked: back again     |
 | delivered  | DeliverBatch      | units and cash have changed hands, irrevocably                                  |
 | stated     | IssueStatements   | everybody can read what happened, and object                                    |
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
@@ -40,7 +40,7 @@ from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
-from settlement.default import Case, Defaults, Leg
+from settlement.default import Case, Defaults, Holding, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
 from settlement.statements import Entry, Line
@@ -71,6 +71,7 @@ class Batch(msgspec.Struct, eq=False):
     reached: dict[Stage, int]  # when, UTC nanoseconds
     unbacked: frozenset[int] = frozenset()  # ids of trades for which nothing is claimed, and not every leg reserved
     failed: frozenset[int] = frozenset()  # ids of trades that were taken out, since somebody did not pay or deliver
+    stood_in: dict[Holding, int] = msgspec.field(default_factory=dict)  # fen: for what was not confirmed
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     stated: str = ""  # the seal of this line
@@ -172,6 +173,14 @@ class ClearingHouse:
         """The batches of which an account has got a statement, oldest first."""
         return [batch for batch in self.batches if batch.line is not None and batch.line.concerns(account)]
 
+    def delivered_late(self) -> list[Batch]:
+        """The batches that were delivered and whose bank still owes answers, oldest first."""
+        return [
+            batch
+            for batch in self.batches
+            if batch.is_late and batch.has_reached(Stage.DELIVERED) and batch.payments and batch.payments.open_lines
+        ]
+
     @property
     def to_deliver(self) -> Batch | None:
         """The batch that is fixed and not delivered."""
@@ -207,6 +216,10 @@ class ClearingHouse:
     def end_case(self, case: Case, now_ns: int) -> None:
         """What waited for a case that is over, and for no other, comes again in the next batch."""
         case.ended_ns = now_ns
+        self.let_come()
+
+    def let_come(self) -> None:
+        """What waits for no case comes again in the next batch."""
         blocked = {trade for other in self.defaults.open_cases() for trade in other.trades}
         for rows in self.waiting:
             free = without(rows, blocked)
@@ -217,6 +230,11 @@ class ClearingHouse:
     def drop(self, trades: Collection[int]) -> None:
         """Trades that waited are closed out: they will never be settled."""
         self.waiting = [rows for rows in (without(rows, trades) for rows in self.waiting) if rows.size]
+
+    def to_settle(self, case: Case) -> list[int]:
+        """Trades of a case that wait, or come again in the batch under way or the next."""
+        unbacked = {trade for rows in self.unbacked() for trade in rows["trade_id"].tolist()}
+        return [trade for trade in case.trades if trade in unbacked]
 
     def restriction(self, account: int) -> str | None:
         """Why an account may not trade nor take anything away, if so: it failed, and that is not over."""
@@ -254,10 +272,11 @@ class ClearingHouse:
         for batch in self.batches:
             yield "batch", batch.number, batch.day, batch.mode, batch.stage, batch.seal, sorted(batch.failed)
             yield "stated", batch.stated
-            yield "unbacked", sorted(batch.unbacked)
+            yield "unbacked", sorted(batch.unbacked), sorted(batch.stood_in.items())
             if batch.payments is not None:
                 answers = sorted(batch.payments.answers.items())
-                yield "payments", batch.number, batch.payments.file.checksum, answers, batch.is_late
+                told = [file.checksum for file in (batch.payments.file, *batch.payments.more)]
+                yield "payments", batch.number, told, answers, batch.is_late, sorted(batch.payments.brought.items())
             for account, answer in sorted(batch.answers.items()):
                 yield "answer", account, answer.state, answer.objection, answer.ruling, answer.ruled_by
         yield "deals", [*self.deals.values()]
@@ -279,6 +298,9 @@ class ClearingHouse:
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
         self.defaults.check()
+        for claim in self.defaults.claims:
+            waits = claim.repaid and self.to_settle(self.defaults.cases[claim.case - 1])
+            assert not waits, f"what was paid for case {claim.case} is paid back, and stands for trades {waits}"
         self._check_failed()
         self.corrections.check()
         self.conversions.check()

@@ -28,8 +28,10 @@ net_net       The same with the net of its units.
 What is reserved comes before what is not: trades that are not backed take their turn last and may use only what is set
 aside for nothing else. So a batch without them fails only if the bank has refused somebody's money.
 
-What others paid is owed by the account, to each of them (:class:`Claim`). Units that a covered trade brings are held by
-the reserve as security until all is repaid.
+What others paid is owed by the account, to each of them (:class:`Claim`). It is repaid once the trades for which it was
+paid have settled or were closed out: until then it is what stands for them. If the case came of money that the bank had
+not confirmed, only what was deposited since repays it, however much the ledger shows. Units that a covered trade brings
+are held by the reserve as security until all is repaid.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -127,14 +129,25 @@ def dues(trades: type_of_rows, terms: Terms, unbacked: Collection[int], kept: Co
     )
 
 
-def settling(due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int]) -> Verdict:
-    """What settles. `caps`: fen, by (account, cash asset), that the bank has confirmed of who did not pay in full."""
+def settling(
+    due: Dues,
+    means: Means,
+    mode: Mode,
+    house: int,
+    caps: Mapping[Holding, int],
+    others: type_of_column | None = None,
+) -> Verdict:
+    """What settles. `caps`: fen, by (account, cash asset), that the bank has confirmed of who did not pay in full.
+
+    `others`, (accounts, assets): what everybody else can pay in at most, where cash is netted. Who would have to pay
+    more, since somebody else's trades are out, was not asked for that: its trades are taken out, and it has not failed.
+    """
     if due.is_backed.all() and not caps:  # the rule: a pre-funded book whose money has come
         nobody = np.zeros(due.size, np.bool_)
         return Verdict(np.ones(due.size, np.bool_), nobody, nobody.copy())
     if mode == Mode.GROSS_GROSS:
         return _Turns(due, means, house, caps).verdict()
-    return _netted(due, means, mode, house, caps)
+    return _netted(due, means, mode, house, caps, others)
 
 
 class _Turns:
@@ -198,16 +211,33 @@ class _Turns:
             self.left[account, asset] -= min(amount, max(0, int(self.left[account, asset])))
 
 
-def _netted(due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int]) -> Verdict:
-    """All trades of who fails are taken out, and the rest is netted again."""
+def _netted(
+    due: Dues, means: Means, mode: Mode, house: int, caps: Mapping[Holding, int], others: type_of_column | None
+) -> Verdict:
+    """All trades of who fails are taken out, and the rest is netted again; at last those of who was not asked."""
     failing: set[int] = set()
+    spared: set[int] = set()
     out = np.zeros(due.size, np.bool_)
-    while short := _short(due, means, mode, house, caps, out, failing):
-        assert not short & failing, "somebody whose trades are all out still fails"
+    while True:
+        short = _short(due, means, mode, house, caps, out, failing | spared)
+        beyond = set() if short else _beyond(due, means, house, others, out)
+        if not short and not beyond:
+            break
+        assert not (short | beyond) & (failing | spared), "somebody whose trades are all out still fails"
         failing |= short
-        out |= _has_side(due, failing)
+        spared |= beyond
+        out |= _has_side(due, failing | spared)
     members = np.array(sorted(failing), np.int64)
     return Verdict(~out, out & np.isin(due.seller, members), out & np.isin(due.buyer, members))
+
+
+def _beyond(due: Dues, means: Means, house: int, others: type_of_column | None, out: type_of_marks) -> set[int]:
+    """Who would have to pay in more than it can."""
+    if others is None:
+        return set()
+    cash = due.terms.currencies
+    owed = -due.net(~out, means.held.shape, house)
+    return set(np.flatnonzero((owed[:, cash] > others[:, cash]).any(axis=1)).tolist())
 
 
 def _has_side(due: Dues, members: Collection[int]) -> type_of_marks:
@@ -354,13 +384,17 @@ class Case(msgspec.Struct):
     state: CaseState = CaseState.NOTIFIED
     ended_ns: int = 0
     closed_out: list[Compensation] = []  # its trades that were closed out in cash
-    paid: dict[int, int] = {}  # fen by cash asset that others paid, so that its trades settle
+    paid: dict[int, int] = {}  # fen by cash asset that others paid, so that its trades settle, less what went elsewhere
     used: dict[int, int] = {}  # of it, what has stood in for what the bank did not confirm when they came again
-    deposited: dict[int, int] = {}  # fen by cash asset that the account has brought since, and not for another case
+    deposited: dict[int, int] = {}  # fen by cash asset that the account has brought since and not used elsewhere
 
     @property
     def is_open(self) -> bool:
         return self.state == CaseState.NOTIFIED
+
+    def unused(self, asset: int) -> int:
+        """Fen that others paid and that have stood in for nothing."""
+        return self.paid.get(asset, 0) - self.used.get(asset, 0)
 
 
 class Claim(msgspec.Struct):
@@ -378,6 +412,14 @@ class Claim(msgspec.Struct):
         return self.amount - self.repaid - self.written_off
 
 
+def _spend(cases: Iterable[Case], asset: int, among: int, amount: int) -> None:
+    """Of the last so many fen that came, the oldest are gone: no case counts them any more."""
+    for case in cases:
+        if asset in case.deposited:
+            together = max(case.deposited[asset], among)
+            case.deposited[asset] = min(case.deposited[asset], together - amount)
+
+
 class Defaults:
     """All cases, what is owed for them, and what the reserve holds as security."""
 
@@ -392,18 +434,51 @@ class Defaults:
         self.cases.append(case)
         return case
 
+    def live(self, account: int) -> list[Case]:
+        """An account's cases that are open, or for which something is owed, oldest first."""
+        return [case for case in self.of(account) if case.is_open or not self.is_repaid(case.number)]
+
     def note_deposit(self, account: int, asset: int, amount: int) -> None:
-        """An account has brought money, which may cure what is open."""
-        for case in self.of(account):
-            if case.is_open:
-                case.deposited = dict(sorted({**case.deposited, asset: case.deposited.get(asset, 0) + amount}.items()))
+        """An account has brought money, which may cure what is open and repay what is owed."""
+        for case in self.live(account):
+            case.deposited = dict(sorted({**case.deposited, asset: case.deposited.get(asset, 0) + amount}.items()))
 
     def take_up(self, case: Case, asset: int, amount: int) -> None:
-        """A case is over by so much of what was deposited, the oldest first: it does not help another one too."""
-        for other in self.of(case.account):
-            if other is not case and other.is_open and asset in other.deposited:
-                together = max(other.deposited[asset], case.deposited[asset])
-                other.deposited[asset] = min(other.deposited[asset], together - amount)
+        """A case is over by so much of what was deposited, the oldest first: it does not help another one too.
+
+        What is owed is repaid once nothing is to settle any more, so what settled by then is counted there: `spend`.
+        """
+        others = [other for other in self.of(case.account) if other is not case and other.is_open]
+        _spend(others, asset, case.deposited.get(asset, 0), amount)
+
+    def spend(self, account: int, asset: int, amount: int) -> None:
+        """An account has paid so much: of what it has deposited the oldest is gone, then of what others paid for it."""
+        cases = self.live(account)
+        most = max((case.deposited.get(asset, 0) for case in cases), default=0)
+        _spend(cases, asset, most, min(amount, most))
+        rest = max(0, amount - most)
+        for case in cases:
+            if part := min(rest, case.unused(asset)):
+                case.paid[asset] -= part
+                rest -= part
+
+    def set_free(self, account: int, asset: int) -> None:
+        """Nothing is to settle any more: what others paid and nothing has used is as good as deposited."""
+        for case in self.live(account):
+            if unused := case.unused(asset):
+                case.paid[asset] -= unused
+                case.deposited[asset] = case.deposited.get(asset, 0) + unused
+
+    def brought_for(self, parts: Iterable[tuple[Claim, int]], asset: int) -> bool:
+        """Whether what came in since the failures, and is not used, reaches for parts of claims: a fen counts once."""
+        left: int | None = None
+        for claim, part in parts:
+            case = self.cases[claim.case - 1]
+            brought = case.deposited.get(asset, 0) + case.unused(asset)
+            left = (brought if left is None else min(left, brought)) - part
+            if left < 0:
+                return False
+        return True
 
     def case(self, number: int) -> Case | None:
         """A case by its number."""

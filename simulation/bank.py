@@ -10,12 +10,15 @@ answers, and when by the market's clock, is decided where the bank inside the ex
 import asyncio
 from collections.abc import Callable
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
+
+import msgspec
 
 from api.client import ApiError, AsyncClient
 from api.schemas import BatchRow, MarketView
 from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
-from settlement.bank_files import read_instructions
+from settlement.bank_files import Direction, InstructionLine, read_instructions
 
 _PAUSE_S = 0.1
 
@@ -46,6 +49,7 @@ class SettlementBank:
         self.say = say
         self.files = files
         self.reported: set[int] = set()  # batches behind which its balances have been sent
+        self.answered: set[int] = set()  # late batches to which it has no more to say
 
     async def enrol(self) -> None:
         """Have an account. BankError if the market settles without a bank, or if the account is not a bank's."""
@@ -88,7 +92,8 @@ class SettlementBank:
         days: dict[date, list[BatchRow]] = {}
         for batch in await self.client.batches():
             days.setdefault(batch.date, []).append(batch)
-            if batch.stage == "instructed":
+            is_open = batch.late and batch.stage != "final" and batch.number not in self.answered
+            if batch.stage == "instructed" or is_open:
                 await self._answer(batch, market)
         new = 0
         for day, batches in days.items():  # the last may have passed since the last look
@@ -107,11 +112,20 @@ class SettlementBank:
         minutes_late = minutes_to_be_late(_ns(instructed), _confirm_by_ns(batch, instructed, confirm_by))
         minutes = (_ns(datetime.fromisoformat(market.now)) - _ns(instructed)) // MINUTE_NS
         answered = [line.line for line in shown.lines if line.reply]
-        said = bank_by(self.policy, file, minutes_late).answer(file, minutes, answered)
+        told = [
+            InstructionLine(one.line, one.account_id, one.currency, Direction(one.direction), _fen(one.amount))
+            for one in shown.lines
+        ]
+        first = msgspec.structs.replace(file, lines=tuple(told))  # with what was asked in files before this one
+        if len(answered) == len(told) and batch.stage != "instructed":
+            self.answered.add(batch.number)
+            return
+        said = bank_by(self.policy, first, minutes_late).answer(file, minutes, answered)
         if said is None:
             return
-        self._keep(f"payments-{batch.number}.csv", text)
-        self._keep(f"answers-{batch.number}.csv", said.text())
+        name = f"{batch.number}.csv" if file.lines[0].line == 1 else f"{batch.number}-from-{file.lines[0].line}.csv"
+        self._keep(f"payments-{name}", text)
+        self._keep(f"answers-{name}", said.text())
         try:
             taken = await self.client.confirm_payments_file(self.account_id, batch.number, said.text())
         except ApiError as error:
@@ -126,7 +140,14 @@ class SettlementBank:
         day = batches[-1].date
         text = await self.client.balances_file(str(day))
         self._keep(f"balances-{day}.csv", text)
-        report = await self.client.reconcile_bank_file(self.account_id, text)
+        try:
+            report = await self.client.reconcile_bank_file(self.account_id, text)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+            self.reported |= {batch.number for batch in batches}
+            self.say(f"balances of {day}: {error.detail}")  # somebody has sent later ones
+            return
         self.reported |= {batch.number for batch in batches}
         self.say(f"{report.balances} balances of {day}: {len(report.breaks)} differ")
 
@@ -134,6 +155,10 @@ class SettlementBank:
         if self.files is not None:
             self.files.mkdir(parents=True, exist_ok=True)
             (self.files / name).write_bytes(text.encode())
+
+
+def _fen(amount: str) -> int:
+    return int(Decimal(amount) * 100)
 
 
 def _ns(moment: datetime) -> int:

@@ -124,7 +124,10 @@ async def fix_obligations(gateway: TheGateway) -> BatchView:
 
 @router.post("/settlement/batches/{batch}/instructions", status_code=201)
 async def instruct_bank(batch: Number, gateway: TheGateway) -> BatchView:
-    """Tell the settlement bank what the batch under way pays."""
+    """Tell the settlement bank what the batch under way pays; or, once it has answered, what is asked besides.
+
+    Where cash is netted, others may have to pay in more than they were asked for once somebody has failed.
+    """
     return await _step(gateway, batch, InstructBank())
 
 
@@ -157,7 +160,10 @@ async def _step(gateway: Gateway, number: int, command: InstructBank | NoteLateB
 
 @router.get("/settlement/batches/{batch}/instructions", responses=AS_CSV)
 async def instructions(batch: Number, gateway: TheGateway, format: JsonOrCsv = "json") -> InstructionsView:
-    """What the bank was told to pay, line by line, with its answers; by `format=csv` the file that the bank gets."""
+    """What the bank was told to pay, line by line, with its answers; by `format=csv` the last file that the bank got.
+
+    A supplementary file asks for further debits; its lines are numbered on from those before it.
+    """
     found = views.batch_named(gateway, batch)
     if format == "csv":
         return _csv(views.instructions_text(found))  # type: ignore[return-value]

@@ -35,6 +35,7 @@ from exchange.transition.failing import (
     release_kept,
     require_not_due,
     trade_rows,
+    unconfirmed,
     unpaid,
 )
 from exchange.transition.step import (
@@ -459,6 +460,19 @@ def _owed(claims: list[Claim]) -> int:
     return sum(claim.left for claim in claims)
 
 
+def _require_settled(exchange: Exchange, cases: list[Case]) -> None:
+    """Refused while what was paid for cases still stands for trades of them."""
+    for case in cases:
+        waits = [] if case.is_open else exchange.clearing.to_settle(case)
+        require(not waits, Reason.WRONG_STATE, f"trades of failure case {case.number} are still to settle")
+
+
+def _is_unpaid(exchange: Exchange, case: Case) -> bool:
+    """Whether the bank has not confirmed what the account of a case was to pay in, in the currency of claims."""
+    batch = exchange.clearing.batch(case.batch)
+    return batch is not None and (case.account, CASH) in unconfirmed(exchange, batch)
+
+
 def pay_recourse(step: Step, command: PayRecourse) -> happened.RecoursePaid:
     exchange, defaults = step.exchange, step.exchange.clearing.defaults
     account = account_named(exchange, command.account_id)
@@ -466,10 +480,17 @@ def pay_recourse(step: Step, command: PayRecourse) -> happened.RecoursePaid:
     claims = defaults.owed_by(account.number)
     owed = _owed(claims)
     require(command.amount <= owed, Reason.ABOVE_OBLIGATION, f"{money(owed)} is owed")
+    _require_settled(exchange, defaults.of(account.number))
     require_not_due(exchange, account.number, CASH, command.amount)
+    parts = _repay(exchange, claims, command.amount)
+    refused = [(claim, part) for claim, part in parts if _is_unpaid(exchange, defaults.cases[claim.case - 1])]
+    found = "the bank has not confirmed what was to be paid in: only what was deposited since then repays it"
+    require(defaults.brought_for(refused, CASH), Reason.INSUFFICIENT_CASH, found)
 
+    defaults.set_free(account.number, CASH)
+    defaults.spend(account.number, CASH, command.amount)
     payments = []
-    for claim, part in _repay(exchange, claims, command.amount):
+    for claim, part in parts:
         move_cash(step, account.number, claim.creditor, CASH, part, "recourse")
         claim.repaid += part
         payments.append(happened.Repayment(claim.case, claim.creditor, part))
@@ -526,6 +547,7 @@ def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityD
     surplus = max(0, proceeds - _owed(claims))
     outlay = surplus + sum(part for claim, part in parts if claim.creditor != house)
     free = free_of(exchange, house, CASH)
+    _require_settled(exchange, [case])
     require(outlay <= free, Reason.INSUFFICIENT_CASH, f"the house needs {money(outlay)} and has {money(free)}")
 
     for unit, tonnes in sorted(secured.items()):

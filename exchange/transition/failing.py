@@ -8,11 +8,12 @@ What the settlement bank has not confirmed has not been paid, however much the l
 
     what the bank has not confirmed, at most what it pays for the trades of the case
     - what others have paid for these trades in an earlier case, as far as it is not used
-    - what it has deposited since it failed
+    - what it has deposited since it failed, as far as it is not used
 
 or what the ledger lacks, if that is more. So it is cured by the bank's late confirmation or by new money, and covered
 by reserve and house paying in truth. When the trades come again the bank is asked again; what others paid for them
-stands in for what it then does not confirm, and is used by as much: it counts once.
+stands in for what it then does not confirm, and is used by as much: it counts once. Whatever else somebody pays in the
+meantime is taken to come out of this money too, since the bank has said that there is no other.
 """
 
 from collections.abc import Collection
@@ -24,7 +25,7 @@ import numpy as np
 
 from exchange.events import FailureNotified
 from exchange.instruments import fen, money
-from exchange.payments import confirmed
+from exchange.payments import by_number, confirmed
 from exchange.reasons import Reason
 from exchange.rows import type_of_rows
 from exchange.state import Exchange
@@ -55,8 +56,47 @@ def judge(exchange: Exchange, batch: Batch) -> tuple[Dues, Verdict]:
     if not due.size:
         nobody = np.zeros(0, np.bool_)
         return due, Verdict(nobody, nobody, nobody)
-    caps = _caps(exchange, batch)
-    return due, default.settling(due, _means(exchange), batch.mode, exchange.house, caps)
+    return due, _verdict(exchange, batch, due, is_final=True)
+
+
+def _verdict(exchange: Exchange, batch: Batch, due: Dues, is_final: bool) -> Verdict:
+    """What settles; before the end, as if whoever has paid in full could pay more."""
+    others = None
+    if is_final and batch.payments is not None and batch.mode.nets_cash:
+        others = _confirmed_of_all(exchange, batch)
+    return default.settling(due, _means(exchange), batch.mode, exchange.house, _caps(exchange, batch), others)
+
+
+def besides(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
+    """Fen, by (account, cash asset), that the bank is still to be asked for once it has answered everything.
+
+    Where cash is netted, who settles with less trades than it was asked for may have to pay more: it counted on who
+    has failed. If the bank was late nobody is asked again.
+    """
+    if batch.payments is None or batch.payments.open_lines or batch.is_late or not batch.mode.nets_cash:
+        return {}
+    if not batch.unbacked and confirmed(exchange, batch) is None:
+        return {}
+    due = default.dues(batch.trades, exchange.terms, batch.unbacked, exchange.clearing.kept)
+    verdict = _verdict(exchange, batch, due, is_final=False)
+    needs = pay_ins(exchange, batch, batch.trades[verdict.settles]) - _confirmed_of_all(exchange, batch)
+    cash = exchange.terms.currencies
+    return {
+        (account, cash[place]): int(needs[account, cash[place]])
+        for account, place in np.argwhere(needs[:, cash] > 0).tolist()
+    }
+
+
+def _confirmed_of_all(exchange: Exchange, batch: Batch) -> type_of_column:
+    """Fen that each (account, asset) can pay in: what the bank confirmed, and what others paid for it."""
+    assert batch.payments is not None
+    reach: type_of_column = np.zeros(exchange.path.desk.balances.shape, np.int64)
+    for holding, amount in by_number(exchange, batch.payments.paid_in()).items():
+        reach[holding] += amount
+    for account in {case.account for case in exchange.clearing.defaults.cases if case.paid}:
+        for cash in exchange.terms.currencies:
+            reach[account, cash] += sum(part for _, part in _standing_in(exchange, batch, batch.trades, account, cash))
+    return reach
 
 
 def _means(exchange: Exchange) -> Means:
@@ -90,11 +130,12 @@ def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
     paid_in = confirmed(exchange, batch)
     if paid_in is None:
         return {}
-    asked = _pay_ins(exchange, batch, batch.trades)
-    return {holding: int(asked[holding]) - fen for holding, fen in paid_in.items() if fen < asked[holding]}
+    assert batch.payments is not None
+    asked = by_number(exchange, batch.payments.asked())
+    return {holding: asked[holding] - fen for holding, fen in paid_in.items() if fen < asked[holding]}
 
 
-def _pay_ins(exchange: Exchange, batch: Batch, trades: type_of_rows) -> type_of_column:
+def pay_ins(exchange: Exchange, batch: Batch, trades: type_of_rows) -> type_of_column:
     """Fen that accounts pay in for some trades of a batch, (accounts, assets)."""
     sums = exchange.positions(trades)
     return np.maximum(0, -sums.net) if batch.mode.nets_cash else sums.out
@@ -106,26 +147,34 @@ def _standing_in(
     """What others have paid for an account's trades among these and is not used, by case; fen."""
     found = []
     for case in exchange.clearing.defaults.of(account):
-        left = case.paid.get(cash, 0) - case.used.get(cash, 0)
-        if left:
-            due = _pay_ins(exchange, batch, only(trades, case.trades))
+        if left := case.unused(cash):
+            due = pay_ins(exchange, batch, only(trades, case.trades))
             found.append((case, min(left, int(due[account, cash]))))
     return found
 
 
 def _use(exchange: Exchange, batch: Batch) -> None:
-    """What others paid is used as far as it stood in for what the bank did not confirm of what settles."""
-    paid_in = confirmed(exchange, batch)
-    if paid_in is None:
+    """What others paid is used as far as it stood in for what the bank did not confirm of what settles.
+
+    Whatever else somebody pays who failed before is no longer there of what came in for it since.
+    """
+    defaults = exchange.clearing.defaults
+    failed = {case.account for case in defaults.cases if case.deposited or case.paid}
+    if batch.payments is None or not failed:
         return
-    settles = _pay_ins(exchange, batch, batch.settled)
-    for account, cash in unconfirmed(exchange, batch):
-        needed = max(0, int(settles[account, cash]) - paid_in[account, cash])
+    settles = pay_ins(exchange, batch, batch.settled)
+    paid_in = by_number(exchange, batch.payments.paid_in())
+    for account, cash in [(account, cash) for account in sorted(failed) for cash in exchange.terms.currencies]:
+        needed = max(0, int(settles[account, cash]) - paid_in.get((account, cash), 0))
         for case, part in _standing_in(exchange, batch, batch.trades, account, cash):
             used = min(part, needed)
             needed -= used
             if used:
                 case.used[cash] = case.used.get(cash, 0) + used
+                batch.stood_in[account, cash] = batch.stood_in.get((account, cash), 0) + used
+    for account in sorted(failed):
+        for cash in exchange.terms.currencies:
+            defaults.spend(account, cash, int(settles[account, cash]) - batch.stood_in.get((account, cash), 0))
 
 
 def unpaid(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> dict[int, int]:
@@ -137,12 +186,22 @@ def unpaid(exchange: Exchange, case: Case, dropped: Collection[int] = ()) -> dic
     assert batch is not None
     missing = {cash: fen for (account, cash), fen in unconfirmed(exchange, batch).items() if account == case.account}
     trades = without(only(batch.trades, case.trades), dropped)
-    due = _pay_ins(exchange, batch, trades) if missing else np.zeros((0, 0), np.int64)
+    due = _sure_to_pay(exchange, batch, trades, case) if missing else np.zeros((0, 0), np.int64)
     found = {}
     for cash, amount in missing.items():
         stands_in = sum(part for _, part in _standing_in(exchange, batch, trades, case.account, cash))
         found[cash] = max(0, min(amount, int(due[case.account, cash])) - stands_in)
     return found
+
+
+def _sure_to_pay(exchange: Exchange, batch: Batch, trades: type_of_rows, case: Case) -> type_of_column:
+    """Fen to pay in for trades of a case, (accounts, assets): what waits for others too may bring nothing."""
+    if not batch.mode.nets_cash:
+        return pay_ins(exchange, batch, trades)
+    open_cases = exchange.clearing.defaults.open_cases()
+    others = {trade for other in open_cases if other.account != case.account for trade in other.trades}
+    due: type_of_column = exchange.positions(trades).out - exchange.positions(without(trades, others)).into
+    return np.maximum(0, due)
 
 
 # ---------------------------------------------------------------- then: take out, hand over
@@ -290,6 +349,7 @@ def notify(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> list[Failur
         notes.append(case)
     for case in notes:
         case.lacked = lacks(exchange, case)
+    house.let_come()  # trades of who was not asked for all that they need
     return [
         FailureNotified(case.number, case.account, case.lacked, list(case.trades), case.deadline_ns) for case in notes
     ]

@@ -15,11 +15,11 @@ from exchange.commands import (
     WithdrawCash,
 )
 from exchange.instruments import money
-from exchange.payments import closing_balances, instructions, withdrawable, withdrawal_block
+from exchange.payments import by_name, closing_balances, instructions, withdrawable, withdrawal_block
 from exchange.reasons import Reason, Refused
 from exchange.sessions import moment_ns
 from exchange.state import CASH_MAX, Exchange
-from exchange.transition.failing import require_not_due
+from exchange.transition.failing import besides, require_not_due
 from exchange.transition.step import (
     Step,
     account_named,
@@ -74,8 +74,18 @@ def deposit_cash(step: Step, command: DepositCash) -> happened.CashDeposited:
     exchange.cash_deposited[cash] += command.amount
     exchange.path.desk.balances[account.number, cash].available += command.amount
     exchange.clearing.entries.append((account.number, Entry(cash, command.amount, "deposit", step.sequence)))
-    exchange.clearing.defaults.note_deposit(account.number, cash, command.amount)
+    _note_deposit(exchange, account, cash, command.amount)
     return happened.CashDeposited(account.number, command.amount, cash)
+
+
+def _note_deposit(exchange: Exchange, account: Account, cash: int, amount: int) -> None:
+    """New money cures what is open, or repays it; of who has no such case it counts for the batch at the bank."""
+    house = exchange.clearing
+    batch = house.to_deliver
+    if house.defaults.live(account.number):
+        house.defaults.note_deposit(account.number, cash, amount)
+    elif batch is not None and batch.payments is not None:
+        batch.payments.note_deposit(account.account_id, exchange.asset_names[cash], amount)
 
 
 def withdraw_cash(step: Step, command: WithdrawCash) -> happened.CashWithdrawn:
@@ -145,10 +155,15 @@ def _payments(batch: Batch) -> Payments:
 
 
 def instruct_bank(step: Step) -> happened.BankInstructed:
-    batch = _at_the_bank(step.exchange, Stage.FIXED)
-    file = instructions(step.exchange, batch)
+    exchange = step.exchange
+    batch = _at_the_bank(exchange, Stage.FIXED, Stage.CONFIRMED)
+    more = by_name(exchange, besides(exchange, batch))
+    is_due = batch.payments is None or more
+    require(bool(is_due), Reason.WRONG_STATE, f"batch {batch.number} is confirmed, and nobody is asked for more")
+    file = instructions(exchange, batch) if batch.payments is None else batch.payments.ask_more(more)
 
-    batch.payments = Payments(file)
+    batch.payments = batch.payments or Payments(file)
+    batch.reached.pop(Stage.CONFIRMED, None)
     batch.reached[Stage.INSTRUCTED] = step.now_ns
     _note_confirmed(step, batch, batch.payments)
     return happened.BankInstructed(batch.number, len(file.lines), file.totals(), file.checksum)
@@ -165,6 +180,8 @@ def confirm_payments(step: Step, command: ConfirmPayments) -> happened.PaymentsC
         raise Refused(Reason[error.fault.name], error.detail) from None
 
     payments.take(said)
+    if not batch.has_reached(Stage.DELIVERED):
+        payments.forget_deposits(said)
     _note_confirmed(step, batch, payments)
     short = [line for line in said.lines if line.confirmed < line.fen]
     return happened.PaymentsConfirmed(

@@ -70,6 +70,7 @@ def _answered(exchange: Exchange) -> Batch:
         return batch_under_way(exchange, Stage.FIXED)
     batch = batch_under_way(exchange, Stage.CONFIRMED, Stage.INSTRUCTED)
     is_answered = batch.stage == Stage.CONFIRMED or batch.is_late
+    is_answered = is_answered and not failing.besides(exchange, batch)
     require(is_answered, Reason.WRONG_STATE, f"batch {batch.number} waits for the settlement bank")
     return batch
 

@@ -26,10 +26,11 @@ from exchange.commands import (
 )
 from exchange.instruments import fen, ticks_of
 from exchange.rules import load_rule_set
+from exchange.settling import next_of_settlement
 from exchange.transition.step import HOUSE
 from registry.accounts import ParticipantClass
 from settlement.bank import SimulatedBank
-from settlement.cycle import Batch
+from settlement.cycle import Batch, Stage
 from settlement.default import Case
 from settlement.netting import Mode
 from settlement.rules import DefaultRules, ReserveRules, SettlementRules
@@ -99,6 +100,11 @@ class Failing(Market):
             self.must(InstructBank())
             if self.last.payments is not None and self.last.payments.file.lines:
                 self.answer(bank)
+            while self.last.stage == Stage.CONFIRMED and next_of_settlement(self.exchange).command == InstructBank():
+                before = self.digest()
+                assert self.do(DeliverBatch()) == "refused: wrong_state" and self.digest() == before
+                self.must(InstructBank())
+                self.answer(bank)
         if self.rules.settlement.bank and self.last.payments is not None and self.last.payments.open_lines:
             self.at(f"{self.exchange.date} 17:00:00")
             self.must(NoteLateBank())
@@ -111,7 +117,7 @@ class Failing(Market):
         """What the bank says so many minutes after it was told, if it says anything."""
         asked = self.exchange.clearing.batches[batch - 1].payments
         assert asked is not None
-        said = bank.answer(asked.file, minutes, asked.answers)
+        said = bank.answer(asked.last, minutes, asked.answers)
         if said is not None:
             self.must(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines, said.more_follows))
 

@@ -35,7 +35,6 @@ from exchange.state import Exchange
 from exchange.transition import apply
 from exchange.transition.step import HOUSE, RESERVE
 from settlement.bank import SimulatedBank
-from settlement.bank_files import Direction
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
 from tests.exchange.defaults import DUE, MODES, Failing
@@ -122,13 +121,14 @@ def nothing_settles_unpaid(market, used):
     """What settles of who has not paid in full was confirmed by the bank, or paid by others, which counts once."""
     sums = market.exchange.positions(market.last.settled)
     payments = market.last.payments
-    for line in payments.file.lines if payments else ():
-        if line.direction == Direction.DEBIT and payments.confirmed(line) < line.fen:
-            account = market.number(line.account_id)
-            settles = max(0, -sums.net[account, 0] if market.last.mode.nets_cash else sums.out[account, 0])
-            stood_in = used_for(market, line.account_id) - used[line.account_id]
-            assert settles <= payments.confirmed(line) + stood_in
-            event(f"others stand in: {stood_in > 0}")
+    paid_in = payments.paid_in() if payments else {}
+    for name in TRADERS if payments else ():
+        account = market.number(name)
+        settles = max(0, -sums.net[account, 0] if market.last.mode.nets_cash else sums.out[account, 0])
+        stood_in = used_for(market, name) - used[name]
+        assert settles <= paid_in.get((name, CNY), 0) + stood_in
+        event(f"others stand in: {stood_in > 0}")
+    event(f"files: {1 + len(payments.more) if payments else 0}")
 
 
 def remedied(market, what, who, amount):

@@ -34,10 +34,11 @@ from exchange.commands import (
 )
 from exchange.instruments import fen
 from exchange.reasons import Reason
+from exchange.settling import next_of_bank, next_of_settlement
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
-from settlement.bank import SimulatedBank
+from settlement.bank import Policy, SimulatedBank
 from settlement.cycle import Stage
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
@@ -357,14 +358,19 @@ def test_the_reserve_covers_and_holds_the_units_until_it_is_repaid():
     assert market.do(TransferUnits("alice", HBEA, 100, to_trading=False)) == "UnitsTransferred"
 
 
-def test_the_money_of_the_reserve_is_not_paid_back_before_it_has_settled_the_trade():
-    market = agreed(reserve="5000.00", alice=cash("1000.00"), bob=units(100))
+@pytest.mark.parametrize("bank", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_the_money_of_the_reserve_is_not_paid_back_before_it_has_settled_the_trade(mode, bank):
+    market = agreed(mode, bank=bank, reserve="5000.00", alice=cash("1000.00"), bob=units(100))
     market.next_evening()
     market.cover()
+    market.deposit("alice", "1.00")
     before = market.digest()
 
-    assert market.do(PayRecourse("alice", 1)) == "refused: insufficient_cash"
+    assert market.do(PayRecourse("alice", 1)) == "refused: wrong_state"
     assert market.digest() == before
+    market.batch()
+    assert market.do(PayRecourse("alice", fen("1.00"))) == "RecoursePaid"
 
 
 def test_the_house_pays_when_the_reserve_is_exhausted():
@@ -860,6 +866,43 @@ def test_who_has_not_paid_in_fails_with_trades_of_the_book_too(mode, paid):
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_what_is_brought_between_the_banks_answer_and_the_delivery_counts_for_the_batch(mode):
+    for brought, failed in (("4220.99", {1}), ("4221.00", set())):
+        market = sold_on_the_book(mode)
+        market.must(InstructBank())
+        market.answer(SimulatedBank(reject=frozenset({"alice"})))
+        market.deposit("alice", brought)
+        market.must(DeliverBatch())
+        assert market.last.failed == failed
+    assert market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_brought_before_the_bank_answers_is_in_its_answer(mode):
+    market = sold_on_the_book(mode)
+    market.must(InstructBank())
+    market.deposit("alice", "4221.00")
+    market.answer(SimulatedBank(reject=frozenset({"alice"})))
+    market.must(DeliverBatch())
+    assert market.last.failed == {1} and market.lacked() == {CNY: NEEDED}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_is_to_be_paid_withdraws_once_the_bank_has_said_that_it_is(mode):
+    market = sold_on_the_book(mode)
+    market.deliver(SimulatedBank(late={"bob": None}))
+    market.must(IssueStatements())
+    before = market.digest()
+    assert market.withdraw("bob", "1.00") == "refused: withdrawal_blocked"
+    assert market.digest() == before
+
+    step = next_of_bank(market.exchange, Policy.ACCEPT)  # the bank inside answers what was delivered without it
+    market.must(step.command)
+    assert market.withdraw("bob", "1.00") == "CashWithdrawn"
+    assert next_of_bank(market.exchange, Policy.ACCEPT) is None
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_bank_that_confirms_late_cures(mode):
     market = sold_on_the_book(mode, alice="4221.00")
     market.deliver(SimulatedBank(late={"alice": None}))
@@ -976,6 +1019,175 @@ def test_who_has_not_paid_in_is_covered_with_money_though_its_ledger_shows_enoug
     assert market.last.failed == set() and market.case().used == {0: lent}
     assert market.settled("alice") == (fen("9000.00") - fen(confirmed), 0)
     assert market.settled("bob") == (fen("4179.00"), 0) and market.settled(RESERVE) == (fen("5000.00") - lent, 100)
+
+
+def counted_on_alice(mode):
+    """carol sells 60 t to alice and buys 40 t of bob: netted she pays nothing in, unless alice fails."""
+    people = {"alice": cash("9000.00"), "bob": units(100), "carol": cash("3000.00") + units(60)}
+    market = Failing(mode, bank=True, **people)
+    market.play("carol sells 60 @ 42.00\nalice buys 60 @ 42.00\nbob sells 40 @ 42.00\ncarol buys 40 @ 42.00\nclose")
+    market.must(FixObligations())
+    return market
+
+
+CAROL = fen("1688.40")
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_who_has_to_pay_more_since_another_fails_is_asked_for_it(mode):
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+
+    [besides] = market.last.payments.more
+    assert [(one.line, one.account_id, one.fen) for one in besides.lines] == [(5, "carol", CAROL)]
+    assert besides.checksum != market.last.payments.file.checksum
+    assert [note.account for note in said.failures] == [market.number("alice")] and market.last.failed == {1}
+    assert market.settled("carol") == (fen("3000.00") - CAROL, 100)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+@pytest.mark.parametrize("paid", ["0.00", "1688.39"])
+def test_who_does_not_pay_what_is_asked_besides_fails_too(mode, paid):
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(reject=frozenset({"alice"}), partial={"carol": fen(paid)}))
+
+    assert [note.account for note in said.failures] == [market.number("alice"), market.number("carol")]
+    assert market.last.failed == {1, 2} and market.lacked(2) == {CNY: CAROL - fen(paid)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_timetable_and_the_bank_inside_ask_and_answer_by_themselves(mode):
+    market = counted_on_alice(mode)
+    exchange = market.exchange
+    while not market.last.has_reached(Stage.DELIVERED):
+        step = next_of_bank(exchange, Policy.REJECT) or next_of_settlement(exchange)
+        market.now_ns = max(market.now_ns, step.at_ns)
+        market.must(step.command)
+
+    assert len(market.last.payments.more) == (0 if mode == "gross_gross" else 1)
+    assert market.last.failed == {1} and market.settled("bob")[1] == 60
+
+
+def test_gross_nobody_is_asked_for_more():
+    market = counted_on_alice("gross_gross")
+    market.deliver(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.payments.more == () and market.last.failed == {1}
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_who_was_not_asked_since_the_bank_is_late_has_not_failed(mode):
+    """Its trade with bob is taken out and comes again: he is not to wait for money that nobody has asked for."""
+    market = counted_on_alice(mode)
+    said = market.deliver(SimulatedBank(late={"alice": None}))
+
+    assert [note.account for note in said.failures] == [market.number("alice")] and market.last.failed == {1, 2}
+    assert market.why_restricted("carol") is market.why_restricted("bob") is None
+    assert market.holding("carol", CNY).reserved == CAROL and market.holding("bob", HBEA).reserved == 40
+    market.must(IssueStatements())
+    assert market.batch().report.trades == 1
+    assert market.settled("carol")[0] == fen("3000.00") - CAROL and market.settled("bob") == (fen("1671.60"), 60)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_bank_is_not_asked_twice_for_the_same(mode):
+    market = counted_on_alice(mode)
+    market.must(InstructBank())
+    before = market.digest()
+    assert market.do(InstructBank()) == "refused: wrong_state"
+    assert market.digest() == before
+    market.answer()
+    before = market.digest()
+    assert market.do(InstructBank()) == "refused: wrong_state"
+    assert market.digest() == before
+    market.must(DeliverBatch())
+    assert market.last.failed == set()
+
+
+def covered_by_the_reserve(mode):
+    """The bank has refused alice's 4,221.00, the reserve has paid them, and her purchase is to come again."""
+    market = Failing(mode, bank=True, reserve="4221.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.cover()
+    return market
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_who_has_not_paid_in_repays_out_of_new_money_alone(mode):
+    """Her ledger shows 9,000.00 that the bank does not have: neither before nor after her purchase do they repay."""
+    market = covered_by_the_reserve(mode)
+    refuses_recourse(market, NEEDED, "wrong_state")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.last.failed == set() and market.settled("alice") == (fen("9000.00"), 0)
+    refuses_recourse(market, 1, "insufficient_cash")
+
+    market.deposit("alice", "4221.00")
+    assert market.do(PayRecourse("alice", fen("4220.00"))) == "RecoursePaid"
+    assert market.do(PayRecourse("alice", fen("1.00"))) == "RecoursePaid"
+    assert market.why_restricted("alice") is None and market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_money_that_was_brought_and_then_paid_for_a_trade_does_not_repay(mode):
+    """The bank confirms 1,000.00 of what alice has brought since; what she has left of it repays, and no more."""
+    market = covered_by_the_reserve(mode)
+    market.deposit("alice", "1500.00")
+    market.batch(SimulatedBank(partial={"alice": fen("1000.00")}))
+    assert market.last.failed == set() and market.last.stood_in == {(market.number("alice"), 0): fen("3221.00")}
+
+    refuses_recourse(market, fen("1500.01"), "insufficient_cash")  # of the reserve's money 1,000.00 were not needed
+    assert market.do(PayRecourse("alice", fen("1500.00"))) == "RecoursePaid"
+    refuses_recourse(market, 1, "insufficient_cash")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_and_the_bank_confirms_is_used_too(mode):
+    """It was the reserve's money that the bank found in alice's sub-ledger: she still has none of her own."""
+    market = covered_by_the_reserve(mode)
+    market.batch()
+    assert market.last.failed == set() and market.last.stood_in == {}
+
+    refuses_recourse(market, 1, "insufficient_cash")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_others_paid_repays_itself_when_its_trade_is_closed_out(mode):
+    """It failed again for another reason, and nothing needs the money any more: it is there."""
+    market = Failing(mode, bank=True, reserve="5000.00", alice=cash("9000.00"), bob=units(100), dave=nothing)
+    market.agree("F-1", "dave", "alice", 100, "42.00")
+    market.play("close")
+    market.batch()
+    market.play(f"open {DUE}\nstart\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    market.cover(2 if market.case(1).account == market.number("dave") else 1)
+    refuses_recourse(market, NEEDED, "wrong_state")
+    market.close_out(1 if market.case(1).is_open else 2)
+
+    assert market.do(PayRecourse("alice", NEEDED)) == "RecoursePaid"
+    assert market.settled("alice") == (fen("9000.00"), 0)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_same_money_of_the_reserve_does_not_stand_for_two_trades(mode):
+    market = Failing(mode, bank=True, reserve="4221.00", alice=cash("9000.00"), bob=units(200))
+    market.agree("F-2", "bob", "alice", 100, "42.00", due="2026-01-07")
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    refusing = SimulatedBank(reject=frozenset({"alice"}))
+    market.batch(refusing)
+    market.play("open 2026-01-07\nstart\nclose")
+    market.batch(refusing)
+    market.cover(1, at="2026-01-12 16:00:00")
+    refuses_recourse(market, NEEDED, "wrong_state")
+    assert market.cover(2, at="2026-01-12 16:00:00") == "refused: insufficient_cash"
+
+    market.batch(refusing)
+    assert market.settled("bob") == (fen("4179.00"), 100)
+
+
+def refuses_recourse(market, amount, reason):
+    before = market.digest()
+    assert market.do(PayRecourse("alice", amount)) == f"refused: {reason}"
+    assert market.digest() == before
 
 
 @pytest.mark.parametrize("mode", MODES)

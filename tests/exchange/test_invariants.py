@@ -426,6 +426,12 @@ def more_is_repaid_than_was_owed(market):
     market.exchange.clearing.defaults.claims.append(claim)
 
 
+def what_was_paid_for_a_trade_is_paid_back_before_it_settles(market):
+    somebody_failed(market)
+    claim = Claim(1, market.number("carol"), market.number(HOUSE), 100, repaid=1)
+    market.exchange.clearing.defaults.claims.append(claim)
+
+
 def a_case_is_lost(market):
     somebody_failed(market)
     market.exchange.clearing.defaults.cases.clear()
@@ -467,6 +473,19 @@ def a_conversion_has_another_rate(market):
     market.exchange.clearing.conversions.rates[9][0] = Rate(9, "2", market.exchange.date, 1, 1)
 
 
+def what_settled_was_not_paid(market):
+    payments = at_the_bank(market)
+    payments.answers = {
+        line.line: LineAnswer(**msgspec.structs.asdict(line), reply=Reply.REJECTED) for line in payments.file.lines
+    }
+    batch = market.exchange.clearing.batches[-1]
+    batch.reached[Stage.CONFIRMED] = batch.reached[Stage.DELIVERED] = market.now_ns
+
+
+def what_stood_in_was_never_used(market):
+    market.exchange.clearing.batches[0].stood_in[1, 0] = 1
+
+
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
     (a_conversion_is_not_stated, invariants.treasury_is_stated),
@@ -489,6 +508,9 @@ BREAKS = [
     (a_batch_is_late_at_a_bank_that_knows_nothing, invariants.batches_never_change),
     (the_bank_is_told_to_pay_a_fen_more, invariants.payments_are_as_instructed),
     (nobody_may_not_withdraw, invariants.payments_are_as_instructed),
+    (what_settled_was_not_paid, invariants.what_settles_is_paid),
+    (what_stood_in_was_never_used, invariants.what_settles_is_paid),
+    (what_was_paid_for_a_trade_is_paid_back_before_it_settles, invariants.batches_never_change),
     (a_correction_is_forgotten, invariants.batches_never_change),
     (a_corrected_trade_waits_as_it_was, invariants.corrections_stand),
     (a_settled_trade_was_never_in_its_batch, invariants.corrections_stand),

@@ -107,7 +107,7 @@ def confirmation(said: AnswerFile, by=BANK):
 
 def answer(market, bank=SimulatedBank(), minutes=0):  # noqa: B008, a policy does not change
     """Let the bank say what it says by now; what happened."""
-    said = bank.answer(file_of(market), minutes, batch_of(market).payments.answers)
+    said = bank.answer(batch_of(market).payments.last, minutes, batch_of(market).payments.answers)
     return market.do(confirmation(said))
 
 
@@ -125,7 +125,7 @@ def at(market, local, day=DAY):
 def late(found=HUBEI, bank=SimulatedBank(delay_minutes=None)):  # noqa: B008, a policy does not change
     """The bank has said no more than its policy lets it; five o'clock is over."""
     market = instructed(found)
-    if bank.answer(file_of(market)):
+    if bank.answer(batch_of(market).payments.last):
         answer(market, bank)
     at(market, "17:00")
     market.must(NoteLateBank())
@@ -849,7 +849,7 @@ def test_in_whatever_order_it_is_told_all_stays_sound(told):
             at(market, "17:00", market.exchange.date)
         elif not isinstance(one, SimulatedBank):
             assert "refused" not in market.do(one) or market.digest() == digest
-        elif (batch := batch_under_way(market)) and (said := one.answer(batch.payments.file)):
+        elif (batch := batch_under_way(market)) and (said := one.answer(batch.payments.last)):
             assert "refused" not in market.do(confirmation(said)) or market.digest() == digest
     assert replayed(market).digest() == market.digest()
 

@@ -198,7 +198,7 @@ class Nonsense:
                 rejected = self.chance.choice(((), (), ("alice",), ("bob",), ("alice", "bob")))
                 half = {"bob": "0.5"} if self.chance.random() < 0.2 else {}
                 bank = SimulatedBank(reject=frozenset(rejected), partial=half)
-                said = bank.answer(payments.file, 0, payments.answers)
+                said = bank.answer(payments.last, 0, payments.answers)
                 return control(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines))
             case Stage.CONFIRMED:
                 return control(DeliverBatch())

@@ -86,6 +86,7 @@ from exchange.reasons import Reason
 from exchange.rows import CommandKind
 from exchange.rules import FeeRebate, load_rule_set
 from exchange.sessions import Phase, moment_ns
+from exchange.settling import next_of_settlement
 from exchange.state import Exchange
 from exchange.transition import apply
 from registry.accounts import ParticipantClass
@@ -424,7 +425,7 @@ class History:
         elif scene.stage == Stage.INSTRUCTED:
             self.bank(a, b)
         elif scene.stage == Stage.CONFIRMED:
-            self.do(DeliverBatch(), True)
+            self.do(next_of_settlement(self.exchange).command, True)
         else:
             self.do(IssueStatements(), True)
 
@@ -436,7 +437,7 @@ class History:
         bank = SimulatedBank(refuse=frozenset(TRADERS[:b]), late=late)
         if self.somebody_fails and b == 0:
             bank = SimulatedBank(reject=frozenset(TRADERS[:a]), partial={"carol": "0.5"}, late=late)
-        said = bank.answer(payments.file, 0, answered)
+        said = bank.answer(payments.last, 0, answered)
         if b == 3:
             at_five = moment_ns(self.scene.rules, self.scene.today, "17:00")
             self.scene.now_ns = max(self.scene.now_ns, at_five)
@@ -689,7 +690,7 @@ def retell(command: Control, other: History) -> None:
         return
     if batch is not None and batch.stage == Stage.INSTRUCTED:
         if isinstance(command, DeliverBatch):
-            said = SimulatedBank().answer(batch.payments.file, 0, batch.payments.answers)
+            said = SimulatedBank().answer(batch.payments.last, 0, batch.payments.answers)
             other.do(ConfirmPayments(BANK, said.batch, said.answers_to, said.lines), True)
     elif isinstance(command, NoteLateBank):
         return  # nobody pays anything when all is netted

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from api.client import ApiError, AsyncClient
+from exchange.commands import DeliverBatch, FixObligations, InstructBank, IssueStatements, NoteLateBank
 from exchange.journal import MemoryJournal
+from exchange.sessions import moment_ns
 from settlement.bank import Policy
 from settlement.bank_files import read_answers, read_balances, read_instructions
 from settlement.cycle import Stage
@@ -75,6 +77,34 @@ async def test_a_late_bank_answers_when_it_has_been_noted_as_late():
         batch = await settle_with(desk, bank)
         assert batch.is_late
         assert "17:30" <= times(batch)["confirmed"] <= "17:59"
+
+
+async def test_a_batch_that_was_delivered_without_it_is_answered_later():
+    async with bank_beside(Policy.LATE) as (desk, bank, said):
+        gateway = desk.gateway
+        for command in (FixObligations(), InstructBank()):
+            await gateway.inbox.ask(command)
+        batch = gateway.exchange.clearing.batches[-1]
+        gateway.clock.advance_to(moment_ns(gateway.exchange.market, batch.day, "17:00") + 1)
+        for command in (NoteLateBank(), DeliverBatch(), IssueStatements()):
+            await gateway.inbox.ask(command)
+        gateway.clock.advance_to(gateway.clock.now_ns() + 3_600_000_000_000)
+        await bank.look()
+        assert batch.payments.open_lines == [] and said[0].startswith("batch 1 of 2026-01-05: 3 lines answered")
+        told = len(said)
+        assert not await bank.look() and len(said) == told
+
+
+async def test_later_balances_that_somebody_else_has_sent_do_not_end_it():
+    async with bank_beside(Policy.ACCEPT) as (desk, bank, said):
+        for day in (DAY, "2026-01-06"):
+            if day != DAY:
+                await desk.open(day)
+                await desk.client.set_phase("closed")
+            await desk.client.settle()
+        await desk.client.reconcile_bank_file("EXCHANGE", await desk.client.balances_file("2026-01-06"))
+        await bank.look()
+        assert said[0].startswith("balances of 2026-01-05: ")
 
 
 async def test_what_it_gets_and_sends_is_kept_in_files(tmp_path):

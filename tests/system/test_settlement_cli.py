@@ -193,6 +193,7 @@ def test_a_verb_asks_for_what_it_says(line):
         ("balances 2026-01-06", "day_not_settled"),
         ("balances 2026-01-05 --differ B=1.00", "invalid_option"),
         ("balances 2026-01-05 --csv --differ X=1.00", "invalid_option"),
+        ("balances 2026-01-05 --csv --differ B/USD=1.00", "invalid_option"),
         ("balances 2026-01-05 --csv --differ B=x", "amount_off_fen"),
         ("rates USD", "unknown_currency"),
     ],
@@ -205,7 +206,7 @@ def test_a_verb_that_can_not_be_says_why(exchange, line, code):
 def test_the_banks_balances_are_tried_with_a_file_of_our_own(exchange, tmp_path):
     whole, short = tmp_path / "balances.csv", tmp_path / "short.csv"
     assert desk(exchange, f"balances {DAY} -o {whole}").exit_code == 0
-    assert desk(exchange, f"balances {DAY} --differ B=-0.50 -o {short}").exit_code == 0
+    assert desk(exchange, f"balances {DAY} --differ B/CNY=-0.50 -o {short}").exit_code == 0
     assert "50.00" in desk(exchange, f"balances {DAY}").stdout
     compared = desk(exchange, f"reconcile {short} --by EXCHANGE")
     assert "1 balances of 2026-01-05: 1 do not agree with ours" in compared.stdout
