@@ -13,9 +13,9 @@ that in a supplementary file, with further debits alone, and answers it like the
 for more. A bank that is late is not asked again. Nobody settles more than the bank has confirmed for it in the batch,
 besides money that truly came in from others to stand in for that (:mod:`settlement.default`).
 
-What the bank is to book of a batch are the final payments, not the lines. At the end of a day the bank
-says what it has in every sub-ledger; where that is not what we have, there is a break. :class:`SimulatedBank` stands
-in for a bank. How files look is :mod:`settlement.bank_files`'s.
+What a batch has moved in the end is what its statements say, not its lines. At the end of a day the bank says what it
+has in every sub-ledger; where that is not what we have, there is a break. :class:`SimulatedBank` stands in for a bank.
+How files look is :mod:`settlement.bank_files`'s.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
