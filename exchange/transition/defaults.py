@@ -221,7 +221,13 @@ def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
     _require_open(case)
     in_time = step.now_ns <= case.deadline_ns
     require(in_time, Reason.TOO_LATE, f"the deadline of failure case {case.number} has passed")
-    _require_nothing_lacks(exchange, lacks(exchange, case))
+    lacking = lacks(exchange, case)
+    for cash in sorted(lacking.keys() & unpaid(exchange, case).keys()):
+        found = (
+            f"{money(lacking[cash])} {exchange.asset_names[cash]} is still lacking, which the bank has not confirmed"
+        )
+        raise Refused(Reason.INSUFFICIENT_CASH, f"{found}: what is deposited from now on counts for it")
+    _require_nothing_lacks(exchange, lacking)
 
     _take_up_deposits(exchange, case)
     case.state = CaseState.CURED
@@ -316,7 +322,9 @@ def _cover(exchange: Exchange, case: Case) -> _Plan:
             if paid is None:
                 there = sum(at_most for _, at_most in payers)
                 found = f"{money(amount)} is needed; reserve and house may still give {money(there)}"
-                raise Refused(Reason.INSUFFICIENT_CASH, f"{found}: fund the reserve, or close the case out")
+                has_reserve = asset == CASH and reserve_of(exchange) is not None
+                way_out = "fund the reserve, or close the case out" if has_reserve else "close the case out"
+                raise Refused(Reason.INSUFFICIENT_CASH, f"{found} {exchange.asset_names[asset]}: {way_out}")
             plan.cash += [(payer, asset, payee, part) for payer, part in paid]
             payers = _less(payers, paid)
     return plan

@@ -1184,6 +1184,20 @@ def test_the_same_money_of_the_reserve_does_not_stand_for_two_trades(mode):
     assert market.settled("bob") == (fen("4179.00"), 100)
 
 
+def test_who_may_end_a_case_of_the_bank_is_told_how():
+    market = Failing(bank=True, reserve="1.00", alice=cash("9000.00"), bob=units(100))
+    market.play("bob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.batch(SimulatedBank(reject=frozenset({"alice"})))
+    assert market.cover(at="2026-01-06 10:00:00") == "refused: too_early"
+    assert market.event.detail == "failure case 1 may be cured until 2026-01-06 15:00:00"
+    assert market.cure(at="2026-01-06 10:00:00") == "refused: insufficient_cash"
+    bank_said = "4221.00 CNY is still lacking, which the bank has not confirmed"
+    assert market.event.detail == f"{bank_said}: what is deposited from now on counts for it"
+    assert market.cover() == "refused: insufficient_cash"
+    may_give = "4221.00 is needed; reserve and house may still give 1.00 CNY"
+    assert market.event.detail == f"{may_give}: fund the reserve, or close the case out"
+
+
 def refuses_recourse(market, amount, reason):
     before = market.digest()
     assert market.do(PayRecourse("alice", amount)) == f"refused: {reason}"
