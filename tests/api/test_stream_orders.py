@@ -143,7 +143,7 @@ def test_one_hears_of_ones_own_order_on_the_socket_that_placed_it(web):
 
 def test_a_full_inbox_refuses_on_the_stream_too(web, monkeypatch):
     with web.listen() as ear:
-        monkeypatch.setattr(web.gateway.inbox.queue, "full", lambda: True)
+        monkeypatch.setattr(web.gateway.inbox, "room", 0)
         error = ear.ask(**placing("S", "sell", "41.00", 1))
         monkeypatch.undo()
     assert (error["code"], error["status"]) == ("inbox_full", 503)
