@@ -19,7 +19,7 @@ from api.inbox import Inbox
 from api.problems import Problem
 from exchange.calendar import due_steps
 from exchange.commands import Control, StartTrading
-from exchange.sessions import CalendarError, Phase, Step, next_trading_day, timetable
+from exchange.sessions import CalendarError, Phase, Step, local_moment, next_trading_day, timetable
 from exchange.settling import next_of_bank, next_of_settlement, waiting_for_bank
 from exchange.state import Exchange
 from settlement.bank import Policy
@@ -80,7 +80,7 @@ def simulated_clock(exchange: Exchange, day: date | None, manual: bool) -> int:
     if exchange.date is not None:
         return exchange.now_ns
     if day is None:
-        day = datetime.fromtimestamp(real_now_ns() // 1_000_000_000, ZoneInfo(rules.timezone)).date()
+        day = local_moment(rules, real_now_ns()).date()
     try:
         return timetable(rules, next_trading_day(rules, day - timedelta(days=1)))[0].at_ns
     except CalendarError:
@@ -106,7 +106,7 @@ def next_step(exchange: Exchange, now_ns: int) -> Step | None:
     """
     rules = exchange.market
     if exchange.date is None or exchange.is_settled:
-        today = datetime.fromtimestamp(now_ns // 1_000_000_000, UTC).astimezone(ZoneInfo(rules.timezone)).date()
+        today = local_moment(rules, now_ns).date()
         yesterday = today - timedelta(days=1)
         last = yesterday if exchange.date is None else max(exchange.date, yesterday)
         steps = timetable(rules, next_trading_day(rules, last))

@@ -59,7 +59,7 @@ from exchange.invariants import CHECKS, check
 from exchange.journal import MemoryJournal
 from exchange.reasons import Reason
 from exchange.rules import RuleSet
-from exchange.sessions import next_trading_day
+from exchange.sessions import local_moment, next_trading_day
 from exchange.state import Exchange
 from exchange.transition.step import HOUSE, RESERVE
 from matching.orders import Side
@@ -193,8 +193,7 @@ class Drill:
 
     def local(self, at_ns: int) -> str:
         """A moment in local time."""
-        moment = datetime.fromtimestamp(at_ns // 1_000_000_000, ZoneInfo(self.rules.timezone))
-        return f"{moment:%m-%d %H:%M}"
+        return f"{local_moment(self.rules, at_ns):%m-%d %H:%M}"
 
     def case_of(self, name: str) -> Case:
         return self.exchange.clearing.defaults.of(self.number(name))[-1]

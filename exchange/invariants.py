@@ -248,7 +248,7 @@ def defaulters_are_restricted(exchange: Exchange) -> None:
         assert found == may, f"{account.account_id} {'trades' if found else 'may not trade'}: {why}"
     reserve = reserve_of(exchange)
     for unit in {unit for _, unit in exchange.clearing.defaults.security}:
-        booked = sum(tonnes for (_, kind), tonnes in exchange.clearing.defaults.security.items() if kind == unit)
+        booked = exchange.clearing.defaults.secured_by(unit)
         held = 0 if reserve is None else int(exchange.path.desk.balances[reserve.number, unit].available)
         assert held >= booked, f"{booked} t of {exchange.units[unit].code} are security, the reserve has {held}"
 

@@ -86,6 +86,11 @@ def moment_ns(rules: RuleSet, day: date, local: str) -> int:
     return int(moment.timestamp()) * 1_000_000_000
 
 
+def local_moment(rules: RuleSet, at_ns: int) -> datetime:
+    """UTC nanoseconds as a moment of the market's zone, to the second."""
+    return datetime.fromtimestamp(at_ns // 1_000_000_000, ZoneInfo(rules.timezone))
+
+
 def opening_ns(rules: RuleSet, day: date) -> int:
     """When a day opens by the timetable, UTC nanoseconds."""
     return moment_ns(rules, day, rules.pre_open)
@@ -93,7 +98,7 @@ def opening_ns(rules: RuleSet, day: date) -> int:
 
 def next_opening_ns(rules: RuleSet, after: date, now_ns: int) -> int:
     """The first opening after a moment, of a trading day after a date. CalendarError at the calendar's end."""
-    today = datetime.fromtimestamp(now_ns // 1_000_000_000, ZoneInfo(rules.timezone)).date()
+    today = local_moment(rules, now_ns).date()
     day = next_trading_day(rules, max(after, today - timedelta(days=1)))
     return opening if (opening := opening_ns(rules, day)) > now_ns else opening_ns(rules, next_trading_day(rules, day))
 

@@ -504,6 +504,10 @@ class Defaults:
         """Tonnes by unit that the reserve holds for a case."""
         return {unit: tonnes for (number, unit), tonnes in self.security.items() if number == case}
 
+    def secured_by(self, unit: int) -> int:
+        """Tonnes of a unit that the reserve holds, for all cases together."""
+        return sum(tonnes for (_, kind), tonnes in self.security.items() if kind == unit)
+
     def content(self) -> Iterator[tuple[object, ...]]:
         """All that matters, for the digest."""
         for case in self.cases:

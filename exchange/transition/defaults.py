@@ -2,9 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, assert_never
-from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -27,6 +25,7 @@ from exchange.fees import rates_of_trade
 from exchange.instruments import Instrument, fen, money
 from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, type_of_rows
+from exchange.sessions import local_moment
 from exchange.state import Exchange
 from exchange.transition.failing import (
     free_of,
@@ -192,12 +191,6 @@ def _case_numbered(exchange: Exchange, number: int) -> Case:
     return case
 
 
-def _local(exchange: Exchange, at_ns: int) -> str:
-    """A moment in the market's zone, to the second."""
-    moment = datetime.fromtimestamp(at_ns // 1_000_000_000, ZoneInfo(exchange.market.timezone))
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
 def _require_open(case: Case) -> None:
     require(case.is_open, Reason.WRONG_STATE, f"failure case {case.number} is {case.state}")
 
@@ -272,8 +265,8 @@ def _overdue(step: Step, command: CoverFailure | CloseOutFailure) -> Case:
     case = _case_numbered(step.exchange, command.case)
     _require_open(case)
     too_early = step.now_ns <= case.deadline_ns
-    until = _local(step.exchange, case.deadline_ns)
-    require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may be cured until {until}")
+    until = local_moment(step.exchange.market, case.deadline_ns)
+    require(not too_early, Reason.TOO_EARLY, f"failure case {case.number} may be cured until {until:%Y-%m-%d %H:%M:%S}")
     return case
 
 
@@ -339,8 +332,7 @@ def _who_has(exchange: Exchange, unit: int) -> list[tuple[int, int]]:
 
 def _own_units(exchange: Exchange, reserve: int, unit: int) -> int:
     """Tonnes that the reserve holds and not as security."""
-    security = exchange.clearing.defaults.security
-    return free_of(exchange, reserve, unit) - sum(tonnes for (_, kind), tonnes in security.items() if kind == unit)
+    return free_of(exchange, reserve, unit) - exchange.clearing.defaults.secured_by(unit)
 
 
 def _who_pays(exchange: Exchange, asset: int) -> list[tuple[int, int]]:

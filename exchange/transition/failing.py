@@ -17,9 +17,7 @@ meantime is taken to come out of this money too, since the bank has said that th
 """
 
 from collections.abc import Collection
-from datetime import UTC, datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -28,6 +26,7 @@ from exchange.instruments import fen, money
 from exchange.payments import by_number, confirmed
 from exchange.reasons import Reason
 from exchange.rows import type_of_rows
+from exchange.sessions import local_moment, moment_ns
 from exchange.state import Exchange
 from exchange.transition.step import Step, date_of, let_trade, move_cash, move_units, require, reserve_of, take
 from registry import holdings
@@ -116,13 +115,10 @@ def kept_legs(exchange: Exchange) -> type_of_column:
 
 
 def _caps(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
-    """Fen that count as paid in, of who has not paid in full: what the bank confirmed, and what others paid for it."""
-    paid_in = confirmed(exchange, batch) or {}
-    return {
-        (account, cash): paid_in[account, cash]
-        + sum(part for _, part in _standing_in(exchange, batch, batch.trades, account, cash))
-        for account, cash in unconfirmed(exchange, batch)
-    }
+    """Fen that count as paid in, of who has not paid in full."""
+    short = unconfirmed(exchange, batch)
+    reach = _confirmed_of_all(exchange, batch) if short else None
+    return {} if reach is None else {holding: int(reach[holding]) for holding in short}
 
 
 def unconfirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int]:
@@ -358,11 +354,10 @@ def notify(step: Step, batch: Batch, due: Dues, verdict: Verdict) -> list[Failur
 def _deadline_ns(step: Step) -> int:
     """The last moment to cure what is notified now, which may be days after the batch's own day."""
     rules = step.exchange.market
-    procedure, zone = rules.settlement.defaults, ZoneInfo(rules.timezone)
-    notified = max(date_of(step.exchange), datetime.fromtimestamp(step.now_ns // 1_000_000_000, zone).date())
+    procedure = rules.settlement.defaults
+    notified = max(date_of(step.exchange), local_moment(rules, step.now_ns).date())
     last = after_working_days(notified, procedure.cure_working_days, rules.credits.holidays)
-    until = datetime.combine(last, time.fromisoformat(procedure.cure_by), zone).astimezone(UTC)
-    return max(step.now_ns, int(until.timestamp()) * 1_000_000_000)
+    return max(step.now_ns, moment_ns(rules, last, procedure.cure_by))
 
 
 def secure(step: Step, batch: Batch) -> None:
