@@ -10,7 +10,7 @@ import numpy as np
 from api import schemas
 from api.gateway import Gateway
 from api.sentences import amount as in_groups
-from api.settlement_views import names
+from api.settlement_views import batch_named, names
 from api.timers import iso
 from api.views import amount
 from exchange.events import BankReconciled, CurrencyLeg
@@ -27,14 +27,6 @@ from settlement.clearing import obligations
 from settlement.cycle import Batch, Stage
 
 _SHARE = Decimal("0.0001")
-
-
-def batch_named(gateway: Gateway, number: int) -> Batch:
-    """A batch by its number. Refused if there is none."""
-    batch = gateway.exchange.clearing.batch(number)
-    if batch is None:
-        raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
-    return batch
 
 
 def batch_under_way(gateway: Gateway, number: int) -> Batch:

@@ -22,7 +22,17 @@ from api.order_batches import place_rows
 from api.order_entry import LIVES, SIDES
 from api.order_views import told_after
 from api.problems import Problem
-from api.schemas import BATCH_MAX, INT32, INT64, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
+from api.schemas import (
+    BATCH_MAX,
+    DECIMAL,
+    IDENTIFIER,
+    INT32,
+    INT64,
+    OrderTypeName,
+    SelfTradePreventionName,
+    SideName,
+    TimeInForceName,
+)
 from exchange.commands import OnError
 from exchange.instruments import Instrument
 from exchange.reasons import Refused
@@ -32,10 +42,9 @@ _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
 _Reply = tuple[int, bytes, bool]  # status, body, whether it is the answer to an earlier request
 
-_IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,8})?")
-_Identifier = Annotated[str, msgspec.Meta(pattern=rf"^{_IDENTIFIER.pattern}\Z")]
-_Decimal = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL.pattern}\Z")]
+_IDENTIFIER, _DECIMAL = re.compile(IDENTIFIER), re.compile(DECIMAL)
+_Identifier = Annotated[str, msgspec.Meta(pattern=rf"^{IDENTIFIER}\Z")]
+_Decimal = Annotated[str, msgspec.Meta(pattern=rf"^{DECIMAL}\Z")]
 _Tonnes = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)]
 _Shown = Annotated[int, msgspec.Meta(ge=1, le=INT32)]
 

@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from api.history import History
 from api.idempotency import RequestFile
 from api.inbox import Inbox
-from api.problems import Problem
+from api.problems import Problem, no_account
 from api.timers import Clock, Timers
 from exchange.commands import OpenAccount
 from exchange.engine import Engine
@@ -90,7 +90,7 @@ class Gateway:
         """An account by its id. Problem 404 if there is none."""
         account = self.exchange.accounts.by_id.get(account_id)
         if account is None:
-            raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
+            raise no_account(account_id)
         return account
 
     def instrument(self, symbol: str) -> Instrument:

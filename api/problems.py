@@ -289,6 +289,11 @@ def said_by_status(status: int) -> dict[str, str]:
     return refusals | OTHERS.get(status, {})
 
 
+def no_account(account_id: str) -> Problem:
+    """404, in the same words whether there is no such account or it is another's."""
+    return Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
+
+
 def status_of(reason: Reason) -> int:
     """The HTTP status of a refusal. KeyError of a reason that refuses nothing."""
     return _STATUS_OF[reason]

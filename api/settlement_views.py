@@ -161,16 +161,21 @@ def _clock(at: str) -> str:
 # ---------------------------------------------------------------- all of a batch
 
 
+def batch_named(gateway: Gateway, number: int) -> Batch:
+    """A batch by its number. Refused if there is none."""
+    batch = gateway.exchange.clearing.batch(number)
+    if batch is None:
+        raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
+    return batch
+
+
 def batch_statements(gateway: Gateway, number: int) -> schemas.BatchStatements:
     """All statements of a batch in totals, and how each stands. Refused before they are issued."""
     exchange = gateway.exchange
-    batch = exchange.clearing.batch(number)
-    if batch is None:
-        raise Refused(Reason.UNKNOWN_BATCH, f"There is no batch {number}.")
+    batch = batch_named(gateway, number)
     if batch.line is None:
         raise Refused(Reason.TOO_EARLY, f"Batch {number} is {batch.stage}: its statements are still to come.")
     called = names(gateway).assets
-
     shown = [standing(gateway, batch, account) for account in batch.line.concerned()]
     return schemas.BatchStatements(
         batch=batch.number,

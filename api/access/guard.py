@@ -24,8 +24,7 @@ from api.access.keys import REFRESHED_NS, Key, KeyFile, KeyProblem, Role
 from api.access.limits import Rate, Rates
 from api.access.rules import READERS, Rule, is_open, rule_of
 from api.access.sessions import COOKIE, Sessions
-from api.problems import Problem
-from exchange.reasons import Reason
+from api.problems import Problem, no_account
 
 _log = logging.getLogger("carbonex.access")
 
@@ -238,7 +237,7 @@ def permit_named(key: Key, rule: Rule, named: list[str]) -> None:
         raise Problem(422, "invalid_request", f"{rule.field}: is required")
     for account_id in named:
         if account_id != key.account_id:
-            raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
+            raise no_account(account_id)
 
 
 def _in_body(body: bytes, field: str) -> list[str]:

@@ -27,7 +27,6 @@ import msgspec
 
 MASTER_BYTES = 32
 REFRESHED_NS = 200_000_000  # how old what is known of the file may be
-KEY_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class Role(StrEnum):

@@ -9,6 +9,7 @@ from api.access.guard import Access, Denial
 from api.access.keys import Given, Key, KeyFile, KeyProblem, Limits, Role
 from api.access.sessions import COOKIE, LASTS_NS
 from api.gateway import TheGateway
+from api.order_entry import cancelled_by, cancelling_all
 from api.paging import ThePage
 from api.problems import RESPONSES, Problem
 from api.schemas import (
@@ -24,9 +25,6 @@ from api.schemas import (
     NewVersion,
 )
 from api.timers import iso
-from exchange.commands import cancel_orders
-from exchange.rows import EventKind
-from matching.orders import EITHER_SIDE
 
 router = APIRouter(prefix="/v1", tags=["access"], responses=RESPONSES)
 
@@ -168,10 +166,9 @@ def _said(denial: Denial) -> dict[str, str]:
 @router.put("/accounts/{account_id}/kill-switch")
 async def kill(account_id: Identifier, access: TheAccess, gateway: TheGateway) -> KillSwitchView:
     """Cancel all orders of an account, and let nobody place any for it until the switch is taken back."""
-    account = gateway.account(account_id)
+    cancels = cancelling_all(gateway, account_id)
     _file(access).kill(account_id)
-    answer = await gateway.inbox.offer(cancel_orders(account=account.number, instrument=0, side=EITHER_SIDE))
-    cancelled = int((answer.rows["kind"] == EventKind.CANCELLED).sum())
+    cancelled = cancelled_by(await gateway.inbox.offer(cancels)).count
     return KillSwitchView(account_id=account_id, is_on=True, cancelled_orders=cancelled)
 
 

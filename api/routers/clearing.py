@@ -27,6 +27,7 @@ from api.schemas import (
     WithdrawalsBlocked,
     WithdrawalsUnblocked,
 )
+from api.settlement_views import batch_named
 from api.tables import csv_of
 from api.verbs import Number, Verb, add_verbs
 from exchange import events as happened
@@ -75,7 +76,7 @@ async def batches(gateway: TheGateway, page: ThePage, day: date | None = None) -
 @router.get("/settlement/batches/{batch}")
 async def batch(batch: Number, gateway: TheGateway) -> BatchView:
     """A batch: its steps with their times, what its bank has said, which trades failed, what was settled."""
-    return views.batch_view(gateway, views.batch_named(gateway, batch))
+    return views.batch_view(gateway, batch_named(gateway, batch))
 
 
 @router.get("/settlement/batches/{batch}/positions", responses=AS_CSV)
@@ -83,7 +84,7 @@ async def positions(
     batch: Number, gateway: TheGateway, page: ThePage, format: JsonOrCsv = "json"
 ) -> list[PositionView]:
     """What each account delivers and receives in a batch, gross and net; without trades that failed."""
-    shown = views.positions(gateway, views.batch_named(gateway, batch))
+    shown = views.positions(gateway, batch_named(gateway, batch))
     if format == "csv":
         return _csv(csv_of(shown, PositionView))  # type: ignore[return-value]
     return page.of_growing(shown)
@@ -94,7 +95,7 @@ async def deliveries(
     batch: Number, gateway: TheGateway, page: ThePage, format: JsonOrCsv = "json"
 ) -> list[DeliveryView]:
     """Who gave whom which serial numbers; where the batch nets units, from net deliverers to net receivers."""
-    shown = views.deliveries(gateway, views.batch_named(gateway, batch))
+    shown = views.deliveries(gateway, batch_named(gateway, batch))
     if format == "csv":
         return _csv(csv_of(shown, DeliveryView))  # type: ignore[return-value]
     return page.of_growing(shown)
@@ -119,7 +120,7 @@ async def fix_obligations(gateway: TheGateway) -> BatchView:
     """After the close: fix what is owed; a batch begins. (`POST /v1/settlements` takes all its steps in one.)"""
     event = await gateway.inbox.ask(FixObligations())
     assert isinstance(event, happened.ObligationsFixed)
-    return views.batch_view(gateway, views.batch_named(gateway, event.batch))
+    return views.batch_view(gateway, batch_named(gateway, event.batch))
 
 
 @router.post("/settlement/batches/{batch}/instructions", status_code=201)
@@ -164,7 +165,7 @@ async def instructions(batch: Number, gateway: TheGateway, format: JsonOrCsv = "
 
     A supplementary file asks for further debits; its lines are numbered on from those before it.
     """
-    found = views.batch_named(gateway, batch)
+    found = batch_named(gateway, batch)
     if format == "csv":
         return _csv(views.instructions_text(found))  # type: ignore[return-value]
     return views.instructions_view(found)

@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2149, 6, 6)  # that a row can hold
 
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
-DecimalText = Annotated[str, Field(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$", examples=["42.00"])]
+IDENTIFIER, DECIMAL = r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}", r"-?[0-9]{1,15}(\.[0-9]{1,8})?"
+
+Identifier = Annotated[str, Field(pattern=f"^{IDENTIFIER}$")]
+DecimalText = Annotated[str, Field(pattern=f"^{DECIMAL}$", examples=["42.00"])]
 Tonnes = Annotated[int, Field(strict=True, ge=-INT64, le=INT64, description="tCO2e, whole tonnes", examples=[100])]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["CNY"])]
 ClassName = Literal[

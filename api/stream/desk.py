@@ -19,7 +19,7 @@ from api.access.rules import RULES
 from api.gateway import Gateway
 from api.inbox import Answer
 from api.order_views import order_after, order_view
-from api.problems import Problem
+from api.problems import Problem, no_account
 from api.schemas import CancelledOrders
 from api.stream import frames
 from api.stream.channels import Key, TooOld
@@ -28,7 +28,7 @@ from api.stream.frames import Frame, OfChannel
 from api.stream.messages import Answered, DeadManFired, ErrorTold, Replayed, RequestId, Subscribed, Unsubscribed
 from api.stream.safety import cancel_for
 from exchange.commands import Command
-from exchange.reasons import Reason, Refused
+from exchange.reasons import Refused
 
 UNDER_WAY = 256  # orders of one socket that wait for their answers
 PRIVATE = frozenset({"orders", "fills", "balances", "settlement"})
@@ -121,7 +121,7 @@ class Desk:
             return Key(name)
         if name in PRIVATE:
             if not self.caller.may_see(frame.account_id):
-                raise Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {frame.account_id!r}.")
+                raise no_account(frame.account_id)
             return Key(name, account_id=frame.account_id)
         return Key(name, symbol=frame.symbol)
 
