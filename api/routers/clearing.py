@@ -254,7 +254,7 @@ async def balances(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") ->
 
 
 @router.get("/settlement/bookings/{day}", responses=AS_CSV)
-async def bookings(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -> BookingsView:
+async def bookings(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") -> BookingsView:
     """What the bank has to book of a settled day: every movement of cash, trades by batch; `format=csv`: its file.
 
     The file names the one that went before it. A day that gets further statements has a file that goes on.

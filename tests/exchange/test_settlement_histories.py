@@ -417,7 +417,7 @@ class History:
         """The day's, which is sound and follows on the file before, or goes on where it ended."""
         file, before = self.files.of(self.scene.today), next(reversed(self.booked.values()), None)
         file.check()
-        assert read_bookings(file.text()) == file
+        assert read_bookings(file.text()) == file == BookingFiles(self.exchange).of(file.day)
         if before is not None and before.day == file.day:
             assert file.upto(len(before.lines)) == before
         else:
