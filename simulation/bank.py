@@ -118,14 +118,18 @@ class SettlementBank:
         return new
 
     async def _see_batches(self, market: MarketView) -> None:
-        """Ask for the batches that may have changed: those of today and of days with answers to come; at first all."""
+        """Ask for the batches that may have changed: those of today and of days with answers to come.
+
+        All, when it has not looked before on this day.
+        """
         rows = []
-        if market.date != self.today or not self.batches:
-            rows, self.today = await self.client.batches(), market.date
+        if market.date is None or market.date != self.today:
+            rows = await self.client.batches()
         else:
             waiting = {batch.date for batch in self.batches.values() if self._is_waiting(batch)}
-            for day in sorted({market.date, *waiting} - {None}):
+            for day in sorted({market.date, *waiting}):
                 rows += await self.client.batches(str(day))
+        self.today = market.date
         self.batches |= {batch.number: batch for batch in rows}
 
     def _is_waiting(self, batch: BatchRow) -> bool:
