@@ -10,7 +10,8 @@
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
 The window ends with the first opening that the timetable has after the statements. If they come so late that their
-next day should have opened already, it may open, and they stay open to objections until the one after it does.
+next day should have opened already, it may open, and they stay open to objections until the one after it does. That a
+day does not open before its time, which would end the window before what the statements say, is for who has the clock.
 
 Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
