@@ -335,9 +335,16 @@ async def repay(client: "AsyncClient", account: AccountId, amount: Amount) -> "S
 
 
 @asks(settlement, panel=FAILURES)
-async def sell_security(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
-    """The house buys the units that the reserve holds for a case, against the claim."""
-    return await client.dispose_security(by, case)
+async def sell_security(
+    client: "AsyncClient",
+    case: CaseNumber,
+    by: By,
+    to: Annotated[
+        str | None, typer.Option(help="Account id of who has agreed to buy them; default: the house.")
+    ] = None,
+) -> "BaseModel":
+    """Sell the units that the reserve holds for a case at the last closing price, against the claim."""
+    return await client.dispose_security(by, case, to)
 
 
 @asks(settlement, panel=FAILURES)

@@ -31,7 +31,8 @@ aside for nothing else. So a batch without them fails only if the bank has refus
 What others paid is owed by the account, to each of them (:class:`Claim`). It is repaid once the trades for which it was
 paid have settled or were closed out: until then it is what stands for them. If the case came of money that the bank had
 not confirmed, only what was deposited since repays it, however much the ledger shows. Units that a covered trade brings
-are held by the reserve as security until all is repaid.
+are held by the reserve as security until all is repaid, or sold at the closing price against what is owed: to the
+house, or to a participant that agrees to buy them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -31,6 +31,7 @@ from exchange.transition.failing import (
     free_of,
     lacks,
     lift_restrictions,
+    may_spare,
     release_kept,
     require_not_due,
     trade_rows,
@@ -38,6 +39,7 @@ from exchange.transition.failing import (
     unpaid,
 )
 from exchange.transition.step import (
+    HOUSE,
     Step,
     account_named,
     acting,
@@ -117,7 +119,7 @@ def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgree
     require(command.price_ticks < PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the price is too high")
     turnover = command.price_ticks * command.quantity * exchange.market.fen_per_tick
     require(turnover <= TURNOVER_MAX, Reason.AMOUNT_TOO_LARGE, "price times quantity is more than can be booked")
-    _require_position(exchange, buyer, listed, command.quantity)
+    _require_position(exchange, buyer, {listed.unit: command.quantity})
 
     deal = Deal(
         command.deal_id,
@@ -133,9 +135,10 @@ def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgree
     return happened.DeliveryAgreed(deal)
 
 
-def _require_position(exchange: Exchange, buyer: Account, listed: Instrument, quantity: int) -> None:
-    """Refused if the buyer would pass its limit with all that it has agreed to buy later."""
-    if exchange.units[listed.unit].species != Species.ALLOWANCE:
+def _require_position(exchange: Exchange, buyer: Account, bought: dict[int, int]) -> None:
+    """Refused if with these tonnes, by unit, and all it has agreed to buy later the buyer would pass its limit."""
+    allowances = [tonnes for unit, tonnes in bought.items() if exchange.units[unit].species == Species.ALLOWANCE]
+    if not allowances:
         return
     row = exchange.path.desk.participants[buyer.number]
     counts = exchange.path.desk.instruments["counts"]
@@ -144,7 +147,7 @@ def _require_position(exchange: Exchange, buyer: Account, listed: Instrument, qu
         for deal in exchange.clearing.deals.values()
         if deal.state == DealState.AGREED and deal.buyer == buyer.number and counts[deal.instrument]
     )
-    comes_to = int(row.position) + later + quantity
+    comes_to = int(row.position) + later + sum(allowances)
     require(comes_to <= row.position_limit, Reason.POSITION_LIMIT, f"{buyer.account_id} would come to {comes_to} t")
 
 
@@ -390,7 +393,7 @@ def _value(exchange: Exchange, listed: Instrument, tonnes: int) -> int:
     worth, cash = listed.close_ticks * tonnes * int(row.fen_per_tick), int(row.cash)
     rate = exchange.clearing.conversions.rate(cash)
     if rate is None:
-        raise Refused(Reason.NO_RATE, f"nobody has set a rate for {exchange.asset_names[cash]}")
+        raise Refused(Reason.NO_RATE, f"nobody has set a rate for {exchange.asset_names[cash]}: set one first")
     return converted(worth, rate, OWN_RATE)
 
 
@@ -535,39 +538,51 @@ def write_off_recourse(step: Step, command: WriteOffRecourse) -> happened.Recour
 
 def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityDisposed:
     exchange, defaults = step.exchange, step.exchange.clearing.defaults
-    acting(exchange, command.by, Right.CLEAR)
+    by, buyer = account_named(exchange, command.by), account_named(exchange, command.buyer or HOUSE)
+    require_right(by, Right.CLEAR)
     case = _case_numbered(exchange, command.case)
+    _require_may_buy(exchange, buyer)
     secured, reserve = defaults.secured(case.number), reserve_of(exchange)
     if not secured or reserve is None:
         raise Refused(Reason.WRONG_STATE, f"nothing is held for failure case {case.number}")
-    house = exchange.house
+    _require_settled(exchange, [case])
     proceeds = sum(_value(exchange, _listed(exchange, unit), tonnes) for unit, tonnes in secured.items())
     claims = [claim for claim in defaults.owed_by(case.account) if claim.case == case.number]
     parts = _repay(exchange, claims, min(proceeds, _owed(claims)))
     surplus = max(0, proceeds - _owed(claims))
-    outlay = surplus + sum(part for claim, part in parts if claim.creditor != house)
-    free = free_of(exchange, house, CASH)
-    _require_settled(exchange, [case])
-    require(outlay <= free, Reason.INSUFFICIENT_CASH, f"the house needs {money(outlay)} and has {money(free)}")
+    outlay = surplus + sum(part for claim, part in parts if claim.creditor != buyer.number)
+    if buyer.number != exchange.house:
+        _require_position(exchange, buyer, secured)
+    free = may_spare(exchange, buyer.number, CASH)
+    found = f"{buyer.account_id} needs {money(outlay)} and has {money(free)}: name a buyer that has it"
+    require(outlay <= free, Reason.INSUFFICIENT_CASH, found)
 
     for unit, tonnes in sorted(secured.items()):
-        move_units(step, reserve.number, house, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
+        move_units(step, reserve.number, buyer.number, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
         del defaults.security[case.number, unit]
     for claim, part in parts:
         claim.repaid += part
-        if claim.creditor != house:
-            move_cash(step, house, claim.creditor, CASH, part, "security_sold")
+        if claim.creditor != buyer.number:
+            move_cash(step, buyer.number, claim.creditor, CASH, part, "security_sold")
     if surplus:
-        move_cash(step, house, case.account, CASH, surplus, "security_sold")
+        move_cash(step, buyer.number, case.account, CASH, surplus, "security_sold")
     lift_restrictions(step)
     return happened.SecurityDisposed(
         case.number,
         case.account,
+        buyer.number,
         [happened.Security(case.number, unit, tonnes) for unit, tonnes in sorted(secured.items())],
         proceeds,
         [happened.Repayment(case.number, claim.creditor, part) for claim, part in parts],
         surplus,
     )
+
+
+def _require_may_buy(exchange: Exchange, buyer: Account) -> None:
+    """Refused unless the buyer of a security is the house, or may trade: so it is not who failed."""
+    if buyer.number != exchange.house:
+        require(buyer.may(Right.TRADE), Reason.MAY_NOT_TRADE, f"{buyer.account_id} may not trade")
+        require_unrestricted(exchange, buyer)
 
 
 # ---------------------------------------------------------------- the reserve

@@ -79,7 +79,10 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
         await client.deposit("P", "500.00")
         (paid,) = await client.pay_recourse("P", "500.00")
         assert (paid.owed, paid.claims[0].repaid) == ("3500.00", "500.00")
-        sold = await client.dispose_security(HOUSE, 1)
+        assert await code_of(client.dispose_security(HOUSE, 1, "P")) == (403, "in_default")
+        assert await code_of(client.dispose_security(HOUSE, 1, "nobody")) == (404, "unknown_account")
+        await client.deposit("S", "4000.00")
+        sold = await client.dispose_security(HOUSE, 1, "S")
         assert sold.security == [] and sold.owed == "0.00"
         assert await code_of(client.write_off_recourse(HOUSE, "P", "1.00", "gone")) == (409, "above_obligation")
         drawn = await client.draw_reserve(HOUSE, "10.00", "operating_error", "S", "paid twice")
