@@ -108,6 +108,30 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
     assert all(check.ok for check in await desk.client.checks())
 
 
+async def test_the_statements_of_both_sides_say_what_failed_and_what_became_of_it(desk):
+    client = desk.client
+    await client.fund_reserve(HOUSE, "50000.00")
+    await client.deposit("P", "100.00")
+    await desk.open(FIRST)
+    await client.agree_delivery(HOUSE, "D-1", **TERMS)
+    await client.set_phase("closed")
+    await client.settle()
+    await whole_day(desk, DUE)
+
+    (own,) = (await client.statement("P", DUE)).failures
+    assert (own.case, own.batch, own.is_own, own.trades, own.lacked) == (1, 2, True, [1], {"CNY": "3900.00"})
+    (theirs,) = (await client.statement("S", 2)).failures
+    assert (theirs.is_own, theirs.trades, theirs.lacked, theirs.state) == (False, [1], {}, "notified")
+    assert "this account lacked 3,900.00 CNY" in await client.statement_file("P", DUE, "html")
+    assert "the other side" in await client.statement_file("S", DUE, "html")
+    assert (await client.statement("P", FIRST)).failures == []
+
+    desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
+    await client.close_out_failure(HOUSE, 1)
+    (closed,) = (await client.statement("S", DUE)).failures
+    assert (closed.trades, closed.state, closed.ended_at is None) == ([1], "closed", False)
+
+
 async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
     client = desk.client
     await desk.open(FIRST)
