@@ -159,9 +159,10 @@ def _failures(gateway: Gateway, batch: Batch, account: Account) -> Iterator[tupl
     """The cases that a batch opened, and which trades of an account failed by each."""
     failed = only(batch.trades, batch.failed)
     own = set(failed["trade_id"][(failed["seller"] == account.number) | (failed["buyer"] == account.number)].tolist())
-    for case in gateway.exchange.clearing.defaults.cases:
+    defaults = gateway.exchange.clearing.defaults
+    for case in (defaults.cases[number - 1] for number in defaults.opened_by(batch.number)):
         trades = own & {*case.trades, *(one.trade for one in case.closed_out)}
-        if case.batch == batch.number and (trades or case.account == account.number):
+        if trades or case.account == account.number:
             yield case, sorted(trades)
 
 

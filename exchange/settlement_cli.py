@@ -21,7 +21,12 @@ BANK, FAILURES, STATEMENTS = "The settlement bank", "Deals with a later leg, and
 RIGHT, CURRENCIES = "Trades that were wrong", "Currencies and fees"
 
 settlement = typer.Typer(
-    help="The clearing house: batches, the settlement bank, failures, statements.", no_args_is_help=True
+    help=(
+        "The clearing house: batches, the settlement bank, failures, statements. After the close of a day: fix (what is"
+        " owed), instruct (the bank is told who pays), confirm (what it answers), deliver (units against cash), state"
+        " (everybody gets a statement); settle takes all of them at once, without the bank."
+    ),
+    no_args_is_help=True,
 )
 
 By = Annotated[str, typer.Option(envvar="CARBONEX_BY", help="Account id of who asks: who may clear, such as EXCHANGE.")]

@@ -485,6 +485,10 @@ class Defaults:
         """A case by its number."""
         return self.cases[number - 1] if 1 <= number <= len(self.cases) else None
 
+    def opened_by(self, batch: int) -> list[int]:
+        """The numbers of the cases of who failed in a batch."""
+        return [case.number for case in self.cases if case.batch == batch]
+
     def open_cases(self) -> list[Case]:
         """The cases that still wait for a cure or a cover."""
         return [case for case in self.cases if case.is_open]

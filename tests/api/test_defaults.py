@@ -157,3 +157,24 @@ async def test_a_market_without_a_reserve_says_so(plain_desk):
     ):
         assert await code_of(asked) == (404, "no_reserve")
     assert await plain_desk.digest() == digest
+
+
+async def test_an_answer_says_which_case_was_opened_and_what_to_type_next(desk):
+    client = desk.client
+    await desk.open(FIRST)
+    await client.agree_delivery(HOUSE, "D-1", **TERMS)
+    await client.set_phase("closed")
+    fine = await client.settle()
+    assert fine.cases == [] and "next" not in table_of(fine)
+    await desk.open(DUE)
+    await client.set_phase("closed")
+    settled = await client.settle()
+
+    assert (settled.failed, settled.cases) == ([1], [1])
+    assert table_of(settled).endswith("next:  carbonex settlement case 1\n")
+    assert table_of(await client.batch(2)).endswith("next:  carbonex settlement case 1\n")
+    assert table_of(await client.case(1)).endswith("next:  carbonex settlement cure 1\n")
+    desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
+    assert "settlement cover 1 | carbonex settlement close-out 1" in table_of(await client.case(1))
+    await client.fund_reserve(HOUSE, "50000.00")
+    assert "next:  carbonex settlement repay P 4000.00" in table_of(await client.cover_failure(HOUSE, 1))
