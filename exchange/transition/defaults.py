@@ -226,8 +226,7 @@ def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
     _require_nothing_lacks(exchange, lacking)
 
     _take_up_deposits(exchange, case)
-    case.state = CaseState.CURED
-    exchange.clearing.end_case(case, step.now_ns)
+    exchange.clearing.end_case(case, CaseState.CURED, step.now_ns)
     lift_restrictions(step)
     return happened.FailureCured(case.number, case.account, list(case.trades))
 
@@ -283,12 +282,11 @@ def _end(step: Step, case: Case, plan: _Plan) -> list[happened.Payment]:
     house.drop(dropped)
     case.closed_out, case.paid = sorted(plan.closed_out, key=lambda one: one.trade), plan.lent
     case.trades = [trade for trade in case.trades if trade not in dropped]
-    case.state = CaseState.CLOSED if dropped else CaseState.COVERED
+    house.end_case(case, CaseState.CLOSED if dropped else CaseState.COVERED, step.now_ns)
     for other in house.defaults.open_cases():
         other.trades = [trade for trade in other.trades if trade not in dropped]
         if not other.trades:
-            other.state, other.ended_ns = CaseState.CLOSED, step.now_ns
-    house.end_case(case, step.now_ns)
+            house.end_case(other, CaseState.CLOSED, step.now_ns)
     lift_restrictions(step)
     return payments
 
