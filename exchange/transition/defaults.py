@@ -367,15 +367,22 @@ def _close_out(exchange: Exchange, case: Case, unit: int, plan: _Plan) -> None:
 
 
 def _compensation(exchange: Exchange, case: Case, row: Any) -> Compensation:
-    """What the other side of a trade that waits for a case is due, in the trade's currency: nothing if it fails too."""
+    """What the other side of a trade that waits for a case is due: nothing if it fails too.
+
+    In the rule set's currency, at the rate in force; where nobody has set one, in the trade's own, and nobody can say
+    how much of it to pay.
+    """
     trade, listed = int(row["trade_id"]), exchange.instruments[int(row["instrument"])]
     is_buyer = int(row["seller"]) == case.account
     account = int(row["buyer"] if is_buyer else row["seller"])
     fails = any(other.account == account and trade in other.trades for other in exchange.clearing.defaults.open_cases())
     moved = 0 if fails else moved_against(is_buyer, int(row["price_ticks"]), listed.close_ticks)
     terms = exchange.path.desk.instruments[listed.number]
-    amount = moved * int(row["quantity"]) * int(terms.fen_per_tick)
-    return Compensation(trade, account, listed.close_ticks, int(terms.cash), amount, unpaid=0)
+    asset, amount = int(terms.cash), moved * int(row["quantity"]) * int(terms.fen_per_tick)
+    rate = exchange.clearing.conversions.rate(asset)
+    if rate is not None:
+        asset, amount = CASH, converted(amount, rate, OWN_RATE)
+    return Compensation(trade, account, listed.close_ticks, asset, amount, unpaid=0)
 
 
 def _listed(exchange: Exchange, unit: int) -> Instrument:
@@ -426,22 +433,15 @@ def close_out_failure(step: Step, command: CloseOutFailure) -> happened.FailureC
 
 
 def _all_closed_out(exchange: Exchange, case: Case) -> _Plan:
-    """Every trade that waits for a case is closed out; reserve and house pay in the order of trading while they can.
-
-    They pay in the rule set's currency, at the rate in force. Where nobody has set one, nobody can say how much.
-    """
+    """Every trade that waits for a case is closed out; reserve and house pay in the order of trading while they can."""
     plan, payers = _Plan(), _who_pays(exchange, CASH)
     for row in trade_rows(exchange, case):
         due = _compensation(exchange, case, row)
-        rate = exchange.clearing.conversions.rate(due.asset)
-        if rate is None:
-            plan.closed_out.append(msgspec.structs.replace(due, unpaid=due.amount))
-            continue
-        amount = converted(due.amount, rate, OWN_RATE)
-        paid = waterfall(min(amount, sum(at_most for _, at_most in payers)), payers)
+        reach = sum(at_most for _, at_most in payers) if due.asset == CASH else 0
+        paid = waterfall(min(due.amount, reach), payers)
         assert paid is not None, "more is asked for than there is"
-        unpaid = amount - sum(part for _, part in paid)
-        plan.closed_out.append(msgspec.structs.replace(due, asset=CASH, amount=amount, unpaid=unpaid))
+        unpaid = due.amount - sum(part for _, part in paid)
+        plan.closed_out.append(msgspec.structs.replace(due, unpaid=unpaid))
         plan.cash += [(payer, CASH, due.account, part) for payer, part in paid]
         payers = _less(payers, paid)
     return plan

@@ -602,6 +602,29 @@ def test_a_buyer_is_not_asked_to_pay_when_the_price_has_fallen():
     assert market.owed("bob") == {} and market.why_restricted("bob") is None
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cover_too_pays_what_is_due_in_another_currency_at_the_rate_in_force(mode):
+    """Nobody has the 100 t that bob sold at 5.00 dollars, and they close at 6.00: alice is due 100.00 of them."""
+    market = Failing(mode, reserve="5000.00", alice=nothing, bob=nothing)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.deposit("alice", "600.00", "USD")
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 500, date.fromisoformat(DUE)))
+    market.next_evening()
+
+    before = market.digest()
+    assert market.cover() == "refused: insufficient_cash"
+    assert "0.00 USD: close the case out" in market.event.detail and market.digest() == before
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    assert market.cover() == "FailureCovered"
+    [one] = market.event.closed_out
+    assert (market.exchange.asset_names[one.asset], one.amount, one.unpaid) == (CNY, fen("700.00"), 0)
+    assert market.holding("alice", CNY).settled == fen("700.00")
+    assert market.owed("bob") == {RESERVE: fen("700.00")}
+    assert replayed(market).digest() == market.digest()
+
+
 # ---------------------------------------------------------------- closed out in cash
 
 
