@@ -68,6 +68,7 @@ def batch_view(gateway: Gateway, batch: Batch) -> schemas.BatchView:
         stages=[schemas.StageReached(stage=stage, at=iso(at, zone)) for stage, at in batch.reached.items()],
         trades=len(batch.trades),
         failed=sorted(batch.failed),
+        cases=gateway.exchange.clearing.defaults.opened_by(batch.number),
         bank=_bank_progress(batch, zone),
         figures=_figures(gateway, batch),
         currency_legs=[_leg_view(gateway, leg) for leg in gateway.history.currency_legs.get(batch.number, [])],

@@ -6,6 +6,7 @@ from decimal import Decimal
 from api import schemas
 from registry.emissions import Breach
 from registry.serials import BlockState
+from settlement.default import CaseState
 
 _SERIES = 8  # of serial numbers that a sentence tells
 
@@ -100,6 +101,21 @@ def _of_statements(answer: schemas.Happened) -> str:
             return f"the block of {who}'s withdrawals ends: {why}"
         case _:
             return ""
+
+
+def next_commands(answer: object) -> list[str]:
+    """What to type next where somebody has failed, by `carbonex settlement`."""
+    match answer:
+        case schemas.SettlementView(cases=cases) | schemas.BatchView(cases=cases):
+            return [f"case {number}" for number in cases]
+        case schemas.CaseView(state=CaseState.NOTIFIED, number=number, overdue=False):
+            return [f"cure {number}"]
+        case schemas.CaseView(state=CaseState.NOTIFIED, number=number):
+            return [f"cover {number}", f"close-out {number}"]
+        case schemas.CaseView(account_id=who, owed=owed) if Decimal(owed):
+            return [f"repay {who} {owed}"]
+        case _:
+            return []
 
 
 def _trades(ids: list[int]) -> str:

@@ -173,8 +173,10 @@ class SettlementCalls:
     async def close_out_failure(self: Wire, by: str, case: int) -> schemas.CaseView:
         return await self._one("POST", f"/v1/settlement/cases/{case}/close-out", schemas.CaseView, json={"by": by})
 
-    async def dispose_security(self: Wire, by: str, case: int) -> schemas.CaseView:
-        return await self._one("POST", f"/v1/settlement/cases/{case}/security-sale", schemas.CaseView, json={"by": by})
+    async def dispose_security(self: Wire, by: str, case: int, buyer: str | None = None) -> schemas.CaseView:
+        """To the house, or to who has agreed to buy."""
+        asked = {"by": by} if buyer is None else {"by": by, "buyer": buyer}
+        return await self._one("POST", f"/v1/settlement/cases/{case}/security-sale", schemas.CaseView, json=asked)
 
     async def pay_recourse(self: Wire, account_id: str, amount: str) -> list[schemas.CaseView]:
         path = f"/v1/accounts/{account_id}/recourse"

@@ -1,7 +1,7 @@
 """From the clearing house's state to what goes over the wire: statements as data, tables and pages. Reads only."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from api import schemas
@@ -14,7 +14,9 @@ from exchange.reasons import Reason, Refused
 from exchange.sessions import CalendarError, next_opening_ns
 from registry.accounts import Account
 from settlement import statement_files
-from settlement.cycle import Batch, Stage
+from settlement.corrections import Correction
+from settlement.cycle import Batch, Stage, only
+from settlement.default import Case
 from settlement.statement_files import Asset, Names, Sheet
 from settlement.statements import Statement, as_one
 from settlement.totals import totals
@@ -123,8 +125,59 @@ def statements(gateway: Gateway, batches: Sequence[Batch], account: Account) -> 
 def statement_view(gateway: Gateway, batches: Sequence[Batch], account: Account) -> schemas.StatementView:
     """An account's statements of batches that follow one another, in one."""
     shown = statement_files.data(as_one(statements(gateway, batches, account)), names(gateway))
-    stand = [standing(gateway, batch, account.number) for batch in batches]
-    return schemas.StatementView.model_validate(shown | {"batches": stand})
+    called, zone = names(gateway), gateway.exchange.market.timezone
+    return schemas.StatementView.model_validate(
+        shown
+        | {
+            "batches": [standing(gateway, batch, account.number) for batch in batches],
+            "failures": [
+                {
+                    "case": case.number,
+                    "batch": case.batch,
+                    "is_own": case.account == account.number,
+                    "trades": trades,
+                    "lacked": {
+                        called.assets[asset].name: amount(gateway.exchange, asset, lacked)
+                        for asset, lacked in _lacked(case, account).items()
+                    },
+                    "state": case.state,
+                    "ended_at": iso(case.ended_ns, zone) if case.ended_ns else None,
+                }
+                for batch in batches
+                for case, trades in _failures(gateway, batch, account)
+            ],
+            "corrections": [
+                {"trade_id": one.trade_id, "cause": one.cause, "reason": one.reason}
+                for batch in batches
+                for one in _corrections(gateway, batch, account)
+            ],
+        }
+    )
+
+
+def _failures(gateway: Gateway, batch: Batch, account: Account) -> Iterator[tuple[Case, list[int]]]:
+    """The cases that a batch opened, and which trades of an account failed by each."""
+    failed = only(batch.trades, batch.failed)
+    own = set(failed["trade_id"][(failed["seller"] == account.number) | (failed["buyer"] == account.number)].tolist())
+    defaults = gateway.exchange.clearing.defaults
+    for case in (defaults.cases[number - 1] for number in defaults.opened_by(batch.number)):
+        trades = own & {*case.trades, *(one.trade for one in case.closed_out)}
+        if trades or case.account == account.number:
+            yield case, sorted(trades)
+
+
+def _lacked(case: Case, account: Account) -> dict[int, int]:
+    """What an account lacked itself."""
+    return case.lacked if case.account == account.number else {}
+
+
+def _corrections(gateway: Gateway, batch: Batch, account: Account) -> Iterator[Correction]:
+    """The trades of an account that were put right after the statements before a batch's, until these."""
+    before = gateway.exchange.clearing.batch(batch.number - 1)
+    since_ns = before.reached[Stage.STATED] if before else 0
+    for one in gateway.exchange.clearing.corrections:
+        if account.number in (one.seller, one.buyer) and since_ns < one.now_ns <= batch.reached[Stage.STATED]:
+            yield one
 
 
 def statement_csv(gateway: Gateway, batches: Sequence[Batch], account: Account) -> str:
@@ -148,6 +201,21 @@ def statement_page(gateway: Gateway, batches: Sequence[Batch], account: Account)
                 stands.ruling,
                 _clock(stands.ruled_at or ""),
                 stands.ruled_by or "",
+                [
+                    statement_files.Failure(
+                        case.number,
+                        case.account == account.number,
+                        trades,
+                        _lacked(case, account),
+                        case.state,
+                        _clock(iso(case.ended_ns, gateway.exchange.market.timezone)) if case.ended_ns else "",
+                    )
+                    for case, trades in _failures(gateway, batch, account)
+                ],
+                [
+                    statement_files.Correction(one.trade_id, one.cause, one.reason)
+                    for one in _corrections(gateway, batch, account)
+                ],
             )
         )
     return statement_files.page(gateway.exchange.market.title, account.name, sheets, names(gateway))

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api import schemas
 from api.layout import Column, laid_out
-from api.sentences import account_text, amount, obligor_lines, said, serial_text, serials_text
+from api.sentences import account_text, amount, next_commands, obligor_lines, said, serial_text, serials_text
 
 PIPED = 100  # columns of a text that goes to a file or another program
 _NUMBERS = (  # that count nothing
@@ -231,7 +231,13 @@ def _one(answer: BaseModel, width: int, title: str = "") -> list[str]:
             plain.append((label, _text(value, name)))
     plain = [(label, text) for label, text in plain if text]
     columns = [Column("", [name for name, _ in plain]), Column("", [text for _, text in plain], is_prose=True)]
-    return [laid_out(columns, width, title), *inside, *_lists(answer, width)]
+    return [laid_out(columns, width, title), *inside, *_lists(answer, width), *_next(answer, width)]
+
+
+def _next(answer: BaseModel, width: int) -> list[str]:
+    """What to type next, if something is to be done."""
+    commands = " | ".join(f"carbonex settlement {command}" for command in next_commands(answer))
+    return ["\n", *_lines([("next:", commands)], width)] if commands else []
 
 
 def _lists(answer: BaseModel, width: int) -> list[str]:

@@ -308,6 +308,7 @@ def settlement_view(gateway: Gateway, batch: Batch) -> schemas.SettlementView:
         units_moved={names[unit]: amounts.moved for unit, amounts in batch.report.units.items()},
         other_currencies={names[cash]: amounts for cash, amounts in paid.items()},
         failed=sorted(batch.failed),
+        cases=gateway.exchange.clearing.defaults.opened_by(batch.number),
     )
 
 

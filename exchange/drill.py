@@ -408,10 +408,8 @@ def in_words(drill: Drill, event: happened.Event) -> str:
         case happened.SecurityDisposed():
             sold = ", ".join(f"{one.quantity:,} t" for one in event.sold)
             paid = ", ".join(f"{_cny(one.amount)} to {drill.name(one.creditor)}" for one in event.payments)
-            return (
-                f"{HOUSE} buys the security of case {event.case}, {sold}, for {_cny(event.proceeds)}: {paid}; "
-                f"{_cny(event.surplus)} to {drill.name(event.account)}"
-            )
+            bought = f"{drill.name(event.buyer)} buys the security of case {event.case}, {sold}"
+            return f"{bought}, for {_cny(event.proceeds)}: {paid}; {_cny(event.surplus)} to {drill.name(event.account)}"
         case _:
             return ""
 

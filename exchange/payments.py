@@ -51,8 +51,8 @@ def withdrawal_block(exchange: Exchange, account: Account) -> str | None:
         return f"the bank's balance of {clearing.in_break[account.number]} differs"
     if why := clearing.restriction(account.number):
         return why
-    for batch in clearing.batches:
-        if batch.payments is not None and batch.is_late and _waits(batch, batch.payments, account):
+    for batch in clearing.late:
+        if batch.payments is not None and _waits(batch, batch.payments, account):
             return f"batch {batch.number} waits for the settlement bank"
     return None
 

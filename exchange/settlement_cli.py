@@ -21,7 +21,12 @@ BANK, FAILURES, STATEMENTS = "The settlement bank", "Deals with a later leg, and
 RIGHT, CURRENCIES = "Trades that were wrong", "Currencies and fees"
 
 settlement = typer.Typer(
-    help="The clearing house: batches, the settlement bank, failures, statements.", no_args_is_help=True
+    help=(
+        "The clearing house: batches, the settlement bank, failures, statements. After the close of a day: fix (what is"
+        " owed), instruct (the bank is told who pays), confirm (what it answers), deliver (units against cash), state"
+        " (everybody gets a statement); settle takes all of them at once, without the bank."
+    ),
+    no_args_is_help=True,
 )
 
 By = Annotated[str, typer.Option(envvar="CARBONEX_BY", help="Account id of who asks: who may clear, such as EXCHANGE.")]
@@ -347,9 +352,16 @@ async def repay(client: "AsyncClient", account: AccountId, amount: Amount) -> "S
 
 
 @asks(settlement, panel=FAILURES)
-async def sell_security(client: "AsyncClient", case: CaseNumber, by: By) -> "BaseModel":
-    """The house buys the units that the reserve holds for a case, against the claim."""
-    return await client.dispose_security(by, case)
+async def sell_security(
+    client: "AsyncClient",
+    case: CaseNumber,
+    by: By,
+    to: Annotated[
+        str | None, typer.Option(help="Account id of who has agreed to buy them; default: the house.")
+    ] = None,
+) -> "BaseModel":
+    """Sell the units that the reserve holds for a case at the last closing price, against the claim."""
+    return await client.dispose_security(by, case, to)
 
 
 @asks(settlement, panel=FAILURES)

@@ -10,7 +10,8 @@
 | final      | OpenDay           | the window for objections is over: silence was consent (rules, art. 11)         |
 
 The window ends with the first opening that the timetable has after the statements. If they come so late that their
-next day should have opened already, it may open, and they stay open to objections until the one after it does.
+next day should have opened already, it may open, and they stay open to objections until the one after it does. That a
+day does not open before its time, which would end the window before what the statements say, is for who has the clock.
 
 Without a settlement bank a batch goes from fixed to delivered. If answers are missing when they should be there, the
 batch is late: what they are about counts as not paid, and nobody in it may withdraw anything until it is delivered
@@ -40,7 +41,7 @@ from settlement.clearing import type_of_column, type_of_rows
 from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
-from settlement.default import Case, Defaults, Holding, Leg
+from settlement.default import Case, CaseState, Defaults, Holding, Leg
 from settlement.netting import Mode
 from settlement.rebates import Rebate
 from settlement.statements import Entry, Line
@@ -97,6 +98,13 @@ class Batch(msgspec.Struct, eq=False):
         return self.payments is not None and self.payments.late_at is not None
 
     @property
+    def owes_answers(self) -> bool:
+        """Whether its bank was late, and it is not delivered or waits for answers all the same."""
+        if self.payments is None or not self.is_late:
+            return False
+        return not self.has_reached(Stage.DELIVERED) or bool(self.payments.open_lines)
+
+    @property
     def settled(self) -> type_of_rows:
         """The trades that were settled, or are to be."""
         return without(self.trades, self.failed)
@@ -145,6 +153,7 @@ class ClearingHouse:
         self.entries: list[tuple[int, Entry]] = []  # movements since then, other than trades
         self.blocked: dict[int, str] = {}  # accounts that may not withdraw by an operator's order, and why
         self.in_break: dict[int, date] = {}  # accounts that may not withdraw since the bank's balance of a day differs
+        self.late: list[Batch] = []  # those that owe answers of the bank, oldest first
         self.reconciled: date | None = None  # the last day whose balances the bank has sent
         self.corrections = Corrections()
         self.conversions = Conversions()
@@ -175,11 +184,11 @@ class ClearingHouse:
 
     def delivered_late(self) -> list[Batch]:
         """The batches that were delivered and whose bank still owes answers, oldest first."""
-        return [
-            batch
-            for batch in self.batches
-            if batch.is_late and batch.has_reached(Stage.DELIVERED) and batch.payments and batch.payments.open_lines
-        ]
+        return [batch for batch in self.late if batch.has_reached(Stage.DELIVERED)]
+
+    def forget_answered(self) -> None:
+        """A batch was delivered, or the bank has answered: it may owe nothing any more."""
+        self.late = [batch for batch in self.late if batch.owes_answers]
 
     @property
     def to_deliver(self) -> Batch | None:
@@ -213,9 +222,9 @@ class ClearingHouse:
         """Trades failed: they wait until no open case names them."""
         self.waiting.append(rows)
 
-    def end_case(self, case: Case, now_ns: int) -> None:
+    def end_case(self, case: Case, state: CaseState, now_ns: int) -> None:
         """What waited for a case that is over, and for no other, comes again in the next batch."""
-        case.ended_ns = now_ns
+        case.state, case.ended_ns = state, now_ns
         self.let_come()
 
     def let_come(self) -> None:
@@ -297,6 +306,10 @@ class ClearingHouse:
             batch.check()
         days = [batch.day for batch in self.batches]
         assert days == sorted(days), "batches are not in the order of their days"
+        owing = [batch.number for batch in self.batches if batch.owes_answers]
+        assert [batch.number for batch in self.late] == owing, (
+            "a batch owes answers and is not known to, or the reverse"
+        )
         self.defaults.check()
         for claim in self.defaults.claims:
             waits = claim.repaid and self.to_settle(self.defaults.cases[claim.case - 1])

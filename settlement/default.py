@@ -31,7 +31,8 @@ aside for nothing else. So a batch without them fails only if the bank has refus
 What others paid is owed by the account, to each of them (:class:`Claim`). It is repaid once the trades for which it was
 paid have settled or were closed out: until then it is what stands for them. If the case came of money that the bank had
 not confirmed, only what was deposited since repays it, however much the ledger shows. Units that a covered trade brings
-are held by the reserve as security until all is repaid.
+are held by the reserve as security until all is repaid, or sold at the closing price against what is owed: to the
+house, or to a participant that agrees to buy them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -483,6 +484,10 @@ class Defaults:
     def case(self, number: int) -> Case | None:
         """A case by its number."""
         return self.cases[number - 1] if 1 <= number <= len(self.cases) else None
+
+    def opened_by(self, batch: int) -> list[int]:
+        """The numbers of the cases of who failed in a batch."""
+        return [case.number for case in self.cases if case.batch == batch]
 
     def open_cases(self) -> list[Case]:
         """The cases that still wait for a cure or a cover."""

@@ -5,10 +5,13 @@ what accounts and assets are called comes from the caller (:class:`Names`).
 
 CSV has a row for each asset's opening and closing and one for each movement, in their order:
 
-    date,batch,account,asset,kind,amount,cause,reference
-    2026-01-05,1,MILL,CNY,opening,0.00,,
-    2026-01-05,1,MILL,CNY,movement,-4200.00,purchase,17
-    2026-01-05,1,MILL,CNY,closing,5779.00,,
+    date,batch,account,asset,kind,amount,cause,reference,quantity,price
+    2026-01-05,1,MILL,CNY,opening,10000.00,,,,
+    2026-01-05,1,MILL,CNY,movement,-4200.00,purchase,17,100,42.00
+    2026-01-05,1,MILL,CNY,movement,-21.00,fee,17,,
+    2026-01-05,1,MILL,CNY,closing,5779.00,,,,
+
+What a trade cost or brought is its price times its quantity, which stand beside it.
 
 `read_csv` gives back the very statements that were written; a file that says anything else is refused.
 
@@ -29,7 +32,7 @@ import msgspec
 from settlement.answers import StatementState
 from settlement.statements import CASH, Entry, Statement
 
-COLUMNS = ("date", "batch", "account", "asset", "kind", "amount", "cause", "reference")
+COLUMNS = ("date", "batch", "account", "asset", "kind", "amount", "cause", "reference", "quantity", "price")
 OPENING, MOVEMENT, CLOSING = "opening", "movement", "closing"
 
 
@@ -93,6 +96,8 @@ def data(statement: Statement, names: Names) -> dict[str, Any]:
                 "amount": shown(entry.asset, entry.amount),
                 "cause": entry.cause,
                 "reference": entry.reference,
+                "quantity": entry.quantity or None,
+                "price": shown(entry.asset, entry.price) if entry.quantity else None,
             }
             for entry in statement.entries
         ],
@@ -118,12 +123,14 @@ def _rows(one: Statement, names: Names) -> Iterable[tuple[object, ...]]:
 
     def row(asset: int, kind: str, amount: int, *further: object) -> tuple[object, ...]:
         name, decimals = names.assets[asset]
-        return one.date, one.batch, account, name, kind, text_of(amount, decimals), *(further or ("", ""))
+        return one.date, one.batch, account, name, kind, text_of(amount, decimals), *(further or ("",) * 4)
 
     for asset in _assets(one):
         yield row(asset, OPENING, one.opening.get(asset, 0))
     for entry in one.entries:
-        yield row(entry.asset, MOVEMENT, entry.amount, entry.cause, entry.reference)
+        decimals = names.assets[entry.asset].decimals
+        terms = (entry.quantity, text_of(entry.price, decimals)) if entry.quantity else ("", "")
+        yield row(entry.asset, MOVEMENT, entry.amount, entry.cause, entry.reference, *terms)
     for asset in _assets(one):
         yield row(asset, CLOSING, one.closing.get(asset, 0))
 
@@ -175,7 +182,7 @@ class _Reading:
     def take(self, row: list[str]) -> None:
         if len(row) != len(COLUMNS):
             raise ValueError(f"{len(row)} cells instead of {len(COLUMNS)}")
-        at, (name, kind, text, cause, reference) = (row[0], row[1], row[2]), row[3:]
+        at, (name, kind, text, cause, reference, quantity, _) = (row[0], row[1], row[2]), row[3:]
         if at != self._at:
             self.end()
             self._at = at
@@ -184,7 +191,7 @@ class _Reading:
         asset, decimals = self._asset[name]
         amount = amount_of(text, decimals)
         if kind == MOVEMENT:
-            self._one.entries.append(Entry(asset, amount, cause, int(reference)))
+            self._one.entries.append(Entry(asset, amount, cause, int(reference), int(quantity or 0)))
         elif kind in (OPENING, CLOSING):
             amounts = self._one.opening if kind == OPENING else self._one.closing
             if asset in amounts:
@@ -211,6 +218,25 @@ def _without_zeros(amounts: dict[int, int]) -> dict[int, int]:
 # ---------------------------------------------------------------- a page
 
 
+class Failure(NamedTuple):
+    """Trades of an account that a batch was to settle and did not."""
+
+    case: int
+    is_own: bool  # the account itself failed, and not the other side
+    trades: Sequence[int]
+    lacked: Mapping[int, int]  # by asset; of what somebody else lacked nothing is said
+    state: str  # of the case
+    ended: str
+
+
+class Correction(NamedTuple):
+    """A trade of an account that was put right."""
+
+    trade: int
+    cause: str
+    reason: str
+
+
 class Sheet(msgspec.Struct, frozen=True):
     """A statement with what stands around it on paper. Times are texts of the market's clock."""
 
@@ -223,6 +249,8 @@ class Sheet(msgspec.Struct, frozen=True):
     ruling: str = ""
     ruled: str = ""
     ruled_by: str = ""  # account id
+    failures: Sequence[Failure] = ()
+    corrections: Sequence[Correction] = ()
 
 
 _STANDS = {
@@ -301,6 +329,8 @@ def _section(sheet: Sheet, names: Names, whose: str, is_one_of_many: bool) -> st
     parts.append(_summary(one, names))
     for asset in _assets(one):
         parts.append(_movements(one, asset, names.assets[asset], whose))
+    parts += [_failures(sheet.failures, names)] if sheet.failures else []
+    parts += [_corrections(sheet.corrections)] if sheet.corrections else []
     return "<section>\n" + "\n".join(parts) + "\n</section>"
 
 
@@ -334,11 +364,8 @@ def _summary(one: Statement, names: Names) -> str:
         cells = _cells(*(_number(amount, decimals) for amount in amounts))
         measure = escape(name) if decimals else "tCO₂e"
         rows.append(f'<tr><th scope="row">{escape(name)}</th><td>{measure}</td>{cells}</tr>')
-    heads = _cells("Asset", "In", "Opening", "+ Credits", "− Debits", "= Closing", tag="th")
-    return (
-        f'<table class="summary"><caption>Summary</caption><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+    heads = ("Asset", "In", "Opening", "+ Credits", "− Debits", "= Closing")
+    return _table("summary", "Summary", heads, rows)
 
 
 def _sums(one: Statement, asset: int) -> tuple[int, int]:
@@ -358,7 +385,8 @@ def _movements(one: Statement, asset: int, called: Asset, whose: str) -> str:
         kind, _ = _CAUSES.get(entry.cause, ("command", ""))
         credit = _number(entry.amount, decimals) if entry.amount >= 0 else ""
         debit = _number(-entry.amount, decimals) if entry.amount < 0 else ""
-        what = escape(_in_words(entry.cause)), f"{kind} {entry.reference}"
+        terms = f", {entry.quantity:,} t × {_number(entry.price, decimals)}" if entry.quantity else ""
+        what = escape(_in_words(entry.cause)), f"{kind} {entry.reference}{terms}"
         rows.append(f"<tr>{_cells(str(number), *what, credit, debit)}{_balance(balance, decimals)}")
     assert balance == one.closing.get(asset, 0), f"the statement does not add up in {called.name}"
     sums = _cells(*(_number(amount, decimals) for amount in _sums(one, asset)))
@@ -373,6 +401,34 @@ def _movements(one: Statement, asset: int, called: Asset, whose: str) -> str:
     )
 
 
+def _failures(failures: Sequence[Failure], names: Names) -> str:
+    """What was to settle and did not: by whose failure, and what has become of it."""
+    rows = []
+    for one in failures:
+        lacked = ", ".join(_lacked(names.assets[asset], amount) for asset, amount in one.lacked.items())
+        who = f"this account lacked {lacked}" if one.is_own else "the other side"
+        ended = f"{one.state}, {one.ended}" if one.ended else one.state
+        trades = ", ".join(map(str, one.trades))
+        rows.append(f"<tr>{_cells(*map(escape, (str(one.case), trades, who, ended)))}</tr>")
+    return _table("failures", "Not settled with this batch", ("Case", "Trades", "Who failed", "The case is"), rows)
+
+
+def _lacked(called: Asset, amount: int) -> str:
+    return f"{_number(amount, called.decimals)} {'' if called.decimals else 't '}{called.name}"
+
+
+def _corrections(corrections: Sequence[Correction]) -> str:
+    rows = [f"<tr>{_cells(str(one.trade), _in_words(one.cause), escape(one.reason))}</tr>" for one in corrections]
+    return _table("corrections", "Trades put right", ("Trade", "How", "Why"), rows)
+
+
+def _table(kind: str, caption: str, heads: Sequence[str], rows: Sequence[str]) -> str:
+    return (
+        f'<table class="{kind}"><caption>{caption}</caption><thead><tr>{_cells(*heads, tag="th")}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
 def _balance(balance: int, decimals: int) -> str:
     return f"<td>{_number(balance, decimals)}</td></tr>"
 
@@ -384,11 +440,7 @@ def _legend(causes: Sequence[str]) -> str:
     for cause in causes:
         kind, meaning = _CAUSES.get(cause, ("command", "See the command of this number in the journal"))
         rows.append(f"<tr>{_cells(escape(_in_words(cause)), meaning, f'number of the {kind}')}</tr>")
-    heads = _cells("Cause", "Meaning", "Reference", tag="th")
-    return (
-        f'<table class="legend"><caption>Causes</caption><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
+    return _table("legend", "Causes", ("Cause", "Meaning", "Reference"), rows)
 
 
 _FRAME = """<!doctype html>
@@ -439,7 +491,7 @@ _FRAME = """<!doctype html>
     .whose { display: table-row; }
     .whose th { border: 0; font-weight: 400; font-size: 9pt; width: auto; }
     caption, h2 { break-after: avoid; }
-    .summary, .standing, .legend { break-inside: avoid; }
+    .summary, .standing, .legend, .failures, .corrections { break-inside: avoid; }
   }
 </style>
 </head>

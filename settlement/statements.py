@@ -18,13 +18,19 @@ from settlement.netting import Positions, positions
 CASH = 0
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One movement: of which asset, how much, why, and by which command, trade or batch."""
 
     asset: int
     amount: int
     cause: str
     reference: int
+    quantity: int = 0  # tonnes, of the price of a trade: price x quantity is the amount
+
+    @property
+    def price(self) -> int:
+        """Fen per tonne, of the price of a trade; 0 of anything else."""
+        return abs(self.amount) // self.quantity if self.quantity else 0
 
 
 class Statement(msgspec.Struct, frozen=True):
@@ -38,13 +44,16 @@ class Statement(msgspec.Struct, frozen=True):
     closing: dict[int, int]
 
     def check(self) -> None:
-        """Assert that opening and entries make the closing."""
+        """Assert that opening and entries make the closing, and that prices times quantities are amounts."""
         assets = {*self.opening, *self.closing, *(entry.asset for entry in self.entries)}
         for asset in assets:
             moved = sum(entry.amount for entry in self.entries if entry.asset == asset)
             assert self.opening.get(asset, 0) + moved == self.closing.get(asset, 0), (
                 f"the statement of account {self.account} does not add up in asset {asset}"
             )
+        for entry in self.entries:
+            exact = entry.quantity >= 0 and entry.price * entry.quantity == abs(entry.amount) * bool(entry.quantity)
+            assert exact, f"{entry.quantity} t of {entry.cause} {entry.reference} do not make its amount"
 
 
 def as_one(drawn: Sequence[Statement]) -> Statement:
@@ -133,9 +142,12 @@ def _trade_entries(trades: type_of_rows, account: int, terms: Terms) -> list[Ent
     for row in obligations(own, terms).tolist():
         trade, quantity, turnover, buyer_fee, seller_fee, seller, buyer, unit, cash = row
         if seller == account:
-            entries += [Entry(unit, -quantity, "sale", trade), Entry(cash, turnover, "sale", trade)]
+            entries += [Entry(unit, -quantity, "sale", trade), Entry(cash, turnover, "sale", trade, quantity)]
         if buyer == account:
-            entries += [Entry(unit, quantity, "purchase", trade), Entry(cash, -turnover, "purchase", trade)]
+            entries += [
+                Entry(unit, quantity, "purchase", trade),
+                Entry(cash, -turnover, "purchase", trade, quantity),
+            ]
         if seller == account and seller_fee:
             entries.append(Entry(cash, -seller_fee, "fee", trade))
         if buyer == account and buyer_fee:

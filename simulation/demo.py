@@ -174,7 +174,10 @@ async def _report_steps(client: AsyncClient, day: str, console: Console) -> None
                 f"  the settlement bank answered {batch.bank.answered} of {batch.bank.lines} lines{short}{late}"
             )
         if batch.failed:
-            console.print(f"  {len(batch.failed)} trades failed and wait: somebody did not pay or deliver")
+            ids = ", ".join(map(str, batch.failed))
+            console.print(f"  trades {ids} failed and wait: somebody did not pay or deliver")
+            for case in batch.cases:
+                console.print(f"  failure case {case}: carbonex settlement case {case}")
 
 
 async def _report_holdings(client: AsyncClient, console: Console) -> None:

@@ -16,6 +16,7 @@ from api.schemas import (
     NewDraw,
     NewFunding,
     NewRepayment,
+    NewSecuritySale,
     NewWriteOff,
     ReserveView,
 )
@@ -107,9 +108,13 @@ async def close_out_failure(case: Number, asked: AskedBy, gateway: TheGateway) -
 
 
 @router.post("/settlement/cases/{case}/security-sale", status_code=201)
-async def dispose_security(case: Number, asked: AskedBy, gateway: TheGateway) -> CaseView:
-    """The house buys the units held for a case at the last closing price, against the claim."""
-    await gateway.inbox.ask(DisposeSecurity(asked.by, case))
+async def dispose_security(case: Number, new: NewSecuritySale, gateway: TheGateway) -> CaseView:
+    """Sell the units held for a case at the last closing price, against the claim: to the house, or to who has agreed.
+
+    `insufficient_cash` if the buyer has too little: name one who has it. `no_rate` where the price is in a currency for
+    which nobody has set a rate: set one.
+    """
+    await gateway.inbox.ask(DisposeSecurity(new.by, case, new.buyer or ""))
     return _case(gateway, case)
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from api import views
 from api.candles import Interval, candles
-from api.gateway import TheGateway
+from api.gateway import Gateway, TheGateway
 from api.inbox import happened
 from api.paging import ThePage
 from api.problems import RESPONSES, Problem
@@ -55,7 +55,7 @@ from exchange.events import DaySettled, SessionClosed, TradingResumed, TradingSt
 from exchange.instruments import ticks_of
 from exchange.invariants import CHECKS
 from exchange.reasons import Reason, Refused
-from exchange.sessions import Phase, opening_ns, trading_days
+from exchange.sessions import Phase, local_moment, opening_ns, trading_days
 
 router = APIRouter(prefix="/v1", tags=["market"], responses=RESPONSES)
 operator = APIRouter(prefix="/v1", tags=["operator"], responses=RESPONSES)
@@ -211,16 +211,34 @@ async def list_instrument(new: NewInstrument, gateway: TheGateway) -> Instrument
 
 @operator.post("/trading-days", status_code=201)
 async def open_day(new: NewTradingDay, gateway: TheGateway) -> MarketView:
-    """Open a trading day by hand: closed to pre-open. Bands are set, yesterday's purchases become resaleable."""
+    """Open a trading day by hand: closed to pre-open. Bands are set, yesterday's purchases become resaleable.
+
+    A simulated clock is set forward to its morning. By the real time it does not open before: `too_early`, since
+    until then statements may be objected to.
+    """
     if not trading_days(gateway.exchange.market, new.date, new.date):
         raise Problem(422, "not_a_trading_day", f"{new.date} is no trading day of the exchange's calendar.")
     exchange = gateway.exchange
+    _require_its_morning(gateway, new.date)
     opens = exchange.is_settled and (exchange.date is None or new.date > exchange.date)
     answer = gateway.inbox.offer(control(OpenDay(new.date)))
     if opens:  # in its morning, unless the inbox did not take the command
         gateway.clock.advance_to(opening_ns(exchange.market, new.date))
     happened(await answer)
     return views.market_view(gateway)
+
+
+def _require_its_morning(gateway: Gateway, day: date) -> None:
+    """Refused while statements that were issued may still be objected to, and nobody can set the clock forward.
+
+    They say until when: the opening of the next trading day by the timetable, which is this one's or one before it.
+    """
+    exchange = gateway.exchange
+    opens_ns = opening_ns(exchange.market, day)
+    is_early = gateway.clock.is_real and exchange.date is not None and gateway.clock.now_ns() < opens_ns
+    if is_early:
+        opens = local_moment(exchange.market, opens_ns)
+        raise Refused(Reason.TOO_EARLY, f"{day} opens at {opens:%H:%M}: until then statements may be objected to")
 
 
 @operator.put("/market/phase")

@@ -83,6 +83,7 @@ class BatchView(Model):
     stages: list[StageReached] = Field(description="In order, with their times")
     trades: int = Field(description="That were fixed")
     failed: list[int] = Field(description="Ids of trades that were taken out, since somebody did not pay or deliver")
+    cases: list[int] = Field(description="Numbers of the failure cases that were opened for it")
     bank: BankProgress | None = Field(description="None: not instructed, or no bank")
     figures: BatchFigures | None = Field(description="None: not delivered yet")
     currency_legs: list[CurrencyLegView] = Field(

@@ -42,6 +42,13 @@ class AskedBy(Model):
     by: Clearer
 
 
+class NewSecuritySale(Model):
+    """The units held for a case, sold at the last closing price against the claim."""
+
+    by: Clearer
+    buyer: Identifier | None = Field(None, description="Who has agreed to buy them; default: the house", examples=["S"])
+
+
 class NewRepayment(Model):
     """What an account pays back, the oldest claims first."""
 

@@ -382,6 +382,7 @@ class SettlementView(Model):
     units_moved: dict[str, int]
     other_currencies: dict[str, CashMoved]
     failed: list[int] = Field(description="Ids of trades that were taken out, since somebody did not pay or deliver")
+    cases: list[int] = Field(description="Numbers of the failure cases that were opened for it")
 
 
 class StateView(Model):

@@ -10,6 +10,7 @@ from api.schemas.market import SettlementView
 from api.schemas.registry import Happened
 from settlement.answers import StatementState
 from settlement.cycle import Stage
+from settlement.default import CaseState
 
 Amount = Annotated[str | int, Field(description="Money as a decimal string, units as whole tonnes")]
 Format = Literal["json", "csv", "html"]
@@ -38,6 +39,28 @@ class StatementEntry(Model):
     amount: Amount
     cause: str
     reference: int = Field(description="Trade id, number of the batch (of fee income), or sequence of the command")
+    quantity: int | None = Field(None, description="tCO2e, of what a trade cost or brought: price x quantity")
+    price: str | None = Field(None, description="Per tCO2e, likewise")
+
+
+class StatementFailure(Model):
+    """Trades of the account that were in a batch and did not settle with it."""
+
+    case: int
+    batch: int
+    is_own: bool = Field(description="The account itself failed, and not the other side of its trades")
+    trades: list[int]
+    lacked: dict[str, Amount] = Field(description="By the account itself: of what somebody else lacked nothing is said")
+    state: CaseState = Field(description="As the case stands now")
+    ended_at: str | None
+
+
+class StatementCorrection(Model):
+    """A trade of the account that was busted or corrected."""
+
+    trade_id: int
+    cause: str = Field(examples=["trade_bust"])
+    reason: str
 
 
 class StatementView(Model):
@@ -50,6 +73,8 @@ class StatementView(Model):
     entries: list[StatementEntry]
     closing: dict[str, Amount]
     batches: list[StatementStanding] = Field(description="What was said to it, batch by batch")
+    failures: list[StatementFailure] = Field([], description="What was to settle and did not")
+    corrections: list[StatementCorrection] = Field([], description="Trades put right since the last statement")
 
 
 class StatementTotal(Model):

@@ -75,10 +75,14 @@ class WriteOffRecourse(ControlCommand, frozen=True):
 
 
 class DisposeSecurity(ControlCommand, frozen=True):
-    """The house buys all units that the reserve holds for a case at the last closing price, against the claim."""
+    """Sell all units that the reserve holds for a case at the last closing price, against the claim.
+
+    To the house, which pays no claim of its own; or to an account that has agreed to buy them, which needs the money.
+    """
 
     by: str
     case: int
+    buyer: str = ""  # the house
 
 
 class FundReserve(ControlCommand, frozen=True):

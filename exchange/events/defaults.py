@@ -94,10 +94,11 @@ class RecourseWrittenOff(ControlEvent, frozen=True):
 
 
 class SecurityDisposed(ControlEvent, frozen=True):
-    """At the closing price, to the house; what was left over when the claim was paid went to the account."""
+    """At the closing price, to the buyer; what was left over when the claim was paid went to the account."""
 
     case: int
     account: int
+    buyer: int
     sold: list[Security]
     proceeds: int
     payments: list[Repayment]

@@ -31,6 +31,7 @@ from exchange.transition.failing import (
     free_of,
     lacks,
     lift_restrictions,
+    may_spare,
     release_kept,
     require_not_due,
     trade_rows,
@@ -38,6 +39,7 @@ from exchange.transition.failing import (
     unpaid,
 )
 from exchange.transition.step import (
+    HOUSE,
     Step,
     account_named,
     acting,
@@ -117,7 +119,7 @@ def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgree
     require(command.price_ticks < PRICE_MAX_TICKS, Reason.PRICE_OUT_OF_RANGE, "the price is too high")
     turnover = command.price_ticks * command.quantity * exchange.market.fen_per_tick
     require(turnover <= TURNOVER_MAX, Reason.AMOUNT_TOO_LARGE, "price times quantity is more than can be booked")
-    _require_position(exchange, buyer, listed, command.quantity)
+    _require_position(exchange, buyer, {listed.unit: command.quantity})
 
     deal = Deal(
         command.deal_id,
@@ -133,9 +135,10 @@ def agree_delivery(step: Step, command: AgreeDelivery) -> happened.DeliveryAgree
     return happened.DeliveryAgreed(deal)
 
 
-def _require_position(exchange: Exchange, buyer: Account, listed: Instrument, quantity: int) -> None:
-    """Refused if the buyer would pass its limit with all that it has agreed to buy later."""
-    if exchange.units[listed.unit].species != Species.ALLOWANCE:
+def _require_position(exchange: Exchange, buyer: Account, bought: dict[int, int]) -> None:
+    """Refused if with these tonnes, by unit, and all it has agreed to buy later the buyer would pass its limit."""
+    allowances = [tonnes for unit, tonnes in bought.items() if exchange.units[unit].species == Species.ALLOWANCE]
+    if not allowances:
         return
     row = exchange.path.desk.participants[buyer.number]
     counts = exchange.path.desk.instruments["counts"]
@@ -144,7 +147,7 @@ def _require_position(exchange: Exchange, buyer: Account, listed: Instrument, qu
         for deal in exchange.clearing.deals.values()
         if deal.state == DealState.AGREED and deal.buyer == buyer.number and counts[deal.instrument]
     )
-    comes_to = int(row.position) + later + quantity
+    comes_to = int(row.position) + later + sum(allowances)
     require(comes_to <= row.position_limit, Reason.POSITION_LIMIT, f"{buyer.account_id} would come to {comes_to} t")
 
 
@@ -223,8 +226,7 @@ def cure_failure(step: Step, command: CureFailure) -> happened.FailureCured:
     _require_nothing_lacks(exchange, lacking)
 
     _take_up_deposits(exchange, case)
-    case.state = CaseState.CURED
-    exchange.clearing.end_case(case, step.now_ns)
+    exchange.clearing.end_case(case, CaseState.CURED, step.now_ns)
     lift_restrictions(step)
     return happened.FailureCured(case.number, case.account, list(case.trades))
 
@@ -280,12 +282,11 @@ def _end(step: Step, case: Case, plan: _Plan) -> list[happened.Payment]:
     house.drop(dropped)
     case.closed_out, case.paid = sorted(plan.closed_out, key=lambda one: one.trade), plan.lent
     case.trades = [trade for trade in case.trades if trade not in dropped]
-    case.state = CaseState.CLOSED if dropped else CaseState.COVERED
+    house.end_case(case, CaseState.CLOSED if dropped else CaseState.COVERED, step.now_ns)
     for other in house.defaults.open_cases():
         other.trades = [trade for trade in other.trades if trade not in dropped]
         if not other.trades:
-            other.state, other.ended_ns = CaseState.CLOSED, step.now_ns
-    house.end_case(case, step.now_ns)
+            house.end_case(other, CaseState.CLOSED, step.now_ns)
     lift_restrictions(step)
     return payments
 
@@ -366,15 +367,22 @@ def _close_out(exchange: Exchange, case: Case, unit: int, plan: _Plan) -> None:
 
 
 def _compensation(exchange: Exchange, case: Case, row: Any) -> Compensation:
-    """What the other side of a trade that waits for a case is due, in the trade's currency: nothing if it fails too."""
+    """What the other side of a trade that waits for a case is due: nothing if it fails too.
+
+    In the rule set's currency, at the rate in force; where nobody has set one, in the trade's own, and nobody can say
+    how much of it to pay.
+    """
     trade, listed = int(row["trade_id"]), exchange.instruments[int(row["instrument"])]
     is_buyer = int(row["seller"]) == case.account
     account = int(row["buyer"] if is_buyer else row["seller"])
     fails = any(other.account == account and trade in other.trades for other in exchange.clearing.defaults.open_cases())
     moved = 0 if fails else moved_against(is_buyer, int(row["price_ticks"]), listed.close_ticks)
     terms = exchange.path.desk.instruments[listed.number]
-    amount = moved * int(row["quantity"]) * int(terms.fen_per_tick)
-    return Compensation(trade, account, listed.close_ticks, int(terms.cash), amount, unpaid=0)
+    asset, amount = int(terms.cash), moved * int(row["quantity"]) * int(terms.fen_per_tick)
+    rate = exchange.clearing.conversions.rate(asset)
+    if rate is not None:
+        asset, amount = CASH, converted(amount, rate, OWN_RATE)
+    return Compensation(trade, account, listed.close_ticks, asset, amount, unpaid=0)
 
 
 def _listed(exchange: Exchange, unit: int) -> Instrument:
@@ -390,7 +398,7 @@ def _value(exchange: Exchange, listed: Instrument, tonnes: int) -> int:
     worth, cash = listed.close_ticks * tonnes * int(row.fen_per_tick), int(row.cash)
     rate = exchange.clearing.conversions.rate(cash)
     if rate is None:
-        raise Refused(Reason.NO_RATE, f"nobody has set a rate for {exchange.asset_names[cash]}")
+        raise Refused(Reason.NO_RATE, f"nobody has set a rate for {exchange.asset_names[cash]}: set one first")
     return converted(worth, rate, OWN_RATE)
 
 
@@ -425,22 +433,15 @@ def close_out_failure(step: Step, command: CloseOutFailure) -> happened.FailureC
 
 
 def _all_closed_out(exchange: Exchange, case: Case) -> _Plan:
-    """Every trade that waits for a case is closed out; reserve and house pay in the order of trading while they can.
-
-    They pay in the rule set's currency, at the rate in force. Where nobody has set one, nobody can say how much.
-    """
+    """Every trade that waits for a case is closed out; reserve and house pay in the order of trading while they can."""
     plan, payers = _Plan(), _who_pays(exchange, CASH)
     for row in trade_rows(exchange, case):
         due = _compensation(exchange, case, row)
-        rate = exchange.clearing.conversions.rate(due.asset)
-        if rate is None:
-            plan.closed_out.append(msgspec.structs.replace(due, unpaid=due.amount))
-            continue
-        amount = converted(due.amount, rate, OWN_RATE)
-        paid = waterfall(min(amount, sum(at_most for _, at_most in payers)), payers)
+        reach = sum(at_most for _, at_most in payers) if due.asset == CASH else 0
+        paid = waterfall(min(due.amount, reach), payers)
         assert paid is not None, "more is asked for than there is"
-        unpaid = amount - sum(part for _, part in paid)
-        plan.closed_out.append(msgspec.structs.replace(due, asset=CASH, amount=amount, unpaid=unpaid))
+        unpaid = due.amount - sum(part for _, part in paid)
+        plan.closed_out.append(msgspec.structs.replace(due, unpaid=unpaid))
         plan.cash += [(payer, CASH, due.account, part) for payer, part in paid]
         payers = _less(payers, paid)
     return plan
@@ -535,39 +536,51 @@ def write_off_recourse(step: Step, command: WriteOffRecourse) -> happened.Recour
 
 def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityDisposed:
     exchange, defaults = step.exchange, step.exchange.clearing.defaults
-    acting(exchange, command.by, Right.CLEAR)
+    by, buyer = account_named(exchange, command.by), account_named(exchange, command.buyer or HOUSE)
+    require_right(by, Right.CLEAR)
     case = _case_numbered(exchange, command.case)
+    _require_may_buy(exchange, buyer)
     secured, reserve = defaults.secured(case.number), reserve_of(exchange)
     if not secured or reserve is None:
         raise Refused(Reason.WRONG_STATE, f"nothing is held for failure case {case.number}")
-    house = exchange.house
+    _require_settled(exchange, [case])
     proceeds = sum(_value(exchange, _listed(exchange, unit), tonnes) for unit, tonnes in secured.items())
     claims = [claim for claim in defaults.owed_by(case.account) if claim.case == case.number]
     parts = _repay(exchange, claims, min(proceeds, _owed(claims)))
     surplus = max(0, proceeds - _owed(claims))
-    outlay = surplus + sum(part for claim, part in parts if claim.creditor != house)
-    free = free_of(exchange, house, CASH)
-    _require_settled(exchange, [case])
-    require(outlay <= free, Reason.INSUFFICIENT_CASH, f"the house needs {money(outlay)} and has {money(free)}")
+    outlay = surplus + sum(part for claim, part in parts if claim.creditor != buyer.number)
+    if buyer.number != exchange.house:
+        _require_position(exchange, buyer, secured)
+    free = may_spare(exchange, buyer.number, CASH)
+    found = f"{buyer.account_id} needs {money(outlay)} and has {money(free)}: name a buyer that has it"
+    require(outlay <= free, Reason.INSUFFICIENT_CASH, found)
 
     for unit, tonnes in sorted(secured.items()):
-        move_units(step, reserve.number, house, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
+        move_units(step, reserve.number, buyer.number, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
         del defaults.security[case.number, unit]
     for claim, part in parts:
         claim.repaid += part
-        if claim.creditor != house:
-            move_cash(step, house, claim.creditor, CASH, part, "security_sold")
+        if claim.creditor != buyer.number:
+            move_cash(step, buyer.number, claim.creditor, CASH, part, "security_sold")
     if surplus:
-        move_cash(step, house, case.account, CASH, surplus, "security_sold")
+        move_cash(step, buyer.number, case.account, CASH, surplus, "security_sold")
     lift_restrictions(step)
     return happened.SecurityDisposed(
         case.number,
         case.account,
+        buyer.number,
         [happened.Security(case.number, unit, tonnes) for unit, tonnes in sorted(secured.items())],
         proceeds,
         [happened.Repayment(case.number, claim.creditor, part) for claim, part in parts],
         surplus,
     )
+
+
+def _require_may_buy(exchange: Exchange, buyer: Account) -> None:
+    """Refused unless the buyer of a security is the house, or may trade: so it is not who failed."""
+    if buyer.number != exchange.house:
+        require(buyer.may(Right.TRADE), Reason.MAY_NOT_TRADE, f"{buyer.account_id} may not trade")
+        require_unrestricted(exchange, buyer)
 
 
 # ---------------------------------------------------------------- the reserve

@@ -183,6 +183,7 @@ def confirm_payments(step: Step, command: ConfirmPayments) -> happened.PaymentsC
     if not batch.has_reached(Stage.DELIVERED):
         payments.forget_deposits(said)
     _note_confirmed(step, batch, payments)
+    step.exchange.clearing.forget_answered()
     short = [line for line in said.lines if line.confirmed < line.fen]
     return happened.PaymentsConfirmed(
         batch.number,
@@ -209,6 +210,7 @@ def note_late_bank(step: Step) -> happened.BankLate:
 
     payments = _payments(batch)
     payments.late_at = step.now_ns
+    exchange.clearing.late.append(batch)
     return happened.BankLate(batch.number, payments.open_lines, payments.account_ids)
 
 

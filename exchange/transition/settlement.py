@@ -126,6 +126,7 @@ def deliver(step: Step, batch: Batch) -> tuple[BatchReport, list[happened.Failur
     _count_net_sales(exchange, batch, made.positions)
     batch.report = made.report
     batch.reached[Stage.DELIVERED] = step.now_ns
+    exchange.clearing.forget_answered()
     failures = failing.notify(step, batch, due, verdict)
     failing.secure(step, batch)
     provision = failing.provide(step, made.report.fees.get(CASH, 0))

@@ -14,7 +14,7 @@ from api.gateway import Gateway
 from api.inbox import Waiting
 from api.schemas import OrderView
 from api.timers import Clock
-from exchange.journal import MemoryJournal
+from exchange.journal import Journal, MemoryJournal
 from exchange.rules import RuleSet, load_rule_set
 
 MORNING_NS = 1_767_576_600_000_000_000  # 2026-01-05 09:30 in Shanghai
@@ -72,11 +72,18 @@ class Desk:
 
 
 @asynccontextmanager
-async def running_desk(rules: RuleSet | str = "hubei", **options: int) -> AsyncIterator[Desk]:
-    found = load_rule_set(rules) if isinstance(rules, str) else rules
-    gateway = Gateway(MemoryJournal(), found, Clock(MORNING_NS), **options)
+async def desk_on(journal: Journal, rules: RuleSet, clock: Clock, **options: int) -> AsyncIterator[Desk]:
+    """A gateway on a journal, which goes on where that ends."""
+    gateway = Gateway(journal, rules, clock, **options)
     desk = Desk(gateway)
     async with gateway.running(), desk.client, desk.http:
+        yield desk
+
+
+@asynccontextmanager
+async def running_desk(rules: RuleSet | str = "hubei", **options: int) -> AsyncIterator[Desk]:
+    found = load_rule_set(rules) if isinstance(rules, str) else rules
+    async with desk_on(MemoryJournal(), found, Clock(MORNING_NS), **options) as desk:
         yield desk
 
 

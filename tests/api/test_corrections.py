@@ -69,6 +69,27 @@ async def test_an_order_shows_its_fills_as_they_stand(traded):
     assert (order.filled, order.average_price) == (150, None)
 
 
+async def test_statements_say_why_a_trade_was_put_right(traded):
+    await traded.client.open_account("D", "Idle")
+    await traded.client.deposit("D", "1.00")
+    await traded.client.bust_trades(HOUSE, [1], "wrong <book>")
+    await traded.client.set_phase("closed")
+    await traded.client.settle()
+    await traded.client.correct_trades(HOUSE, [NewTradeTerms(trade_id=2, price="40.50")], "mistyped")
+    await traded.client.open_day("2026-01-06")
+    await traded.client.set_phase("closed")
+    await traded.client.settle()
+
+    for name in "BS":
+        first, second = [(await traded.client.statement(name, batch)).corrections for batch in (1, 2)]
+        assert [(one.trade_id, one.cause, one.reason) for one in first] == [(1, "trade_bust", "wrong <book>")]
+        assert [(one.trade_id, one.cause, one.reason) for one in second] == [(2, "trade_correction", "mistyped")]
+    assert "wrong &lt;book&gt;" in await traded.client.statement_file("B", 1, "html")
+    assert (await traded.client.statement("D", 1)).corrections == []
+    entries = (await traded.client.statement("B", 1)).entries
+    assert [(one.quantity, one.price) for one in entries if one.cause == "purchase"] == [(None, None), (50, "41.00")]
+
+
 async def test_a_repeated_order_gets_its_first_answer_whatever_was_put_right_since(open_desk):
     await open_desk.sell("40.00", 100)
     first = await open_desk.buy("40.00", 100, client_order_id="a-1")

@@ -79,7 +79,10 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
         await client.deposit("P", "500.00")
         (paid,) = await client.pay_recourse("P", "500.00")
         assert (paid.owed, paid.claims[0].repaid) == ("3500.00", "500.00")
-        sold = await client.dispose_security(HOUSE, 1)
+        assert await code_of(client.dispose_security(HOUSE, 1, "P")) == (403, "in_default")
+        assert await code_of(client.dispose_security(HOUSE, 1, "nobody")) == (404, "unknown_account")
+        await client.deposit("S", "4000.00")
+        sold = await client.dispose_security(HOUSE, 1, "S")
         assert sold.security == [] and sold.owed == "0.00"
         assert await code_of(client.write_off_recourse(HOUSE, "P", "1.00", "gone")) == (409, "above_obligation")
         drawn = await client.draw_reserve(HOUSE, "10.00", "operating_error", "S", "paid twice")
@@ -103,6 +106,30 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
                 asked = [one for one in walked.requests if one[0] == method.upper()]
                 assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
     assert all(check.ok for check in await desk.client.checks())
+
+
+async def test_the_statements_of_both_sides_say_what_failed_and_what_became_of_it(desk):
+    client = desk.client
+    await client.fund_reserve(HOUSE, "50000.00")
+    await client.deposit("P", "100.00")
+    await desk.open(FIRST)
+    await client.agree_delivery(HOUSE, "D-1", **TERMS)
+    await client.set_phase("closed")
+    await client.settle()
+    await whole_day(desk, DUE)
+
+    (own,) = (await client.statement("P", DUE)).failures
+    assert (own.case, own.batch, own.is_own, own.trades, own.lacked) == (1, 2, True, [1], {"CNY": "3900.00"})
+    (theirs,) = (await client.statement("S", 2)).failures
+    assert (theirs.is_own, theirs.trades, theirs.lacked, theirs.state) == (False, [1], {}, "notified")
+    assert "this account lacked 3,900.00 CNY" in await client.statement_file("P", DUE, "html")
+    assert "the other side" in await client.statement_file("S", DUE, "html")
+    assert (await client.statement("P", FIRST)).failures == []
+
+    desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
+    await client.close_out_failure(HOUSE, 1)
+    (closed,) = (await client.statement("S", DUE)).failures
+    assert (closed.trades, closed.state, closed.ended_at is None) == ([1], "closed", False)
 
 
 async def test_what_is_not_there_or_not_allowed_has_its_code(desk):
@@ -130,3 +157,24 @@ async def test_a_market_without_a_reserve_says_so(plain_desk):
     ):
         assert await code_of(asked) == (404, "no_reserve")
     assert await plain_desk.digest() == digest
+
+
+async def test_an_answer_says_which_case_was_opened_and_what_to_type_next(desk):
+    client = desk.client
+    await desk.open(FIRST)
+    await client.agree_delivery(HOUSE, "D-1", **TERMS)
+    await client.set_phase("closed")
+    fine = await client.settle()
+    assert fine.cases == [] and "next" not in table_of(fine)
+    await desk.open(DUE)
+    await client.set_phase("closed")
+    settled = await client.settle()
+
+    assert (settled.failed, settled.cases) == ([1], [1])
+    assert table_of(settled).endswith("next:  carbonex settlement case 1\n")
+    assert table_of(await client.batch(2)).endswith("next:  carbonex settlement case 1\n")
+    assert table_of(await client.case(1)).endswith("next:  carbonex settlement cure 1\n")
+    desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
+    assert "settlement cover 1 | carbonex settlement close-out 1" in table_of(await client.case(1))
+    await client.fund_reserve(HOUSE, "50000.00")
+    assert "next:  carbonex settlement repay P 4000.00" in table_of(await client.cover_failure(HOUSE, 1))

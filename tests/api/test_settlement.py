@@ -14,11 +14,14 @@ from api.client import ApiError, AsyncClient
 from api.routers.settlement import preferred
 from api.settlement_views import names
 from api.tables import table_of
+from api.timers import Clock
 from exchange.commands import AgreeDelivery, CureFailure, DeliverBatch, FixObligations, IssueStatements
+from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
+from exchange.sessions import opening_ns
 from settlement.rules import SettlementRules
 from settlement.statement_files import read_csv
-from tests.api.conftest import running_desk
+from tests.api.conftest import MORNING_NS, desk_on, running_desk
 from tests.api.test_registry import Walked
 
 pytestmark = pytest.mark.anyio
@@ -86,6 +89,51 @@ async def test_statements_from_their_issue_to_the_answered_objection(stated):
                 asked = [one for one in walked.requests if one[0] == method.upper()]
                 assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
     assert all(check.ok for check in await stated.client.checks())
+
+
+class RealClock(Clock):
+    """A clock that nobody sets, but the test does."""
+
+    def __init__(self, at_ns: int) -> None:
+        super().__init__(at_ns, wall_ns=lambda: 0)
+        self.is_real = True
+
+    def pass_until(self, at_ns: int) -> None:
+        self._market_origin = at_ns
+
+
+async def test_by_the_real_time_no_day_opens_before_the_window_for_objections_is_over():
+    """S sold 100 t to B on Monday, whose statements say: until Tuesday at 09:15."""
+    journal, rules = MemoryJournal(), load_rule_set("hubei")
+    clock = RealClock(MORNING_NS)
+    foretold_ns = opening_ns(rules, date(2026, 1, 6))
+    early = "too_early .409.: 2026-01-06 opens at 09:15: until then statements may be objected to"
+
+    async with desk_on(journal, rules, clock) as desk:
+        await desk.enrol()
+        await desk.open()  # at 09:30, which is later than its opening; and before the first day nothing was stated
+        await desk.sell("40.00", 100)
+        await desk.buy("40.00", 100)
+        await desk.client.set_phase("closed")
+        await desk.client.settle()
+        (foretold,) = {one.object_until for one in await desk.client.statements("B")}
+        with pytest.raises(ApiError, match=early):
+            await desk.client.open_day("2026-01-06")
+    clock.pass_until(foretold_ns - 1)
+    async with desk_on(journal, rules, clock) as desk:  # after a restart, to the last moment
+        with pytest.raises(ApiError, match=early):
+            await desk.client.open_day("2026-01-06")
+        assert await code_of(desk.client.open_day("2026-01-07")) == (409, "too_early")
+        assert (await desk.client.object_to_statement("B", DAY, "10 t, not 100 t")).batch == 1
+
+        clock.pass_until(foretold_ns)
+        await desk.client.open_day("2026-01-06")
+        assert await code_of(desk.client.confirm_statement("S", DAY)) == (409, "too_late")
+        assert [(await desk.client.statements(name))[0].state for name in "BS"] == ["objected", "accepted"]
+        assert {one.object_until for one in await desk.client.statements("B")} == {foretold}
+        digest = await desk.digest()
+    async with desk_on(journal, rules, clock) as desk:
+        assert await desk.digest() == digest
 
 
 async def test_a_statement_says_the_same_in_every_format(stated):

@@ -57,7 +57,7 @@ remedies = st.one_of(
     st.tuples(st.just("close out"), st.integers(1, 6), st.just(0)),
     st.tuples(st.just("pay"), traders, st.integers(1, 200_000)),
     st.tuples(st.just("write off"), traders, st.integers(1, 100_000)),
-    st.tuples(st.just("dispose"), st.integers(1, 6), st.just(0)),
+    st.tuples(st.just("dispose"), st.integers(1, 6), st.sampled_from(["", *TRADERS])),
     st.tuples(st.just("fund"), traders, st.integers(1, 400_000)),
     st.tuples(st.just("withdraw"), traders, st.integers(1, 200_000)),
     st.tuples(st.just("take"), traders, tonnes),
@@ -168,7 +168,7 @@ def remedied(market, what, who, amount):
             event(f"write off: {market.do(WriteOffRecourse(HOUSE, debtor, min(amount, owed) or 1, 'lost'))}")
         case "dispose":
             secured = [number for number, _ in defaults.security] or [1]
-            event(f"dispose: {market.do(DisposeSecurity(HOUSE, secured[who % len(secured)]))}")
+            event(f"dispose: {market.do(DisposeSecurity(HOUSE, secured[who % len(secured)], amount))}")
         case "fund":
             market.deposit(HOUSE, f"{amount / 100:.2f}")
             market.do(FundReserve(HOUSE, amount))

@@ -42,8 +42,9 @@ from settlement.bank import Policy, SimulatedBank
 from settlement.cycle import Stage
 from settlement.default import CaseState
 from tests.conftest import EXAMPLES
+from tests.exchange.cycle import replayed
 from tests.exchange.defaults import BANK, DEADLINE, DUE, MODES, TOO_LATE, Failing
-from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units
+from tests.exchange.market import CNY, HBEA, Market, Stake, cash, nothing, units, verifier
 
 NEEDED = fen("4221.00")  # by the buyer of 100 t at 42.00
 
@@ -420,6 +421,93 @@ def test_the_house_buys_the_security_at_the_close_against_the_claim():
     assert market.do(DisposeSecurity(HOUSE, 1)) == "refused: wrong_state"
 
 
+def secured(house: str = "0.00", carol: str = "5000.00") -> Failing:
+    """alice paid 3,221.00 of 4,221.00 too little; the reserve lent it, and holds her 100 t at 42.00 for it."""
+    market = agreed(reserve="5000.00", house=house, alice=cash("1000.00"), bob=units(100), carol=cash(carol))
+    market.next_evening()
+    market.cover()
+    market.batch()
+    return market
+
+
+def test_where_the_house_has_no_cash_whoever_is_willing_buys_the_security():
+    market = secured()
+    before = market.digest()
+    assert market.do(DisposeSecurity(HOUSE, 1)) == "refused: insufficient_cash"
+    assert "name a buyer that has it" in market.event.detail and market.digest() == before
+
+    assert market.do(DisposeSecurity(HOUSE, 1, "carol")) == "SecurityDisposed"
+    assert (market.event.proceeds, market.event.surplus) == (fen("4200.00"), fen("979.00"))
+    assert market.event.buyer == market.number("carol")
+    assert market.settled("carol") == (fen("800.00"), 100)
+    assert market.settled("alice") == (fen("979.00"), 0) and market.settled(RESERVE) == (fen("5000.00"), 0)
+    assert market.owed("alice") == {} and market.why_restricted("alice") is None
+    assert market.serials("carol") == [(1, 100)]  # title and all
+    assert replayed(market).digest() == market.digest()
+
+
+@pytest.mark.parametrize(
+    ("buyer", "reason"),
+    [
+        ("zoe", "unknown_account"),
+        ("alice", "in_default"),
+        (RESERVE, "may_not_trade"),
+        ("vera", "may_not_trade"),
+        ("dora", "insufficient_cash"),
+        ("full", "position_limit"),
+    ],
+)
+def test_the_buyer_of_a_security_may_trade_is_not_in_default_and_has_the_money(buyer, reason):
+    market = secured(house="5000.00")
+    market.join("dora", cash("4199.99"))
+    market.join("vera", verifier)
+    market.join("full", cash("5000.00") + units(950_000))
+    market.give(
+        "full", HBEA, int(market.exchange.path.desk.participants[market.number("full")].position_limit) - 950_099
+    )
+    before = market.digest()
+
+    assert market.do(DisposeSecurity(HOUSE, 1, buyer)) == f"refused: {reason}"
+    assert market.digest() == before
+    assert market.do(DisposeSecurity(HOUSE, 1)) == "SecurityDisposed"
+
+
+def test_what_the_buyer_of_a_security_needs_for_its_own_trades_it_cannot_spend():
+    market = secured(carol="4622.09")
+    market.agree("F-2", "bob", "carol", 10, "42.00", due="2026-01-08")
+    market.play("open 2026-01-08\nstart\nclose")
+    market.must(FixObligations())  # it is to pay 422.10
+
+    assert market.do(DisposeSecurity(HOUSE, 1, "carol")) == "refused: insufficient_cash"
+    market.deposit("carol", "0.01")
+    assert market.do(DisposeSecurity(HOUSE, 1, "carol")) == "SecurityDisposed"
+
+
+def test_a_security_quoted_in_a_currency_without_a_rate_is_sold_once_somebody_sets_one():
+    """alice had the dollars for 100 t of one kind, and not the money for 100 t of the other; netted, both failed."""
+    market = Failing("gross_net", reserve="5000.00", alice=nothing, bob=units(100), carol=cash("5000.00"))
+    market.play("close\nsettle")
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.give("bob", "HBEA-2026", 100)
+    market.deposit("alice", "603.00", "USD")
+    market.play("open 2026-01-06")
+    due = date(2026, 1, 7)
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", HBEA, 10, 4200, due, "negotiated"))
+    market.must(AgreeDelivery(HOUSE, "F-2", "bob", "alice", "HBEA-2026", 100, 600, due, "negotiated"))
+    market.next_evening("2026-01-07")
+    assert market.cover(at="2026-01-08 15:00:01") == "FailureCovered"
+    market.batch()
+    before = market.digest()
+
+    assert market.do(DisposeSecurity(HOUSE, 1, "carol")) == "refused: no_rate"
+    assert "set one first" in market.event.detail and market.digest() == before
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    assert market.do(DisposeSecurity(HOUSE, 1, "carol")) == "SecurityDisposed"
+    assert market.event.proceeds == fen("420.00") + 7 * fen("600.00")
+    assert market.holding("carol", "HBEA-2026").settled == 100
+
+
 def test_what_the_security_does_not_bring_is_still_owed_and_may_be_written_off():
     market = agreed(price="46.00", reserve="5000.00", house="5000.00", alice=nothing, bob=units(100))
     market.next_evening()
@@ -512,6 +600,29 @@ def test_a_buyer_is_not_asked_to_pay_when_the_price_has_fallen():
 
     assert market.settled("alice") == (fen("5000.00"), 0)
     assert market.owed("bob") == {} and market.why_restricted("bob") is None
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_cover_too_pays_what_is_due_in_another_currency_at_the_rate_in_force(mode):
+    """Nobody has the 100 t that bob sold at 5.00 dollars, and they close at 6.00: alice is due 100.00 of them."""
+    market = Failing(mode, reserve="5000.00", alice=nothing, bob=nothing)
+    market.evening()
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    market.deposit("alice", "600.00", "USD")
+    market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 500, date.fromisoformat(DUE)))
+    market.next_evening()
+
+    before = market.digest()
+    assert market.cover() == "refused: insufficient_cash"
+    assert "0.00 USD: close the case out" in market.event.detail and market.digest() == before
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    assert market.cover() == "FailureCovered"
+    [one] = market.event.closed_out
+    assert (market.exchange.asset_names[one.asset], one.amount, one.unpaid) == (CNY, fen("700.00"), 0)
+    assert market.holding("alice", CNY).settled == fen("700.00")
+    assert market.owed("bob") == {RESERVE: fen("700.00")}
+    assert replayed(market).digest() == market.digest()
 
 
 # ---------------------------------------------------------------- closed out in cash

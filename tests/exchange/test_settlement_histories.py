@@ -359,11 +359,13 @@ class History:
                 for one in said.released:
                     give(RESERVE, name(said.account), self.asset(one.unit), one.quantity, "security_released")
             case SecurityDisposed():
+                buyer = name(said.buyer)
                 for one in said.sold:
-                    give(RESERVE, HOUSE, self.asset(one.unit), one.quantity, "security_sold")
+                    give(RESERVE, buyer, self.asset(one.unit), one.quantity, "security_sold")
                 for one in said.payments:
-                    give(HOUSE, name(one.creditor), CNY, one.amount, "security_sold")
-                give(HOUSE, name(said.account), CNY, said.surplus, "security_sold")
+                    give(buyer, name(one.creditor), CNY, one.amount, "security_sold")
+                give(buyer, name(said.account), CNY, said.surplus, "security_sold")
+                self.seen["a sale of security to somebody else"] += buyer != HOUSE
             case ReserveFunded():
                 give(HOUSE, RESERVE, CNY, said.amount, "reserve_funding")
             case ReserveDrawn():
@@ -599,7 +601,7 @@ class History:
                 claim = defaults.claims[-1 - a % len(defaults.claims)]
                 owing = self.name(claim.account)
                 asked = (
-                    DisposeSecurity(HOUSE, claim.case),
+                    DisposeSecurity(HOUSE, claim.case, ("", TRADERS[other % 3])[amount % 2]),
                     PayRecourse(owing, claim.left),
                     PayRecourse(owing, 1 + claim.left // 2),
                     WriteOffRecourse(HOUSE, owing, amount, "hopeless"),

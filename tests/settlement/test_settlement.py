@@ -117,10 +117,10 @@ def test_a_statement_names_every_movement_with_its_cause(day: dict[int, Statemen
     assert mill.entries == [
         Entry(CASH, 1_000_000, "deposit", MILL),
         Entry(HBEA, 100, "purchase", 1),
-        Entry(CASH, -420_000, "purchase", 1),
+        Entry(CASH, -420_000, "purchase", 1, 100),
         Entry(CASH, -2100, "fee", 1),
         Entry(HBEA, -40, "sale", 2),
-        Entry(CASH, 172_000, "sale", 2),
+        Entry(CASH, 172_000, "sale", 2, 40),
     ]
     assert mill.closing == {CASH: 749_900, HBEA: 60}
     assert day[HOUSE].entries == [Entry(CASH, 4300, "fee_income", 1)]

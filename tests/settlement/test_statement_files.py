@@ -6,6 +6,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,8 @@ from settlement.answers import StatementState
 from settlement.statement_files import (
     _CAUSES,
     Asset,
+    Correction,
+    Failure,
     Names,
     Sheet,
     StatementFileError,
@@ -47,16 +50,25 @@ def statement_of(
 
 BOUGHT = statement_of(
     {CASH: 10_000_05},
-    [Entry(HBEA, 100, "purchase", 17), Entry(CASH, -4200_00, "purchase", 17), Entry(CASH, -21_00, "fee", 17)],
+    [Entry(HBEA, 100, "purchase", 17), Entry(CASH, -4200_00, "purchase", 17, 100), Entry(CASH, -21_00, "fee", 17)],
 )
 IDLE = statement_of({HBEA: 7}, [], FUND)
+TERMS = {"quantity": 100, "price": "42.00"}
+NO_TERMS = {"quantity": None, "price": None}
 
 amounts = st.integers(-(2**62), 2**62)
 statements = st.builds(
     statement_of,
     st.dictionaries(st.integers(0, 3), amounts.filter(bool)),
     st.lists(
-        st.builds(Entry, st.integers(0, 3), amounts, st.sampled_from([*_CAUSES, "a, strange\ncause"]), amounts),
+        st.one_of(
+            st.builds(Entry, st.integers(0, 3), amounts, st.sampled_from([*_CAUSES, "a, strange\ncause"]), amounts),
+            st.builds(
+                lambda price, quantity: Entry(CASH, price * quantity, "sale", 17, abs(quantity)),
+                st.integers(0, 2**30),
+                st.integers(-(2**30), 2**30),
+            ),
+        ),
         max_size=5,
     ),
     st.sampled_from([HOUSE, MILL, FUND]),
@@ -72,9 +84,9 @@ def test_data_has_money_as_text_and_tonnes_as_numbers():
         "account_id": "MILL",
         "opening": {"CNY": "10000.05"},
         "entries": [
-            {"asset": "HBEA-2025", "amount": 100, "cause": "purchase", "reference": 17},
-            {"asset": "CNY", "amount": "-4200.00", "cause": "purchase", "reference": 17},
-            {"asset": "CNY", "amount": "-21.00", "cause": "fee", "reference": 17},
+            {"asset": "HBEA-2025", "amount": 100, "cause": "purchase", "reference": 17, **NO_TERMS},
+            {"asset": "CNY", "amount": "-4200.00", "cause": "purchase", "reference": 17, **TERMS},
+            {"asset": "CNY", "amount": "-21.00", "cause": "fee", "reference": 17, **NO_TERMS},
         ],
         "closing": {"CNY": "5779.05", "HBEA-2025": 100},
     }
@@ -85,14 +97,14 @@ def test_data_has_money_as_text_and_tonnes_as_numbers():
 
 def test_csv_has_a_row_for_each_movement_between_opening_and_closing():
     assert csv_of([BOUGHT], NAMES).splitlines() == [
-        "date,batch,account,asset,kind,amount,cause,reference",
-        "2026-01-05,1,MILL,CNY,opening,10000.05,,",
-        "2026-01-05,1,MILL,HBEA-2025,opening,0,,",
-        "2026-01-05,1,MILL,HBEA-2025,movement,100,purchase,17",
-        "2026-01-05,1,MILL,CNY,movement,-4200.00,purchase,17",
-        "2026-01-05,1,MILL,CNY,movement,-21.00,fee,17",
-        "2026-01-05,1,MILL,CNY,closing,5779.05,,",
-        "2026-01-05,1,MILL,HBEA-2025,closing,100,,",
+        "date,batch,account,asset,kind,amount,cause,reference,quantity,price",
+        "2026-01-05,1,MILL,CNY,opening,10000.05,,,,",
+        "2026-01-05,1,MILL,HBEA-2025,opening,0,,,,",
+        "2026-01-05,1,MILL,HBEA-2025,movement,100,purchase,17,,",
+        "2026-01-05,1,MILL,CNY,movement,-4200.00,purchase,17,100,42.00",
+        "2026-01-05,1,MILL,CNY,movement,-21.00,fee,17,,",
+        "2026-01-05,1,MILL,CNY,closing,5779.05,,,,",
+        "2026-01-05,1,MILL,HBEA-2025,closing,100,,,,",
     ]
 
 
@@ -232,7 +244,7 @@ def test_a_page_shows_every_figure_of_the_statement():
     assert heads == ["No.", "Cause", "Reference", "Credit", "Debit", "Balance"]
     assert rows == [
         ["", "Opening", "", "", "", "10,000.05"],
-        ["1", "Purchase", "trade 17", "", "4,200.00", "5,800.05"],
+        ["1", "Purchase", "trade 17, 100 t × 42.00", "", "4,200.00", "5,800.05"],
         ["2", "Fee", "trade 17", "", "21.00", "5,779.05"],
         ["", "Closing", "", "0.00", "4,221.00", "5,779.05"],
     ]
@@ -331,6 +343,33 @@ def test_a_statement_that_does_not_add_up_is_not_drawn():
 LONG = "an objection of many words " * 60 + "x" * 2000
 MANY = statement_of({CASH: 10**9}, [Entry(CASH, -number, "purchase", number) for number in range(1, 1001)])
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def test_a_page_says_what_failed_and_what_was_put_right():
+    own = Failure(3, True, [18, 19], {CASH: 1_234_50, HBEA: 7}, "covered", "2026-01-07 15:00")
+    others = Failure(4, False, [20], {}, "notified", "")
+    busted = Correction(11, "trade_bust", "<twice>")
+    told = msgspec.structs.replace(sheet(), failures=[own, others], corrections=[busted])
+    read = Read(page("Market", "Mill", [told], NAMES))
+
+    assert read.tables["Not settled with this batch"][1:] == [
+        ["3", "18, 19", "this account lacked 1,234.50 CNY, 7 t HBEA-2025", "covered, 2026-01-07 15:00"],
+        ["4", "20", "the other side", "notified"],
+    ]
+    assert read.tables["Trades put right"][1:] == [["11", "Trade bust", "<twice>"]]
+    assert (
+        not {"Not settled with this batch", "Trades put right"} & Read(page("M", "H", [sheet()], NAMES)).tables.keys()
+    )
+
+
+@pytest.mark.parametrize("quantity", [-100, 99])
+def test_a_price_times_a_quantity_that_is_not_the_amount_is_no_statement(quantity):
+    with pytest.raises(AssertionError, match="do not make its amount"):
+        statement_of({}, [Entry(CASH, -4200_00, "purchase", 17, quantity)]).check()
+    with pytest.raises(StatementFileError):
+        read_csv(csv_of([BOUGHT], NAMES).replace("17,100,42.00", f"17,{quantity},42.00"), NAMES)
+    with pytest.raises(StatementFileError):
+        read_csv(csv_of([BOUGHT], NAMES).replace("17,100,42.00", "17,100,42.01"), NAMES)
 
 
 def test_a_thousand_movements_are_all_there():

@@ -156,6 +156,9 @@ REQUESTS = {
     "cure 1 --by B": "POST /v1/settlement/cases/1/cure {'by': 'B'}",
     "cover 1 --by EXCHANGE": "POST /v1/settlement/cases/1/cover {'by': 'EXCHANGE'}",
     "sell-security 1 --by EXCHANGE": "POST /v1/settlement/cases/1/security-sale {'by': 'EXCHANGE'}",
+    "sell-security 2 --by EXCHANGE --to S": (
+        "POST /v1/settlement/cases/2/security-sale {'by': 'EXCHANGE', 'buyer': 'S'}"
+    ),
     "repay B 50.00": "POST /v1/accounts/B/recourse {'amount': '50.00'}",
     "write-off B 1.00 --by EXCHANGE --reason gone": "POST /v1/accounts/B/recourse/write-off "
     "{'by': 'EXCHANGE', 'amount': '1.00', 'note': 'gone'}",
