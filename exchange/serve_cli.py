@@ -7,6 +7,8 @@ import errno
 import gc
 import ipaddress
 import signal
+from enum import StrEnum
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,21 @@ if TYPE_CHECKING:
     from api.access.guard import Access
     from api.gateway import Gateway
     from api.settings import ServeSettings
+
+
+class Example(StrEnum):
+    """A file to begin with, by what it is for."""
+
+    CONFIG = "config"
+    SYSTEMD = "systemd"
+    CONTAINER = "container"
+
+
+EXAMPLES = {
+    Example.CONFIG: "carbonex.toml",
+    Example.SYSTEMD: "carbonex.service",
+    Example.CONTAINER: "Containerfile",
+}
 
 INVALID = 2  # exit code of settings that can't be
 
@@ -76,11 +93,17 @@ def serve(
     show_settings: Annotated[
         bool, typer.Option("--show-settings", help="Print all settings and where each came from, and end.")
     ] = False,
+    example: Annotated[
+        Example | None, typer.Option(help="Print a file to begin with: settings, systemd unit, container; and end.")
+    ] = None,
 ) -> None:
     """Run the exchange alone, until Ctrl-C.
 
     Settings come from options, variables CARBONEX_SERVE_<NAME> and the file of --config, in this order.
     """
+    if example is not None:
+        typer.echo(resources.files("api.deploy").joinpath(EXAMPLES[example]).read_text("utf-8"), nl=False)
+        return
     from api.settings import SettingsError, load, shown
 
     options = {

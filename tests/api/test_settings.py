@@ -107,7 +107,7 @@ def test_what_is_shown_is_a_file_that_gives_the_same_settings(file, monkeypatch)
 
 def test_every_setting_has_its_option_which_shows_its_default():
     options = inspect.signature(serve_cli.serve).parameters
-    assert set(options) - set(ServeSettings.model_fields) == {"config", "show_settings"}
+    assert set(options) - set(ServeSettings.model_fields) == {"config", "show_settings", "example"}
     assert set(ServeSettings.model_fields) - set(options) == {"metrics_token"}  # which others on the machine would see
     for name, field in ServeSettings.model_fields.items():
         if name == "metrics_token":
