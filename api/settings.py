@@ -50,7 +50,7 @@ class ServeSettings(BaseSettings):
         1.0, ge=0.001, le=100_000, allow_inf_nan=False, description="Market seconds a second, simulated"
     )
     day: date | None = Field(
-        None, description="First trading day of a new journal, e.g. 2026-01-05; unset: today or the next"
+        None, description="First trading day of a new journal, e.g. 2026-01-05; unset: today, or the next"
     )
     manual: bool = Field(False, description="Leave the trading day to the operator")
     bank: Literal["accept", "reject", "partial", "late", "none"] = Field(
@@ -61,7 +61,9 @@ class ServeSettings(BaseSettings):
         None, description="File of keys (`carbonex keys`); unset: the journal's name and .keys, if there is one"
     )
     metrics_token: SecretStr | None = Field(
-        None, min_length=16, description="Bearer token that GET /metrics takes instead of a key; no option, for `ps`"
+        None,
+        min_length=16,
+        description="Bearer token that `GET /metrics` takes instead of a signature; no option, which others would see",
     )
     log_format: Literal["text", "json"] = Field("text", description="Lines of the log, on standard error")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

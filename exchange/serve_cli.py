@@ -126,7 +126,6 @@ def _run(values: "ServeSettings") -> None:
     from api.serving import Serving
     from api.starting import answering
 
-    configure(values.log_format, values.log_level)
     access = _access(values)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes it
     try:
@@ -135,6 +134,7 @@ def _run(values: "ServeSettings") -> None:
                 load_compiled("trading")
                 gateway = _gateway(values)
             gc.freeze()  # what a journal has brought stays: the garbage collector need not look at it again and again
+            configure(values.log_format, values.log_level)
             serving = Serving(gateway, access, listening, values.shutdown_seconds)
             title = gateway.exchange.market.title
             say(f"serving {title} on {serving.url} - API pages at {serving.url}/docs - Ctrl-C ends")
