@@ -1,6 +1,5 @@
 """The clearing house: batches step by step, what they move, the settlement bank's files, withdrawals."""
 
-from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -15,6 +14,7 @@ from api.schemas import (
     BatchRow,
     BatchView,
     BreakReport,
+    Day,
     DeliveryView,
     Identifier,
     InstructionsView,
@@ -68,7 +68,7 @@ add_verbs(
 
 
 @router.get("/settlement/batches")
-async def batches(gateway: TheGateway, page: ThePage, day: date | None = None) -> list[BatchRow]:
+async def batches(gateway: TheGateway, page: ThePage, day: Day | None = None) -> list[BatchRow]:
     """All settlement batches, or those of a day, oldest first."""
     return page.of(views.batch_rows(gateway, day), lambda batch: batch.number)
 
@@ -242,7 +242,7 @@ async def _reconcile(gateway: Gateway, command: ReconcileBank) -> BreakReport:
 
 
 @router.get("/settlement/balances/{day}", responses=AS_CSV)
-async def balances(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -> BalancesView:
+async def balances(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") -> BalancesView:
     """What the bank should have in every sub-ledger at the end of a settled day; `format=csv`: as the bank's own file.
 
     It is the closing of the day's last statements; `POST /v1/settlement/reconciliations` compares the bank's with it.

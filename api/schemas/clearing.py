@@ -189,7 +189,7 @@ class NewConfirmation(Model):
     by: Identifier = Field(description="Account id of the settlement bank", examples=["BANK"])
     answers_to: Checksum
     lines: list[NewAnswer] = Field(max_length=LINES_MAX)
-    more_follows: bool = False
+    more_follows: bool = Field(default=False, strict=True)
 
 
 class PaymentsConfirmed(Happened):
