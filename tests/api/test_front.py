@@ -63,9 +63,10 @@ async def test_a_full_inbox_is_not_ready_until_there_is_room():
         await desk.open()
         held = hold_back(desk.gateway)
         first = [asyncio.create_task(desk.http.post("/v1/orders", json=ORDER))]
-        await asyncio.sleep(0.02)  # taken, and held back
+        await asyncio.sleep(0.05)  # taken, and held back
         waiting = [*first, *(asyncio.create_task(desk.http.post("/v1/orders", json=ORDER)) for _ in range(2))]
-        await asyncio.sleep(0.02)
+        while desk.gateway.inbox.room:
+            await asyncio.sleep(0.001)
         answer = await desk.http.get("/health/ready")
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "inbox_full", "1")
         samples = await measured(desk)
@@ -104,7 +105,7 @@ async def test_an_exchange_that_stops_lets_nobody_in_but_those_who_watch_it(open
 async def test_what_is_under_way_is_answered_before_the_end(open_desk):
     held = hold_back(open_desk.gateway)
     order = asyncio.create_task(open_desk.http.post("/v1/orders", json=ORDER))
-    await asyncio.sleep(0.02)
+    await asyncio.sleep(0.05)
     life = open_desk.gateway.life
     life.stop()
     with pytest.raises(TimeoutError):
