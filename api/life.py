@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 GOING_AWAY = 1001  # WebSocket close code
 RETRY_S = 5  # after which a restarted exchange may be back
-_LOOK_S = 0.01
+LOOK_S = 0.01
 
 
 class Life:
@@ -31,12 +31,11 @@ class Life:
         """From now on nothing new is let in."""
         self.is_stopping = True
 
-    async def drain(self, seconds: float) -> None:
-        """Have what is under way answered and the streams closed. TimeoutError if that takes longer."""
+    async def drain(self) -> None:
+        """Have what is under way answered and the streams closed."""
         self.streams_end.set()
-        async with asyncio.timeout(seconds):
-            while self.under_way or self.streams:
-                await asyncio.sleep(_LOOK_S)
+        while self.under_way or self.streams:
+            await asyncio.sleep(LOOK_S)
 
     def require_open(self) -> None:
         """Problem 503 if nothing new is let in any more."""

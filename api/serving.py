@@ -4,6 +4,7 @@ A signal ends it in good order (:mod:`api.life`), in so many seconds at most; a 
 holds has happened, nothing else has. Where systemd has started it, it says when it is ready and when it stops.
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -16,6 +17,7 @@ import uvicorn
 from api.access.guard import Access
 from api.app import make_app
 from api.gateway import Gateway
+from api.life import LOOK_S
 
 _log = logging.getLogger("carbonex")
 TOO_LATE = 2  # exit code of an end that took too long
@@ -84,11 +86,21 @@ class _Server(uvicorn.Server):
         _tell_systemd("STOPPING=1")
         _log.info("stopping", extra={"requests": self._life.under_way, "streams": self._life.streams})
         try:
-            await self._life.drain(max(self._shutdown_s - 2 * _CLOSE_S, self._shutdown_s / 2))
+            async with asyncio.timeout(max(self._shutdown_s - 2 * _CLOSE_S, self._shutdown_s / 2)):
+                await self._life.drain()
+                await self._say_goodbye()
         except TimeoutError:
             _log.warning("cut off", extra={"requests": self._life.under_way, "streams": self._life.streams})
         await super().shutdown(sockets)
         self._watchdog.cancel()
+
+    async def _say_goodbye(self) -> None:
+        """Wait until the other side has closed its sockets too.
+
+        Whoever still sends would lose what he has not read yet, if his connection were ended before he has read it.
+        """
+        while any(getattr(one, "close_sent", False) for one in self.server_state.connections):
+            await asyncio.sleep(LOOK_S)
 
 
 def _give_up() -> None:

@@ -109,8 +109,8 @@ async def test_what_is_under_way_is_answered_before_the_end(open_desk):
     life = open_desk.gateway.life
     life.stop()
     with pytest.raises(TimeoutError):
-        await life.drain(0.05)
-    drained = asyncio.create_task(life.drain(5))
+        await asyncio.wait_for(life.drain(), 0.05)
+    drained = asyncio.create_task(life.drain())
     held.set()
     await drained
     assert order.done() and order.result().status_code == 201
