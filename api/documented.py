@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from api.problems import MEDIA_TYPE, details_of, said_by_status
 
 KEYLESS = "/v1/session"
+EXAMPLE_KEY = "7f0c2b1e-order-17"
 NAMED: dict[str, Any] = {  # what stands for a name or number that has no example of its own
     "account_id": "E-001", "by": "REG", "order_id": 1, "symbol": "HBEA-2025", "code": "HBEA-2025",
     "unit": "HBEA-2025", "number": 1, "year": 2025, "lock_id": 1, "request_id": 1, "day": "2026-01-05",
@@ -32,7 +33,7 @@ _KEY: dict[str, Any] = {
     "description": "A name of your own for this request, 1 to 200 visible characters: sent again under it, the request "
     "gets the same answer, and nothing happens twice",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-    "example": "7f0c2b1e-order-17",
+    "example": EXAMPLE_KEY,
 }
 _REPLAYED = {
     "description": "true: this is the answer to an earlier request under the key",

@@ -13,6 +13,7 @@ from api.schemas import (
     BalancesView,
     BatchRow,
     BatchView,
+    BookingsView,
     BreakReport,
     Day,
     DeliveryView,
@@ -250,6 +251,17 @@ async def balances(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") ->
     if format == "csv":
         return _csv(views.balance_file(gateway, day).text())  # type: ignore[return-value]
     return views.balances_view(gateway, day)
+
+
+@router.get("/settlement/bookings/{day}", responses=AS_CSV)
+async def bookings(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") -> BookingsView:
+    """What the bank has to book of a settled day: every movement of cash, trades by batch; `format=csv`: its file.
+
+    The file names the one that went before it. A day that gets further statements has a file that goes on.
+    """
+    if format == "csv":
+        return _csv(views.booking_file(gateway, day).text())  # type: ignore[return-value]
+    return views.bookings_view(gateway, day)
 
 
 @router.get("/settlement/withdrawal-blocks")

@@ -53,7 +53,7 @@ async def place_batch(batch: NewBatch, gateway: TheGateway, access: TheAccess, c
     return Response(msgspec.json.encode(outcomes), media_type="application/json")
 
 
-@router.patch("/{order_id:int}")
+@router.patch("/{order_id:number}")
 async def amend(
     order_id: int, amendment: Amendment, gateway: TheGateway, access: TheAccess, caller: TheCaller
 ) -> OrderView:
@@ -76,7 +76,7 @@ async def cancel_all(
     return order_entry.cancelled_by(order_entry.granted(await gateway.inbox.offer(command)))
 
 
-@router.delete("/{order_id:int}")
+@router.delete("/{order_id:number}")
 async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """Take an order out of the book. What it had reserved is available again with the answer."""
     command = order_entry.cancelling(gateway, account_id, order_id)
@@ -84,7 +84,7 @@ async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> 
     return order_view(gateway, order_id)
 
 
-@router.get("/{order_id:int}")
+@router.get("/{order_id:number}")
 async def show(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """One order of an account, whatever has become of it."""
     order_entry.owner_of(gateway, order_id, account_id)

@@ -5,6 +5,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from starlette.convertors import Convertor, register_url_convertor
 
 INT32, INT64 = 2**31 - 1, 2**63 - 1
 FIRST_DAY, LAST_DAY = date(1970, 1, 2), date(2149, 6, 6)  # that a row can hold
@@ -36,6 +37,21 @@ Liquidity = Literal["maker", "taker"]
 TradeStatus = Literal["regular", "corrected", "busted"]
 PhaseName = Literal["closed", "pre_open", "call", "continuous", "break"]
 HaltReason = Annotated[str, Field(min_length=1, max_length=200, examples=["News pending"])]
+
+
+class Digits(Convertor[str]):
+    """`{name:number}` in a path: what is no number is another path. The route reads it, so it may be too large."""
+
+    regex = "[0-9]+"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("number", Digits())
 
 
 class Model(BaseModel):
