@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from api.history import History
 from api.idempotency import RequestFile
 from api.inbox import Inbox
+from api.life import Life
 from api.problems import Problem, no_account
 from api.timers import Clock, Timers
 from exchange.bookings import BookingFiles
@@ -44,6 +45,7 @@ class Gateway:
         bank: Policy | None = None,
         requests: RequestFile | None = None,
     ) -> None:
+        self.life = Life()
         self.engine = Engine(journal)
         self.history = History()
         self.requests = requests or RequestFile()

@@ -10,12 +10,14 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from api.history import History
 from api.idempotency import marked, marked_batch
+from api.logs import REQUEST_ID
 from api.problems import Problem
 from exchange.commands import Command, Control, OrderBatch, control
 from exchange.engine import BatchReceipt, Engine, Receipt
@@ -50,11 +52,27 @@ class BatchAnswer(NamedTuple):
 class Waiting(NamedTuple):
     command: Command | OrderBatch
     answer: "asyncio.Future[Any]"  # Answer, or BatchAnswer
+    at: float  # when it was handed in, of `perf_counter`
+    request_id: str
 
     @property
     def size(self) -> int:
         """How many commands."""
         return len(self.command.details) if isinstance(self.command, OrderBatch) else 1
+
+
+class Passed(NamedTuple):
+    """Commands that have gone through the inbox together, and when (seconds of `perf_counter`)."""
+
+    group: list[Waiting]
+    receipts: list[Receipt | BatchReceipt]
+    batch: Batch
+    outcome: Outcome
+    taken: float
+    stamped: float
+    journalled: float
+    applied: float
+    answered: float
 
 
 class Inbox:
@@ -65,9 +83,11 @@ class Inbox:
         self.history = history
         self.now_ns = now_ns
         self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue()  # None: closed
+        self.capacity = capacity
         self.room = capacity  # for how many more commands
         self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
+        self.watch: Callable[[Passed], None] = lambda passed: None
 
     def offer(self, command: Command) -> "asyncio.Future[Answer]":
         """Hand in a command; the future brings its answer. Problem 503 if the inbox is full or broken."""
@@ -85,7 +105,7 @@ class Inbox:
             raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"})
         self.room -= size
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.queue.put_nowait(Waiting(command, answer))
+        self.queue.put_nowait(Waiting(command, answer, perf_counter(), REQUEST_ID.get()))
         return answer
 
     async def ask(self, command: Control) -> Event:
@@ -144,18 +164,24 @@ class Inbox:
 
     async def _process_some(self, group: list[Waiting]) -> int:
         """Journal, apply and answer the first commands of a group; returns how many were taken."""
+        taken = perf_counter()
         batch, receipts = self.engine.prepare([waiting.command for waiting in group], self.now_ns())
+        stamped = perf_counter()
         if batch.rows.size:
             await asyncio.wrap_future(self.engine.record(batch))
+        journalled = perf_counter()
         first_new = self.engine.exchange.sequence + 1
         outcome = self.engine.apply(batch)
         self.history.extend(batch, outcome)
+        applied = perf_counter()
         answers = _Answers(self.history, batch, outcome, first_new)
         for waiting, receipt in zip(group, receipts, strict=False):
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
             elif not waiting.answer.done():
                 waiting.answer.set_result(answers.to(receipt))
+        times = (taken, stamped, journalled, applied, perf_counter())
+        self.watch(Passed(group, receipts, batch, outcome, *times))
         return len(receipts)
 
 

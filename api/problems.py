@@ -225,7 +225,8 @@ OTHERS: dict[int, dict[str, str]] = {
     503: {
         "inbox_full": "More commands are waiting than the exchange takes in; nothing has happened.",
         "requests_unwritable": "The request could not be written down, so nothing has been done.",
-        "stopping": "The exchange has stopped; ask again after its restart.",
+        "starting": "The exchange is reading its journal; ask again soon.",
+        "stopping": "The exchange is stopping; ask again after its restart.",
         "journal_unwritable": "The exchange has stopped; ask again after its restart.",
         "internal_error": "The exchange has stopped; ask again after its restart.",
     },

@@ -24,7 +24,8 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -244,8 +245,13 @@ def serving(port: int, *command: str) -> Iterator[Server]:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Whether a server answers, and not only that it is starting."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as asked:
+        try:
+            asked.request("GET", "/health/ready")
+            return asked.getresponse().status != 503
+        except (OSError, HTTPException):
+            return False
 
 
 def free_port() -> int:

@@ -92,6 +92,7 @@ class Journal(Protocol):
 
     def append(self, block: bytes) -> "Future[None]": ...
     def blocks(self) -> Iterator[bytes]: ...
+    def size(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -118,6 +119,10 @@ class MemoryJournal:
 
     def blocks(self) -> Iterator[bytes]:
         return iter(self._blocks)
+
+    def size(self) -> int:
+        """Bytes of all blocks."""
+        return sum(map(len, self._blocks))
 
     def close(self) -> None:
         pass
@@ -180,6 +185,11 @@ class SqliteJournal:
         for number, chain, block in read_blocks(self._path):
             self._number, self._chain = number, chain
             yield block
+
+    def size(self) -> int:
+        """Bytes on disk: of the file, and of its write-ahead log."""
+        files = self._path, Path(f"{self._path}-wal")
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
         """Close the file and let others write."""

@@ -73,6 +73,7 @@ class Desk:
                 self.access.require_rate(self.caller.key)
             frame = frames.read(received)
             request_id, op = frame.id, frame.op
+            self.gateway.life.require_open()
             await self._act(frame)
         except Problem as problem:
             if op is None:
@@ -82,10 +83,14 @@ class Desk:
             self._refuse(request_id, op, Problem.of(refused))
         self.wake()
 
-    async def close(self) -> None:
-        """The socket has ended: cancel what was to go with it, once what is under way has been answered."""
+    async def finish(self) -> None:
+        """Wait until what is under way has been answered."""
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def close(self) -> None:
+        """The socket has ended: cancel what was to go with it, once what is under way has been answered."""
+        await self.finish()
         for account_id in sorted(self.left_behind):
             await cancel_for(self.gateway, account_id, "the end of a socket")
 
@@ -227,6 +232,7 @@ class Desk:
 
     def _refuse(self, request_id: RequestId, op: str | None, problem: Problem) -> None:
         oldest_seq = problem.oldest_seq if isinstance(problem, TooOld) else None
+        self.feed.problems[problem.code] += 1
         self.subscriber.say(
             ErrorTold(
                 id=request_id,

@@ -1,7 +1,7 @@
 """All channels that somebody listens to, and one socket's places in them."""
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -37,6 +37,10 @@ class Feed:
         self.session_id = secrets.token_hex(8)
         self.channels: dict[Key, Channel] = {}
         self.dead_men = DeadMen(gateway)
+        self.subscribers: set[Subscriber] = set()
+        self.conflated: Counter[str] = Counter()  # states that somebody was not told, by channel
+        self.ended: Counter[str] = Counter()  # sockets, by why
+        self.problems: Counter[str] = Counter()  # told in answer to frames, by code
 
     def channel(self, key: Key) -> Channel:
         """A channel, caught up. Problem if its instrument or account is unknown."""
@@ -121,8 +125,9 @@ class Follower:
 class Onlooker:
     """Hears the newest state of a conflated channel."""
 
-    def __init__(self, channel: ConflatedChannel) -> None:
+    def __init__(self, channel: ConflatedChannel, conflated: Counter[str]) -> None:
         self.channel = channel
+        self._conflated = conflated
         channel.catch_up()
         self._version, self._seq = channel.version, channel.last_seq
 
@@ -131,6 +136,7 @@ class Onlooker:
         if self.channel.version == self._version:
             return []
         said = self.channel.newest(self._seq, self._version)
+        self._conflated[self.channel.key.name] += max(0, self.channel.version - self._version - 1)
         self._version, self._seq = self.channel.version, self.channel.last_seq
         return [said]
 
@@ -145,12 +151,14 @@ class Subscriber:
         self.feed = feed
         self.listeners: dict[Key, Listener] = {}
         self.outgoing: deque[str] = deque()
+        self.is_leaving = False  # what is on its way is the last
 
     def listen(self, channel: Channel) -> None:
         """Hear how a channel stands, and what it tells from now on."""
         self.outgoing.extend(channel.snapshot())
-        made: Listener = Onlooker(channel) if isinstance(channel, ConflatedChannel) else Follower(channel)
-        self.listeners[channel.key] = made
+        self.listeners[channel.key] = (
+            Onlooker(channel, self.feed.conflated) if isinstance(channel, ConflatedChannel) else Follower(channel)
+        )
 
     def leave(self, key: Key) -> None:
         """Hear no more of a channel; what it has told until now is still sent. Problem if it was not heard."""

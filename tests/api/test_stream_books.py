@@ -153,13 +153,15 @@ def buy(market, ticks, quantity=1):
 
 
 def test_the_conflated_book_leaps_over_what_a_slow_reader_missed(market):
-    reader = Reader(Feed(market.gateway), TOP, DEPTH)
+    feed = Feed(market.gateway)
+    reader = Reader(feed, TOP, DEPTH)
     for ticks in (4050, 4040, 4030, 4100):
         sell(market, ticks)
     top, depth = reader.read()
     assert (top["bid"], top["ask"]) == (None, {"price": "40.30", "quantity": 1, "orders": 1})
     assert [one["price"] for one in depth["asks"]] == ["40.30", "40.40", "40.50", "41.00"]
     assert (top["conflated"], depth["conflated"]) == (2, 3)
+    assert feed.conflated == {"book.l1": 2, "book.l2": 3}
     assert depth["seq"] == top["seq"] + 1
     sell(market, 4100)
     [depth] = reader.read()
