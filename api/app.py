@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
+from api.access.bodies import BODY_MAX
 from api.access.guard import Access, Guard
 from api.documented import document
 from api.fast_lane import FastLane
@@ -71,7 +72,12 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
             app.state.feed.dead_men.stop()
 
     app: FastAPI = FastAPIOffline(
-        title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False
+        title="carbonex",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        max_body_size=BODY_MAX,
     )
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)

@@ -318,6 +318,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+_CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
 def _methods(request: Request) -> set[str]:
     """All methods of a path; the router by itself tells those of the first route that has it."""
     asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
@@ -351,7 +354,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = _CODES.get(error.status_code, "http_error")
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(_methods(request)))

@@ -16,6 +16,7 @@ import uvicorn
 
 from api.access.guard import Access
 from api.app import make_app
+from api.bounded import BoundedHttp
 from api.gateway import Gateway
 from api.life import LOOK_S
 
@@ -37,7 +38,7 @@ class Serving:
         config = uvicorn.Config(
             make_app(gateway, access),
             loop="uvloop",
-            http="httptools",
+            http=BoundedHttp,
             ws="websockets-sansio",
             ws_per_message_deflate=False,
             access_log=False,

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import from_json
 
 from api import order_entry
 from api.access.guard import Access, Caller, permit_named
@@ -251,8 +252,8 @@ def _named(received: dict[str, Any]) -> tuple[RequestId, str | None]:
     if text is None or len(text) > frames.FRAME_MAX:
         return None, None
     try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
+        said = from_json(text)
+    except ValueError:
         return None, None
     if not isinstance(said, dict):
         return None, None
