@@ -8,7 +8,7 @@ import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEAD_MAX = 64 << 10  # bytes of a request line and headers
+HEAD_MAX = 64 << 10  # bytes of a request line and headers, besides what came with its first byte
 HEAD_S = 60  # from the connection, or the first byte of a further request, to the end of its head
 
 
@@ -41,7 +41,7 @@ class BoundedHttp(HttpToolsProtocol):
         if not self._in_head:
             self._wait_no_more()
         elif self._head > HEAD_MAX:
-            self.send_400_response(f"A request has a head of {HEAD_MAX} bytes at most.")
+            self.send_400_response(f"The head of a request has {HEAD_MAX} bytes at most.")
         elif self._patience is None:
             self._wait_for_head()
 
