@@ -124,10 +124,14 @@ class MemoryJournal:
 
 
 class SqliteJournal:
-    """A journal in one file. JournalError if it is held, damaged, of another version or not writable."""
+    """A journal in one file. JournalError if it is held, damaged, of another version or not writable.
 
-    def __init__(self, path: Path) -> None:
+    Not `durable`: a loss of power may take its last blocks; for who could make it again.
+    """
+
+    def __init__(self, path: Path, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
@@ -148,7 +152,7 @@ class SqliteJournal:
             is_new = _is_empty(self._path)
             self._connection = connection = sqlite3.connect(self._path, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'OFF'}")
             if is_new:
                 connection.execute("BEGIN")
                 connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
