@@ -10,6 +10,7 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ from exchange.engine import BatchReceipt, Engine, Receipt
 from exchange.events import CommandRefused, Event
 from exchange.journal import Batch, JournalError
 from exchange.reasons import Refused
-from exchange.rows import type_of_rows
+from exchange.rows import told, type_of_rows
 from exchange.transition import Outcome
 
 _log = logging.getLogger("carbonex")
@@ -37,6 +38,8 @@ class Answer(NamedTuple):
     rows: type_of_rows
     event: Event | None
     repeated: bool
+    command: Any = None  # the COMMAND row of an order command, told
+    told: Sequence[Any] = ()  # its event rows, told
 
 
 class BatchAnswer(NamedTuple):
@@ -166,6 +169,7 @@ class _Answers:
         self._history, self._outcome, self._first = history, outcome, first_new
         sequences = np.arange(first_new, first_new + batch.rows.size + 1)
         self._starts = np.searchsorted(outcome.rows["sequence"], sequences).tolist()  # of each command's event rows
+        self._batch = batch
 
     def to(self, receipt: int | BatchReceipt) -> Answer | BatchAnswer:
         if isinstance(receipt, BatchReceipt):
@@ -174,8 +178,24 @@ class _Answers:
                 return BatchAnswer(receipt.orders, self._outcome.rows[:0], self._first)
             return BatchAnswer(receipt.orders, self._rows(fresh[0], receipt.undo or fresh[-1]), self._first)
         if receipt < self._first:
-            return Answer(receipt, self._history.answer(receipt), None, True)
-        return Answer(receipt, self._rows(receipt, receipt), self._outcome.events.get(receipt), False)
+            rows = self._history.answer(receipt)
+            return Answer(receipt, rows, None, True, self._history.command(receipt), told(rows))
+        place = receipt - self._first
+        start, end = self._starts[place : place + 2]
+        rows = self._outcome.rows[start:end]
+        event = self._outcome.events.get(receipt)
+        if event is not None:
+            return Answer(receipt, rows, event, False)
+        return Answer(receipt, rows, None, False, self._commands[place], self._events[start:end])
+
+    @cached_property
+    def _commands(self) -> list[Any]:
+        """All commands, told at once: one by one takes several times as long."""
+        return told(self._batch.rows)
+
+    @cached_property
+    def _events(self) -> list[Any]:
+        return told(self._outcome.rows)
 
     def _rows(self, first: int, last: int) -> type_of_rows:
         """The event rows of new commands."""

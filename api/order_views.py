@@ -1,12 +1,13 @@
 """What has become of an order: its events, one after another, and the view of it that clients get."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
 from api import schemas
 from api.gateway import Gateway
+from api.inbox import Answer
 from api.timers import iso
 from api.views import liquidity_of, side_name, status_of
 from exchange.instruments import Instrument, money
@@ -51,10 +52,8 @@ class Course:
 
 def order_view(gateway: Gateway, order_id: int, until: int | None = None) -> schemas.OrderView:
     """An order as it is now, or as the command of sequence number `until` left it."""
-    events = gateway.history.events_of_order(order_id)
-    if until is None:
-        return order_after(gateway, events, gateway.exchange.clearing.corrections)
-    return order_after(gateway, events[events["sequence"] <= until])
+    said = told_now(gateway, order_id) if until is None else told_until(gateway, order_id, until)
+    return schemas.OrderView(**said)
 
 
 def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> schemas.OrderView:
@@ -65,12 +64,31 @@ def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections
     return schemas.OrderView(**told_after(gateway, events, corrections))
 
 
+def told_now(gateway: Gateway, order_id: int) -> dict[str, Any]:
+    """An order as it is now, as the fields of an OrderView, for who does without the model."""
+    return told_after(gateway, gateway.history.events_of_order(order_id), gateway.exchange.clearing.corrections)
+
+
+def told_until(gateway: Gateway, order_id: int, until: int) -> dict[str, Any]:
+    """Likewise, as a command left it."""
+    events = gateway.history.events_of_order(order_id)
+    return told_after(gateway, events[events["sequence"] <= until])
+
+
 def told_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> dict[str, Any]:
-    """Likewise, as the fields of an OrderView, for who does without the model."""
+    """Likewise, as some events left it."""
     happened = told(events)
+    return _fields(gateway, gateway.history.command(happened[0].sequence), happened, corrections)
+
+
+def told_at_first(gateway: Gateway, answer: Answer) -> dict[str, Any]:
+    """Likewise, as the command that placed it left it."""
+    return _fields(gateway, answer.command, answer.told, NO_CORRECTIONS)
+
+
+def _fields(gateway: Gateway, command: Any, happened: Sequence[Any], corrections: Corrections) -> dict[str, Any]:
     accepted = happened[0]
     order_id = accepted.order_id
-    command = gateway.history.command(accepted.sequence)
     course = _course(gateway, command, order_id, happened)
     listed = gateway.exchange.instruments[accepted.instrument]
     order_type = _TYPES[command.order_type]

@@ -161,7 +161,11 @@ class Subscriber:
 
     def say(self, message: BaseModel) -> None:
         """Put a message on its way that is for this socket alone."""
-        self.outgoing.append(as_json(message))
+        self.say_text(as_json(message))
+
+    def say_text(self, message: str) -> None:
+        """Likewise, of a message that is JSON already."""
+        self.outgoing.append(message)
 
     def hear(self) -> None:
         """Put on its way what is new in all channels. TooSlow if some of it is not kept any more."""
