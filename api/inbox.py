@@ -9,6 +9,7 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -40,6 +41,7 @@ class Answer(NamedTuple):
     repeated: bool
     command: Any = None  # the COMMAND row of an order command, told
     told: Sequence[Any] = ()  # its event rows, told
+    trade: Callable[[int], Any] | None = None  # tells the row of a trade of its own, by id
 
 
 class BatchAnswer(NamedTuple):
@@ -53,11 +55,7 @@ class BatchAnswer(NamedTuple):
 class Waiting(NamedTuple):
     command: Command | OrderBatch
     answer: "asyncio.Future[Any]"  # Answer, or BatchAnswer
-
-    @property
-    def size(self) -> int:
-        """How many commands."""
-        return len(self.command.details) if isinstance(self.command, OrderBatch) else 1
+    size: int  # how many commands
 
 
 class Inbox:
@@ -67,7 +65,9 @@ class Inbox:
         self.engine = engine
         self.history = history
         self.now_ns = now_ns
-        self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue()  # None: closed
+        self._waiting: deque[Waiting] = deque()
+        self._called = asyncio.Event()  # set when something waits, or nothing will any more
+        self._is_closed = False
         self.room = capacity  # for how many more commands
         self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
@@ -88,7 +88,8 @@ class Inbox:
             raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"})
         self.room -= size
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.queue.put_nowait(Waiting(command, answer))
+        self._waiting.append(Waiting(command, answer, size))
+        self._called.set()
         return answer
 
     async def ask(self, command: Control) -> Event:
@@ -114,31 +115,38 @@ class Inbox:
 
         A group costs much the same whatever its size. So it stays open while each turn of the event loop brings more.
         """
-        found, size = [await self.queue.get()], 0
-        while found[-1] is not None:
+        await self._called.wait()
+        found, size = list[Waiting](), 0
+        while self._waiting and size < GROUP:
+            found.append(self._waiting.popleft())
             size += found[-1].size
-            if size < GROUP and self.queue.empty():
+            if not self._waiting and size < GROUP:
                 await asyncio.sleep(0)
-            if size >= GROUP or self.queue.empty():
-                break
-            found.append(self.queue.get_nowait())
         self.room += size
-        return [one for one in found if one is not None], found[-1] is None
+        if self._waiting:
+            return found, False
+        if not self._is_closed:
+            self._called.clear()
+        return found, self._is_closed
 
     async def close(self) -> None:
         """Take nothing more, finish what has arrived, then stop consuming."""
         if self.broken is None:
             self.broken = "stopping"
-            await self.queue.put(None)
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._called.set()
 
     def break_down(self, error: Exception, group: Sequence[Waiting] = ()) -> None:
         """Fail every waiting command and have the process stopped: the journal holds what has happened."""
         self.broken = error.code if isinstance(error, JournalError) else "internal_error"
         _log.critical("the exchange stops: %s", error, exc_info=error)
-        left = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
-        for waiting in [*group, *(one for one in left if one is not None)]:
+        for waiting in [*group, *self._waiting]:
             _fail(waiting, Problem(500, self.broken, "The exchange has stopped; ask again after its restart."))
-        self.queue.put_nowait(None)
+        self._waiting.clear()
+        self._close()
         self.stop()
 
     async def _process(self, group: list[Waiting]) -> None:
@@ -179,14 +187,15 @@ class _Answers:
             return BatchAnswer(receipt.orders, self._rows(fresh[0], receipt.undo or fresh[-1]), self._first)
         if receipt < self._first:
             rows = self._history.answer(receipt)
-            return Answer(receipt, rows, None, True, self._history.command(receipt), told(rows))
+            history = self._history
+            return Answer(receipt, rows, None, True, history.command(receipt), told(rows), history.trade)
         place = receipt - self._first
         start, end = self._starts[place : place + 2]
         rows = self._outcome.rows[start:end]
         event = self._outcome.events.get(receipt)
         if event is not None:
             return Answer(receipt, rows, event, False)
-        return Answer(receipt, rows, None, False, self._commands[place], self._events[start:end])
+        return Answer(receipt, rows, None, False, self._commands[place], self._events[start:end], self._trade)
 
     @cached_property
     def _commands(self) -> list[Any]:
@@ -196,6 +205,13 @@ class _Answers:
     @cached_property
     def _events(self) -> list[Any]:
         return told(self._outcome.rows)
+
+    @cached_property
+    def _trades(self) -> list[Any]:
+        return told(self._outcome.trades)
+
+    def _trade(self, trade_id: int) -> Any:
+        return self._trades[trade_id - self._trades[0].trade_id]
 
     def _rows(self, first: int, last: int) -> type_of_rows:
         """The event rows of new commands."""

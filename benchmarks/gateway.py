@@ -420,6 +420,7 @@ def check(path: Path, digest: str, answers: list[bytes], sent: Orders) -> None:
     invariants.check(exchange)
     accepted = history.events[history.events["kind"] == EventKind.ACCEPTED]
     terms = zip(accepted["price_ticks"].tolist(), accepted["quantity"].tolist(), strict=True)
+    sequences = dict(zip(accepted["order_id"].tolist(), accepted["sequence"].tolist(), strict=True))
     booked = dict(zip(accepted["order_id"].tolist(), terms, strict=True))
     for body in answers:
         told = json.loads(body)
@@ -428,7 +429,7 @@ def check(path: Path, digest: str, answers: list[bytes], sent: Orders) -> None:
             terms_booked = booked.pop(order_id, None)
             if terms_booked is None or (name and terms_booked != sent.terms[name]):
                 raise WrongAnswer(f"{order} is not in the journal as it was sent")
-            if name and history.client_order_ids[order_id] != name:
+            if name and history.client_order_id(sequences[order_id]) != name:
                 raise WrongAnswer(f"{order} has another name in the journal")
     if booked:
         raise WrongAnswer(f"{len(booked)} orders of the journal were not answered")

@@ -19,13 +19,13 @@ import numpy as np
 from exchange.commands import UNDO_BATCH, Command, FoundExchange, OnError, OrderBatch, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, CommandKind, InBatch, joined, type_of_rows
+from exchange.rows import COMMAND, CommandKind, InBatch, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
 from exchange.state import Exchange, Placed
 from exchange.trading import Written
 from exchange.transition import Outcome, apply, apply_rows, content_of
 
-COMMANDS_AT_ONCE = 65_536  # applied in one go when a journal is read
+COMMANDS_AT_ONCE = 65_536  # about so many are applied in one go when a journal is read
 _SIZE = COMMAND.itemsize
 _KIND_AT, _ACCOUNT_AT, _BATCH_AT = (COMMAND.fields[name][1] for name in ("kind", "account", "batch"))  # type: ignore[index]
 
@@ -217,24 +217,29 @@ def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
 
     JournalError if a block can't be read or does not follow the one before.
     """
-    rows: list[type_of_rows] = []
-    details: list[bytes] = []
-    sequence = 0
+    sequence, size = 0, 0
+    taken: list[bytes] = []
     for block in blocks:
-        try:
-            batch = Batch.decode(block)
-        except ValueError as error:
-            raise JournalError("journal_corrupt", str(error)) from error
-        if int(batch.rows[0].sequence) != sequence + 1:
-            raise JournalError("journal_corrupt", f"command {sequence + 1} is missing")
-        sequence += batch.rows.size
-        rows.append(batch.rows)
-        details.extend(batch.details)
-        if len(details) >= COMMANDS_AT_ONCE:
-            yield Batch(joined(rows), details)
-            rows, details = [], []
-    if details:
-        yield Batch(joined(rows), details)
+        taken.append(block)
+        size += len(block)
+        if size >= COMMANDS_AT_ONCE * _SIZE:
+            yield (batch := _batch_of(taken, sequence))
+            sequence += batch.rows.size
+            taken, size = [], 0
+    if taken:
+        yield _batch_of(taken, sequence)
+
+
+def _batch_of(blocks: Sequence[bytes], sequence: int) -> Batch:
+    """The batch of blocks behind a sequence number."""
+    try:
+        batch = Batch.decode_all(blocks)
+    except ValueError as error:
+        raise JournalError("journal_corrupt", str(error)) from error
+    is_next = batch.rows["sequence"] == np.arange(sequence + 1, sequence + 1 + batch.rows.size)
+    if not is_next.all():
+        raise JournalError("journal_corrupt", f"command {sequence + 1 + int(is_next.argmin())} is missing")
+    return batch
 
 
 def read_exchange(path: Path) -> Exchange:

@@ -19,7 +19,7 @@ from api.access.keys import Role
 from api.access.rules import RULES
 from api.gateway import Gateway
 from api.inbox import Answer
-from api.order_views import told_at_first, told_now, told_until
+from api.order_views import ToldOrder, told_at_first, told_now, told_until
 from api.problems import Problem, no_account
 from api.schemas import CancelledOrders
 from api.stream import frames
@@ -41,6 +41,15 @@ _ROUTE = {
     "cancel_on_disconnect": ("DELETE", "/v1/orders"),
     "dead_man": ("DELETE", "/v1/orders"),
 }
+
+
+class FastAnswer(msgspec.Struct, tag_field="type", tag="answer", gc=False):
+    """`api.stream.messages.Answered`, made fast."""
+
+    id: RequestId
+    op: str
+    status: int
+    body: Any
 
 
 class Gone(Exception):
@@ -160,28 +169,28 @@ class Desk:
         self._require_may(frame.op, frame.account_id)
         gateway, access, caller = self.gateway, self.access, self.caller
         command: Command
-        view: Callable[[Answer], dict[str, Any]]
-        match frame:
-            case FastPlace() | frames.PlaceOrder():
+        view: Callable[[Answer], Any]
+        match frame.op:
+            case "place":
                 command = order_entry.placing(gateway, access, caller, frame)
                 view = self._as_placed
 
-            case frames.AmendOrder():
+            case "amend":
                 command = order_entry.amending(gateway, access, caller, frame.order_id, frame)
 
-                def view(answer: Answer) -> dict[str, Any]:
+                def view(answer: Answer) -> Any:
                     return told_until(gateway, frame.order_id, answer.sequence)
 
-            case frames.CancelOrder():
+            case "cancel":
                 command = order_entry.cancelling(gateway, frame.account_id, frame.order_id)
 
-                def view(answer: Answer) -> dict[str, Any]:
+                def view(answer: Answer) -> Any:
                     return told_now(gateway, frame.order_id)
 
             case _:
                 command = order_entry.cancelling_all(gateway, frame.account_id, frame.symbol, frame.side)
 
-                def view(answer: Answer) -> dict[str, Any]:
+                def view(answer: Answer) -> Any:
                     return order_entry.cancelled_by(answer).model_dump()
 
         answer = gateway.inbox.offer(command)
@@ -195,11 +204,11 @@ class Desk:
             self._answered.clear()
             await self._answered.wait()
 
-    def _as_placed(self, answer: Answer) -> dict[str, Any]:
+    def _as_placed(self, answer: Answer) -> ToldOrder:
         return told_at_first(self.gateway, answer)
 
     def _answer_order(
-        self, request_id: RequestId, op: str, view: Callable[[Answer], dict[str, Any]], answer: "asyncio.Future[Answer]"
+        self, request_id: RequestId, op: str, view: Callable[[Answer], Any], answer: "asyncio.Future[Answer]"
     ) -> None:
         """The exchange has answered."""
         self._under_way -= 1
@@ -239,10 +248,8 @@ class Desk:
     def _say(self, frame: Any, status: int, body: dict[str, Any]) -> None:
         self._tell(frame.id, frame.op, status, body)
 
-    def _tell(self, request_id: RequestId, op: str, status: int, body: dict[str, Any]) -> None:
-        """Say what :class:`api.stream.messages.Answered` says."""
-        said = {"type": "answer", "id": request_id, "op": op, "status": status, "body": body}
-        self.subscriber.say_text(msgspec.json.encode(said).decode())
+    def _tell(self, request_id: RequestId, op: str, status: int, body: Any) -> None:
+        self.subscriber.say_text(msgspec.json.encode(FastAnswer(request_id, op, status, body)).decode())
 
     def _refuse(self, request_id: RequestId, op: str | None, problem: Problem) -> None:
         oldest_seq = problem.oldest_seq if isinstance(problem, TooOld) else None
