@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from api.history import History
@@ -32,16 +33,23 @@ _log = logging.getLogger("carbonex")
 GROUP = 1024  # commands per durable write, and the rest of a batch of orders
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, gc=False):
     """What one command made happen: its sequence, event rows of the trading path, or the event of another."""
 
     sequence: int
-    rows: type_of_rows
+    rows_around: type_of_rows  # of commands before and behind it too
+    start: int  # of its own event rows in those
+    end: int
     event: Event | None
     repeated: bool
     command: Any = None  # the COMMAND row of an order command, told
     told: Sequence[Any] = ()  # its event rows, told
     trade: Callable[[int], Any] | None = None  # tells the row of a trade of its own, by id
+
+    @property
+    def rows(self) -> type_of_rows:
+        """Its event rows."""
+        return self.rows_around[self.start : self.end]
 
 
 class BatchAnswer(NamedTuple):
@@ -52,9 +60,27 @@ class BatchAnswer(NamedTuple):
     first_new: int  # sequence; what has a lower one came before
 
 
+class Reply:
+    """A future in small, for who has a thousand of them: calls back at once, with the answer or with a Problem."""
+
+    __slots__ = ("_hear",)
+
+    def __init__(self, hear: Callable[[Answer | None, Problem | None], None]) -> None:
+        self._hear = hear  # must not raise
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, answer: Any) -> None:
+        self._hear(answer, None)
+
+    def set_exception(self, problem: Problem) -> None:
+        self._hear(None, problem)
+
+
 class Waiting(NamedTuple):
     command: Command | OrderBatch
-    answer: "asyncio.Future[Any]"  # Answer, or BatchAnswer
+    answer: "asyncio.Future[Any] | Reply"  # of Answer, or BatchAnswer
     size: int  # how many commands
 
 
@@ -76,21 +102,32 @@ class Inbox:
         """Hand in a command; the future brings its answer. Problem 503 if the inbox is full or broken."""
         return self._put(marked(command), 1)
 
+    def offer_for(self, command: Command, hear: Callable[[Answer | None, Problem | None], None]) -> None:
+        """Hand in a command whose answer is told by a call. Problem likewise, and then there is none."""
+        self._require_room(1)
+        self._take_in(Waiting(command, Reply(hear), 1))
+
     def offer_batch(self, batch: OrderBatch) -> "asyncio.Future[BatchAnswer]":
         """Hand in a batch of orders, which all go into one durable write. Problem as of one command."""
         return self._put(marked_batch(batch), len(batch.details))
 
     def _put(self, command: Command | OrderBatch, size: int) -> "asyncio.Future[Any]":
+        self._require_room(size)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._take_in(Waiting(command, answer, size))
+        return answer
+
+    def _take_in(self, waiting: Waiting) -> None:
+        self.room -= waiting.size
+        self._waiting.append(waiting)
+        self._called.set()
+
+    def _require_room(self, size: int) -> None:
         if self.broken is not None:
             raise Problem(503, self.broken, "The exchange has stopped; ask again after its restart.")
         if self.room < size:
             said = "More commands are waiting than the exchange takes in; nothing has happened."
             raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"})
-        self.room -= size
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(command, answer, size))
-        self._called.set()
-        return answer
 
     async def ask(self, command: Control) -> Event:
         """Hand in a command off the trading path and wait for its event. Problem if it is refused."""
@@ -188,14 +225,14 @@ class _Answers:
         if receipt < self._first:
             rows = self._history.answer(receipt)
             history = self._history
-            return Answer(receipt, rows, None, True, history.command(receipt), told(rows), history.trade)
+            return Answer(receipt, rows, 0, rows.size, None, True, history.command(receipt), told(rows), history.trade)
         place = receipt - self._first
         start, end = self._starts[place : place + 2]
-        rows = self._outcome.rows[start:end]
-        event = self._outcome.events.get(receipt)
+        rows, event = self._outcome.rows, self._outcome.events.get(receipt)
         if event is not None:
-            return Answer(receipt, rows, event, False)
-        return Answer(receipt, rows, None, False, self._commands[place], self._events[start:end], self._trade)
+            return Answer(receipt, rows, start, end, event, False)
+        said = self._events[start:end]
+        return Answer(receipt, rows, start, end, None, False, self._commands[place], said, self._trade)
 
     @cached_property
     def _commands(self) -> list[Any]:

@@ -27,6 +27,7 @@ async def stream(socket: WebSocket) -> None:
     await socket.accept()
     subscriber, woken = Subscriber(feed), asyncio.Event()
     desk = Desk(feed, subscriber, socket.app.state.access, socket.state.caller, woken.set)
+    feed.ticker.add(woken.set, TICK_S)
     tasks = {asyncio.create_task(_send(socket, desk, woken)), asyncio.create_task(_listen(socket, desk))}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -40,6 +41,7 @@ async def stream(socket: WebSocket) -> None:
         error = ErrorTold(status=408, code="too_slow", detail=said, channel=slow.channel, last_seq=slow.last_seq)
         await _close(socket, TOO_SLOW, error)
     finally:
+        feed.ticker.remove(woken.set)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -69,12 +71,12 @@ async def _send(socket: WebSocket, desk: Desk, woken: asyncio.Event) -> None:
             beat_at = loop.time() + HEARTBEAT_S
         for frame in subscriber.frames():
             try:
-                await asyncio.wait_for(socket.send_text(frame), SEND_S)
+                async with asyncio.timeout(SEND_S):
+                    await socket.send_text(frame)
             except TimeoutError:
                 key, listener = next(iter(subscriber.listeners.items()), (None, None))
                 raise TooSlow(key.name if key else "", listener.last_seq() if listener else 0) from None
-        with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), TICK_S)
+        await woken.wait()
 
 
 def _error(problem: Problem) -> ErrorTold:

@@ -7,6 +7,7 @@ routes that do the same (:mod:`api.access.rules`).
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ from api.stream.messages import DeadManFired, ErrorTold, Replayed, RequestId, Su
 from api.stream.safety import cancel_for
 from exchange.commands import Command
 from exchange.reasons import Refused
+
+_log = logging.getLogger("carbonex")
 
 UNDER_WAY = 256  # orders of one socket that wait for their answers
 PRIVATE = frozenset({"orders", "fills", "balances", "settlement"})
@@ -193,10 +196,10 @@ class Desk:
                 def view(answer: Answer) -> Any:
                     return order_entry.cancelled_by(answer).model_dump()
 
-        answer = gateway.inbox.offer(command)
+        gateway.inbox.offer_for(command, partial(self._answer_order, frame.id, frame.op, view))
         self._under_way += 1
-        answer.add_done_callback(partial(self._answer_order, frame.id, frame.op, view))
-        await self._until_less_than(UNDER_WAY)
+        if self._under_way >= UNDER_WAY:
+            await self._until_less_than(UNDER_WAY)
 
     async def _until_less_than(self, count: int) -> None:
         """Wait until less orders than that are under way."""
@@ -208,17 +211,27 @@ class Desk:
         return told_at_first(self.gateway, answer)
 
     def _answer_order(
-        self, request_id: RequestId, op: str, view: Callable[[Answer], Any], answer: "asyncio.Future[Answer]"
+        self,
+        request_id: RequestId,
+        op: str,
+        view: Callable[[Answer], Any],
+        answer: Answer | None,
+        problem: Problem | None,
     ) -> None:
-        """The exchange has answered."""
+        """The exchange has answered. Nothing that goes wrong here is the exchange's matter."""
         self._under_way -= 1
         self._answered.set()
         try:
-            granted = order_entry.granted(answer.result())
+            if answer is None:
+                raise problem or Problem(500, "internal_error", "The order has no answer.")
+            granted = order_entry.granted(answer)
             status = 201 if op == "place" and not granted.repeated else 200
             self._tell(request_id, op, status, view(granted))
-        except Problem as problem:
-            self._refuse(request_id, op, problem)
+        except Problem as refused:
+            self._refuse(request_id, op, refused)
+        except Exception:
+            _log.exception("the answer to an order on the stream could not be told")
+            self._refuse(request_id, op, Problem(500, "internal_error", "The answer could not be told; ask for it."))
         self.wake()
 
     def _fired(self, account_id: str) -> Callable[[CancelledOrders], None]:

@@ -1,6 +1,5 @@
 """What a client may send: one JSON object in a text frame, by its `op`. An `id` comes back with the answer."""
 
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -127,8 +126,10 @@ def read(received: dict[str, Any]) -> Frame | FastPlace:
     """The frame that a socket has received. Problem if it is none."""
     text = received.get("text")
     if text is not None and len(text) <= _FAST_MAX:
-        with suppress(msgspec.MsgspecError, UnicodeError):
+        try:
             return _fast(text)
+        except (msgspec.MsgspecError, UnicodeError):
+            pass  # the models say what is wrong, if anything is
     if text is None:
         raise Problem(422, "frame_not_text", "Frames are text.")
     if len(text) > FRAME_MAX or len(text.encode("utf-8", "replace")) > FRAME_MAX:
