@@ -508,7 +508,7 @@ def gateway(
     orders: Annotated[int, typer.Option(min=64, help="Single orders of each run; on the stream twice as many.")] = 8000,
     batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 40,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 3,
-    rate: Annotated[int, typer.Option(min=10, help="Orders a second while subscribers listen.")] = 500,
+    rate: Annotated[int, typer.Option(min=10, help="Orders a second while subscribers listen.")] = 100,
     seconds: Annotated[int, typer.Option(min=1, help="For which they come.")] = 5,
     subscribers: Annotated[int, typer.Option(min=1, help="Who listen.")] = 500,
 ) -> None:

@@ -32,7 +32,7 @@ SLICES = 10  # of a tick
 
 
 class Ticker:
-    """Wakes all sockets once a tick, in SLICES: who is in one is told the same, and none holds up the orders for long."""
+    """Wakes all sockets once a tick, in SLICES: all of a slice are told the same, and orders come between slices."""
 
     def __init__(self) -> None:
         self._slices: list[set[Callable[[], None]]] = [set() for _ in range(SLICES)]
