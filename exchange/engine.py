@@ -23,7 +23,7 @@ from exchange.rows import COMMAND, CommandKind, InBatch, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
 from exchange.state import Exchange, Placed
 from exchange.trading import Written
-from exchange.transition import Outcome, apply, apply_rows, content_of
+from exchange.transition import Outcome, apply, apply_rows, content_of, contents_of
 
 COMMANDS_AT_ONCE = 65_536  # about so many are applied in one go when a journal is read
 _SIZE = COMMAND.itemsize
@@ -178,12 +178,17 @@ class _Sheet:
         first, details = self._next, batch.details
         if not any(details):
             return [*range(first, first + len(details))], [*range(len(details))], {}
+        rows = np.frombuffer(batch.packed, COMMAND)
+        keys, contents = [*zip(rows["account"].tolist(), details, strict=True)], contents_of(rows)
+        if all(details) and self._are_new(keys):
+            numbers = range(first, first + len(details))
+            placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+            return [*numbers], [*range(len(details))], placed_anew
         receipts, fresh, seen = list[Receipt](), list[int](), dict[tuple[int, bytes], Placed]()
         for place, detail in enumerate(details):
             sequence = first + len(fresh)
             if detail:
-                row = _row_at(batch, place)
-                key, content = (_account_of(row), detail), content_of(row)
+                key, content = keys[place], contents[place]
                 placed = self._known.get(key) or self._seen.get(key) or seen.get(key)
                 if placed is not None:
                     receipts.append(placed[0] if placed[1] == content else _used(key))
@@ -195,6 +200,11 @@ class _Sheet:
             receipts.append(sequence)
             fresh.append(place)
         return receipts, fresh, seen
+
+    def _are_new(self, keys: list[tuple[int, bytes]]) -> bool:
+        """Whether none of these orders came before, nor twice among them."""
+        are_known = not (self._known.keys().isdisjoint(keys) and self._seen.keys().isdisjoint(keys))
+        return not are_known and len(set(keys)) == len(keys)
 
     def stamped(self, now_ns: int) -> Batch:
         """All that stands on the sheet."""

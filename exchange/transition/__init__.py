@@ -123,7 +123,8 @@ def _remember_client_orders(
     places = np.searchsorted(rows["sequence"], sequences)
     named = [details[place] for place in places.tolist()]
     keys = zip(rows["account"][places].tolist(), named, strict=True)
-    placed = zip(sequences.tolist(), rows.view(_WITH_CONTENT)["content"][places].tolist(), strict=True)
+    contents = contents_of(rows)
+    placed = zip(sequences.tolist(), [contents[place] for place in places.tolist()], strict=True)
     exchange.client_orders.update(compress(zip(keys, placed, strict=True), named))
 
 
@@ -141,6 +142,12 @@ _WITH_CONTENT = np.dtype(
 def content_of(packed: bytes) -> bytes:
     """What a row asks for, without its stamps and its batch: equal for a retry, different for another order."""
     return packed[_CONTENT]
+
+
+def contents_of(rows: type_of_rows) -> list[bytes]:
+    """Likewise, of many rows."""
+    contents: list[bytes] = rows.view(_WITH_CONTENT)["content"].tolist()
+    return contents
 
 
 def _apply_control(step: Step, detail: bytes) -> happened.Event:
