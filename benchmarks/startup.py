@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,34 +35,36 @@ KINDS = {False: "orders without ids", True: "with client order ids"}
 WAYS = ("read", "ready")
 
 
+class Start(NamedTuple):
+    """One start in a process of its own."""
+
+    seconds: float
+    cpu_seconds: float
+    memory_gib: float  # of the process at most
+
+
 def run(commands: int, runs: int) -> None:
     """Measure and print."""
     made = table(
-        "seconds, and GiB of memory at most",
-        "journal",
-        "GiB",
-        "read",
-        "ready",
-        "spread",
-        "x read",
-        "memory",
-        "x journal",
-    )
+        "seconds, those of the processor, and GiB of memory at most",
+        "journal", "GiB", "read", "ready", "spread", "x read", "read, cpu", "ready, cpu", "x read", "memory",
+    )  # fmt: skip
     for with_ids, kind in KINDS.items():
         with tempfile.TemporaryDirectory(prefix="carbonex-") as name:
             path = Path(name) / "journal"
             digest = build(path, commands, with_ids)
-            found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+            found: dict[str, list[Start]] = {way: [] for way in WAYS}
             for _ in range(runs):
                 for way in WAYS:
                     found[way].append(_in_a_process(way, path, digest))
             size = path.stat().st_size / 2**30
-        took = sorted(one["seconds"] for one in found["ready"])
-        read, ready = statistics.median(one["seconds"] for one in found["read"]), statistics.median(took)
-        memory = max(one["memory"] for one in found["ready"])
+        read, ready = (statistics.median(one.seconds for one in found[way]) for way in WAYS)
+        read_cpu, ready_cpu = (statistics.median(one.cpu_seconds for one in found[way]) for way in WAYS)
+        took = sorted(one.seconds for one in found["ready"])
         made.add_row(
             kind, f"{size:.2f}", f"{read:.2f}", f"{ready:.2f}", f"{took[0]:.2f}-{took[-1]:.2f}", f"{ready / read:.2f}",
-            f"{memory:.2f}", f"{memory / size:.2f}",
+            f"{read_cpu:.2f}", f"{ready_cpu:.2f}", f"{ready_cpu / read_cpu:.2f}",
+            f"{max(one.memory_gib for one in found['ready']):.2f}",
         )  # fmt: skip
     show(runs, made)
 
@@ -91,38 +94,38 @@ def _blocks(rows: type_of_rows, sequence: int, now_ns: int, with_ids: bool) -> I
         yield Batch(part, named)
 
 
-def _in_a_process(way: str, path: Path, digest: str) -> dict[str, float]:
-    """Seconds and memory of a start in a process of its own."""
+def _in_a_process(way: str, path: Path, digest: str) -> Start:
+    """A start in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.startup", way, str(path), digest]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         raise WrongAnswer(f"the start ({way}) ended with {done.returncode}")
-    said: dict[str, float] = json.loads(done.stdout)
-    return said
+    return Start(*json.loads(done.stdout))
 
 
-def _start(way: str, path: Path, digest: str) -> float:
-    """Read the journal, or make the gateway ready; returns seconds."""
+def _start(way: str, path: Path, digest: str) -> Start:
+    """Read the journal, or make the gateway ready."""
     from api.gateway import Gateway
     from api.timers import Clock
     from exchange.console import load_compiled
 
     load_compiled("trading")
-    began = time.perf_counter()
+    began, cpu_began = time.perf_counter(), time.process_time()
+    gateway, journal = None, None
     if way == "read":
         for _ in read_batches(block for _, _, block in read_blocks(path)):
             pass
-        return time.perf_counter() - began
-    journal = SqliteJournal(path)
-    gateway = Gateway(journal, None, Clock(0, 1.0))
-    took_s = time.perf_counter() - began
-    if gateway.exchange.digest() != digest:
+    else:
+        journal = SqliteJournal(path)
+        gateway = Gateway(journal, None, Clock(0, 1.0))
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    memory_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    if gateway is not None and gateway.exchange.digest() != digest:
         raise WrongAnswer("the journal makes another exchange than the flow")
-    journal.close()
-    return took_s
+    if journal is not None:
+        journal.close()
+    return Start(seconds, cpu_seconds, memory_gib)
 
 
 if __name__ == "__main__":
-    seconds = _start(sys.argv[1], Path(sys.argv[2]), sys.argv[3])
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    sys.stdout.write(json.dumps({"seconds": seconds, "memory": memory}))
+    sys.stdout.write(json.dumps(_start(sys.argv[1], Path(sys.argv[2]), sys.argv[3])))

@@ -107,14 +107,11 @@ Frame = (
 )
 
 
-class FastPlace(FastOrder, tag_field="op", tag="place"):
+class FastPlace(FastOrder):
     """`PlaceOrder` as it usually comes."""
 
+    op: Literal["place"]
     id: Annotated[str, msgspec.Meta(max_length=64)] | Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)] | None = None
-
-    @property
-    def op(self) -> Literal["place"]:
-        return "place"
 
 
 _FAST_MAX = 4096  # characters
