@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: run test check kernels interpreted bounds-checked explore explore-settlement clean
+.PHONY: run test fuzz check kernels interpreted bounds-checked explore explore-settlement clean
 
 run: $(READY)
 	$(BIN)/carbonex demo
@@ -35,6 +35,11 @@ interpreted: $(READY)
 
 bounds-checked: $(READY)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange tests/registry -m kernels
+
+# Every route of a running exchange, asked at random for FUZZ_SECONDS and as long as it takes to ask each once.
+FUZZ_SECONDS ?= 60
+fuzz: $(READY)
+	CARBONEX_FUZZ=$(FUZZ_SECONDS) $(BIN)/pytest -n 2 -m fuzz tests/fuzz
 
 # New random histories of the trading path against its readable twin; EXAMPLES says how many.
 EXAMPLES ?= 20000

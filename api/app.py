@@ -67,7 +67,9 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
             yield
             app.state.feed.dead_men.stop()
 
-    app: FastAPI = FastAPIOffline(title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan)
+    app: FastAPI = FastAPIOffline(
+        title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False
+    )
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)

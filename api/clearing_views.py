@@ -21,7 +21,7 @@ from exchange.rows import joined
 from registry.accounts import Account
 from registry.serials import Block, Cause, ranges
 from settlement.bank import Break, Finding
-from settlement.bank_files import BalanceFile, BankBalance
+from settlement.bank_files import BalanceFile, BankBalance, BookingFile
 from settlement.batch import Amounts
 from settlement.clearing import obligations
 from settlement.cycle import Batch, Stage
@@ -316,6 +316,39 @@ def balance_file(gateway: Gateway, day: date) -> BalanceFile:
         raise Refused(Reason.DAY_NOT_SETTLED, f"The day {day} has no statements.")
     lines = (BankBalance(account_id, currency, fen) for (account_id, currency), fen in sorted(held.items()))
     return BalanceFile(day, tuple(lines))
+
+
+def bookings_view(gateway: Gateway, day: date) -> schemas.BookingsView:
+    """What the bank has to book of a settled day. Refused if the day has no statements yet."""
+    file = booking_file(gateway, day)
+    lines = [
+        schemas.BookingView(
+            line=number,
+            batch=one.batch,
+            account_id=one.account_id,
+            currency=one.currency,
+            reach=one.reach,
+            cause=one.cause,
+            reference=one.reference,
+            amount=money(one.fen),
+        )
+        for number, one in enumerate(file.lines, 1)
+    ]
+    return schemas.BookingsView(
+        date=day,
+        previous=file.previous,
+        previous_checksum=file.previous_checksum or None,
+        checksum=file.checksum,
+        lines=lines,
+    )
+
+
+def booking_file(gateway: Gateway, day: date) -> BookingFile:
+    """The same as the bank gets it."""
+    file = gateway.bookings.of(day)
+    if file is None:
+        raise Refused(Reason.DAY_NOT_SETTLED, f"The day {day} has no statements.")
+    return file
 
 
 def withdrawal_blocks(gateway: Gateway, accounts: Iterable[Account]) -> list[schemas.WithdrawalBlock]:

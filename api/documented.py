@@ -5,6 +5,7 @@ Examples of parameters and bodies are made of the examples that fields have, els
 each is well-formed, which is tried for every route. Examples of errors are the codes by status, each with its sentence.
 """
 
+import re
 from typing import Any
 
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from fastapi import FastAPI
 from api.problems import MEDIA_TYPE, details_of, said_by_status
 
 KEYLESS = "/v1/session"
+EXAMPLE_KEY = "7f0c2b1e-order-17"
 NAMED: dict[str, Any] = {  # what stands for a name or number that has no example of its own
     "account_id": "E-001", "by": "REG", "order_id": 1, "symbol": "HBEA-2025", "code": "HBEA-2025",
     "unit": "HBEA-2025", "number": 1, "year": 2025, "lock_id": 1, "request_id": 1, "day": "2026-01-05",
@@ -31,7 +33,7 @@ _KEY: dict[str, Any] = {
     "description": "A name of your own for this request, 1 to 200 visible characters: sent again under it, the request "
     "gets the same answer, and nothing happens twice",
     "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"},
-    "example": "7f0c2b1e-order-17",
+    "example": EXAMPLE_KEY,
 }
 _REPLAYED = {
     "description": "true: this is the answer to an earlier request under the key",
@@ -61,6 +63,7 @@ def document(app: FastAPI) -> None:
 
 def _add_to(described: dict[str, Any]) -> None:
     shapes = described["components"]["schemas"]
+    problems = described["components"]["responses"] = {}
     for path, verbs in described["paths"].items():
         for verb, about in verbs.items():
             parameters = about.setdefault("parameters", [])
@@ -72,10 +75,9 @@ def _add_to(described: dict[str, Any]) -> None:
                 content.setdefault("example", example)
             for status, response in about["responses"].items():
                 if MEDIA_TYPE in response.get("content", {}):
-                    response["content"][MEDIA_TYPE] = {
-                        "schema": {"$ref": "#/components/schemas/ProblemDetails"},
-                        "examples": _errors(int(status)),
-                    }
+                    problems[status] = _problem(int(status), response["description"])
+                    about["responses"][status] = {"$ref": f"#/components/responses/{status}"}
+    _add_links(described["paths"], shapes)
 
 
 def _add_headers(path: str, verb: str, about: dict[str, Any], parameters: list[dict[str, Any]]) -> None:
@@ -89,11 +91,43 @@ def _add_headers(path: str, verb: str, about: dict[str, Any], parameters: list[d
             success["headers"] |= {"Carbonex-Cursor": _CURSOR, "Link": _LINK}
 
 
-def _errors(status: int) -> dict[str, Any]:
-    return {
+def _problem(status: int, description: str) -> dict[str, Any]:
+    """The refusals of a status, each with its example: said once for all routes."""
+    examples = {
         code: {"value": details_of(status, code, said).model_dump(exclude_none=True)}
         for code, said in said_by_status(status).items()
     }
+    shape = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": shape, "examples": examples}}}
+
+
+def _add_links(paths: dict[str, Any], shapes: dict[str, Any]) -> None:
+    """From each POST to the routes below it that name what it has made, and from its body who asks."""
+    for path, verbs in paths.items():
+        if "post" not in verbs:
+            continue
+        made = next(one for status, one in verbs["post"]["responses"].items() if status.startswith("2"))
+        answer = _fields(made, shapes)
+        asked = _fields(verbs["post"].get("requestBody", {}), shapes)
+        for target, others in paths.items():
+            below = re.match(re.escape(path) + r"/{(\w+)}", target)
+            if below is None or below[1] not in answer or target.count("{") > path.count("{") + 1:
+                continue
+            for about in others.values():
+                taken = {below[1]: f"$response.body#/{below[1]}"}
+                taken |= {
+                    one["name"]: f"$request.body#/{one['name']}"
+                    for one in about["parameters"]
+                    if one["in"] == "query" and one["name"] in asked
+                }
+                link = {"operationId": about["operationId"], "parameters": taken}
+                made.setdefault("links", {})[about["operationId"]] = link
+
+
+def _fields(content: dict[str, Any], shapes: dict[str, Any]) -> set[str]:
+    """The names in a body of JSON."""
+    schema = content.get("content", {}).get("application/json", {}).get("schema")
+    return set(_resolved(schema, shapes).get("properties", ())) if schema else set()
 
 
 # ---------------------------------------------------------------- examples of what is asked

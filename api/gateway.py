@@ -13,6 +13,7 @@ from api.idempotency import RequestFile
 from api.inbox import Inbox
 from api.problems import Problem, no_account
 from api.timers import Clock, Timers
+from exchange.bookings import BookingFiles
 from exchange.commands import OpenAccount
 from exchange.engine import Engine
 from exchange.instruments import Instrument
@@ -57,6 +58,7 @@ class Gateway:
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
         self.timers = Timers(self.exchange, self.inbox, self.clock, bank)
+        self.bookings = BookingFiles(self.exchange)
 
     @property
     def exchange(self) -> Exchange:

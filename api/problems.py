@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from exchange.reasons import Reason, Refused
 
@@ -316,6 +317,12 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+def _methods(request: Request) -> set[str]:
+    """All methods of a path; the router by itself tells those of the first route that has it."""
+    asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
+    return {one["method"] for one in asked for route in request.app.routes if route.matches(one)[0] == Match.FULL}
+
+
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem."""
 
@@ -344,7 +351,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-        return Problem(error.status_code, code, str(error.detail), headers=dict(error.headers or {})).response()
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
+        return Problem(error.status_code, code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

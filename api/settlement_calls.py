@@ -122,6 +122,14 @@ class SettlementCalls:
         """The same as the bank's file."""
         return (await self._send("GET", f"/v1/settlement/balances/{day}", params={"format": "csv"})).content.decode()
 
+    async def bookings(self: Wire, day: str) -> schemas.BookingsView:
+        """What the bank has to book of a settled day."""
+        return await self._one("GET", f"/v1/settlement/bookings/{day}", schemas.BookingsView)
+
+    async def bookings_file(self: Wire, day: str) -> str:
+        """The file that the bank books."""
+        return (await self._send("GET", f"/v1/settlement/bookings/{day}", params={"format": "csv"})).content.decode()
+
     async def withdrawal_blocks(self: Wire) -> list[schemas.WithdrawalBlock]:
         """Who may withdraw nothing at present, and why."""
         return await self._many("GET", "/v1/settlement/withdrawal-blocks", schemas.WithdrawalBlock)

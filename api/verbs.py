@@ -12,7 +12,6 @@ class or status lacks the right (:mod:`registry.accounts`).
 import inspect
 import re
 from collections.abc import Callable, Sequence
-from datetime import date
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union
@@ -25,7 +24,7 @@ from starlette.requests import Request
 
 from api.gateway import Gateway, gateway_of
 from api.registry_views import told
-from api.schemas.base import INT64, Identifier, Model
+from api.schemas.base import INT64, Day, Identifier, Model
 from api.schemas.registry import Happened
 from exchange.commands import ControlCommand
 from exchange.events import ControlEvent
@@ -191,7 +190,7 @@ def _type(described: shape_of.Type) -> Any:
         case shape_of.NoneType():
             return None
         case shape_of.DateType():
-            return date
+            return Day
         case shape_of.EnumType(cls=cls):
             return cls
         case shape_of.LiteralType(values=values):

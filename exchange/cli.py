@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -258,24 +259,31 @@ def bank(
         ),
     ] = Policy.ACCEPT,
     files: Annotated[
-        Path | None, typer.Option(help="Keep in this folder what it gets and sends: payments, answers, balances.")
+        Path | None,
+        typer.Option(help="Keep in this folder what it gets and sends: payments, answers, bookings, balances."),
+    ] = None,
+    books: Annotated[
+        Path | None,
+        typer.Option(help="Keep its sub-ledgers in this SQLite file; left out: in memory, booked anew at each start."),
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="End after so many settled days.")] = None,
 ) -> None:
     """Be the settlement bank of an exchange that was started with --bank none, until Ctrl-C."""
     from api.client import CONNECTION_LOST, ApiError, AsyncClient
     from simulation.bank import BankError, SettlementBank
+    from simulation.sub_ledgers import BooksError, SubLedgers
 
     async def answer() -> None:
-        async with AsyncClient(url) as client:
-            made = SettlementBank(client, by, policy, say, files)
-            await made.enrol()
-            say(f"{by} answers for the settlement bank of {url} - Ctrl-C ends")
-            await made.run(days)
+        with closing(SubLedgers(books)) as ledgers:
+            async with AsyncClient(url) as client:
+                made = SettlementBank(client, by, policy, say, files, ledgers)
+                await made.enrol()
+                say(f"{by} answers for the settlement bank of {url} - Ctrl-C ends")
+                await made.run(days)
 
     try:
         asyncio.run(answer())
-    except BankError as error:
+    except (BankError, BooksError) as error:
         fail(error.code, error.detail)
     except ApiError as error:
         lost = error.code == CONNECTION_LOST

@@ -169,6 +169,18 @@ async def balances(
     return await client.balances(day)
 
 
+@asks(settlement, changes=False, panel=BANK, formats=("json", "csv"))
+async def bookings(
+    client: "AsyncClient",
+    day: Annotated[str, typer.Argument(metavar="DAY", help="A settled trading day.")],
+    format: str,
+) -> "BaseModel | str":
+    """What the bank has to book of a day: every movement of cash; as CSV the file that the bank gets."""
+    if format == "csv":
+        return await client.bookings_file(day)
+    return await client.bookings(day)
+
+
 def _differing(text: str, differ: "Sequence[str]") -> str:
     """A file of balances in which some accounts have more, or less, than they should."""
     from exchange.instruments import fen

@@ -2,12 +2,17 @@
 
     payments   what the bank is told to pay for a batch
     answers    what it says to some of these lines, or to all
+    bookings   all cash that a day has moved between sub-ledgers, into them from outside, and out of them
     balances   what it has in every participant's sub-ledger at the end of a day
 
 They are CSV: a header, numbered lines, control totals by currency, and a trailer with the count of lines and the
 SHA-256 of all that stands before it. There is one way to write a file, and nothing else is read: whatever byte of it
 is altered, the trailer or the form no longer fits. What is wrong with a file has a stable name (:class:`Fault`).
 Amounts are fen, 0.01 of the line's currency.
+
+A file of bookings names the one that went before it by its day and checksum, so that one that is left out or comes
+twice is noticed, and none can be altered later on. A day may get further statements until the next one opens: its file
+then goes on where it ended, with the same beginning.
 """
 
 import csv
@@ -66,6 +71,13 @@ class Reply(StrEnum):
     PARTIAL = "partial"
 
 
+class Reach(StrEnum):
+    """Where the money of a booking comes from, or goes to."""
+
+    EXTERNAL = "external"  # outside of the bank
+    INTERNAL = "internal"  # other sub-ledgers
+
+
 class InstructionLine(msgspec.Struct, frozen=True):
     """One payment: from or to the sub-ledger of an account."""
 
@@ -96,6 +108,18 @@ class LineAnswer(msgspec.Struct, frozen=True):
     def repeats(self, line: InstructionLine) -> bool:
         said = self.line, self.account_id, self.currency, self.direction, self.fen
         return said == msgspec.structs.astuple(line)
+
+
+class Booking(msgspec.Struct, frozen=True):
+    """One movement of settled cash: in or out of the sub-ledger of an account."""
+
+    batch: int  # with whose statements it is told
+    account_id: str
+    currency: str
+    reach: Reach
+    cause: str  # as statements have it; all trades of a batch are one `final_payment`
+    reference: int  # of the cause: a command, a trade, a batch
+    fen: int  # below zero: out
 
 
 class BankBalance(msgspec.Struct, frozen=True):
@@ -158,6 +182,47 @@ class AnswerFile(msgspec.Struct, frozen=True):
         return _with_trailer(_content(header, self.lines, self.totals()), len(self.lines))
 
 
+class BookingFile(msgspec.Struct, frozen=True):
+    """All cash that was moved up to a day's last statements, since those of the day before."""
+
+    day: date
+    previous: date | None  # the day of the file that went before; None: this is the first
+    previous_checksum: str
+    lines: tuple[Booking, ...]
+
+    @property
+    def checksum(self) -> str:
+        return _checksum(self._content())
+
+    def text(self) -> str:
+        return _with_trailer(self._content(), len(self.lines))
+
+    def upto(self, count: int) -> "BookingFile":
+        """The beginning of the file, as it was written when it had so many lines."""
+        return msgspec.structs.replace(self, lines=self.lines[:count])
+
+    def left_over(self) -> dict[tuple[int, str], int]:
+        """Fen by which internal bookings do not cancel out, by (batch, currency): there must be none."""
+        sums: Counter[tuple[int, str]] = Counter()
+        for line in self.lines:
+            sums[line.batch, line.currency] += line.fen if line.reach == Reach.INTERNAL else 0
+        return {key: fen for key, fen in sums.items() if fen}
+
+    def _content(self) -> str:
+        totals = _totals((line.currency, _direction(line.fen), abs(line.fen)) for line in self.lines)
+        header = ["bookings", self.day, self.previous or "", self.previous_checksum]
+        return _content(header, _numbered(self.lines), totals)
+
+    def check(self) -> None:
+        """Assert that it follows on an earlier file or on none, batch by batch, and that no money is made or lost."""
+        assert (self.previous is None) == (not self.previous_checksum), "the file before has no day, or no checksum"
+        assert self.previous is None or self.previous < self.day, f"{self.day} follows on {self.previous}"
+        batches = [line.batch for line in self.lines]
+        assert batches == sorted(batches), "bookings are not in the order of their batches"
+        assert all(line.fen for line in self.lines), "a booking moves nothing"
+        assert not self.left_over(), f"internal bookings leave {self.left_over()} over"
+
+
 class BalanceFile(msgspec.Struct, frozen=True):
     """What the bank has in all sub-ledgers at the end of a day."""
 
@@ -166,8 +231,7 @@ class BalanceFile(msgspec.Struct, frozen=True):
 
     def text(self) -> str:
         totals = _totals((line.currency, Direction.CREDIT, line.fen) for line in self.lines)
-        numbered = ((number, *msgspec.structs.astuple(line)) for number, line in enumerate(self.lines, 1))
-        return _with_trailer(_content(["balances", self.date], numbered, totals), len(self.lines))
+        return _with_trailer(_content(["balances", self.date], _numbered(self.lines), totals), len(self.lines))
 
 
 def read_instructions(text: str) -> InstructionFile:
@@ -203,6 +267,24 @@ def read_answers(text: str) -> AnswerFile:
     return file
 
 
+def read_bookings(text: str) -> BookingFile:
+    """The bookings file that a text is. BankFileError if it is none, not as it was written, or makes or loses money."""
+    (day, previous, checksum), rows, count = _parts(text, "bookings", 3, 8)
+    with _form_as_fault():
+        lines = tuple(
+            Booking(int(batch), account, currency, Reach(reach), cause, int(reference), int(fen))
+            for _, batch, account, currency, reach, cause, reference, fen in rows
+        )
+        before = date.fromisoformat(previous) if previous else None
+        file = BookingFile(date.fromisoformat(day), before, checksum, lines)
+    _require_single([row[0] for row in rows])
+    _require_all(lines, count)
+    _require_as_written(file, text)
+    for (batch, currency), fen in file.left_over().items():
+        raise BankFileError(Fault.MALFORMED_FILE, f"internal bookings of batch {batch} leave {fen} fen of {currency}")
+    return file
+
+
 def read_balances(text: str) -> BalanceFile:
     """The balance file that a text is. BankFileError if it is none, or not as it was written.
 
@@ -229,6 +311,14 @@ def _content(
     writer.writerows(line if isinstance(line, tuple) else msgspec.structs.astuple(line) for line in lines)
     writer.writerows(("total", currency, *sums) for currency, sums in totals.items())
     return written.getvalue()
+
+
+def _numbered(lines: Iterable[msgspec.Struct]) -> Iterator[tuple[object, ...]]:
+    return ((number, *msgspec.structs.astuple(line)) for number, line in enumerate(lines, 1))
+
+
+def _direction(fen: int) -> Direction:
+    return Direction.DEBIT if fen < 0 else Direction.CREDIT
 
 
 def _checksum(content: str) -> str:
@@ -294,7 +384,7 @@ def _require_all(lines: Sequence[object], count: int) -> None:
         raise BankFileError(Fault.LINE_MISSING, f"{count} lines were written, {len(lines)} are here")
 
 
-def _require_as_written(file: InstructionFile | AnswerFile | BalanceFile, found: str) -> None:
+def _require_as_written(file: InstructionFile | AnswerFile | BookingFile | BalanceFile, found: str) -> None:
     with _form_as_fault():
         is_as_written = file.text() == found
     if not is_as_written:

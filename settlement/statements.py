@@ -80,7 +80,7 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def fees(self, terms: Terms) -> dict[int, int]:
         """Fen that the house earns, by currency."""
-        return _amounts(self._positions(terms).fees)
+        return _amounts(self.positions(terms).fees)
 
     def concerns(self, account: int) -> bool:
         """Whether an account gets a statement: it holds or held or moved something."""
@@ -107,12 +107,13 @@ class Line(msgspec.Struct, frozen=True, eq=False):
 
     def check(self, terms: Terms) -> None:
         """Assert that every statement adds up."""
-        closing = self.opening + self._positions(terms).net
+        closing = self.opening + self.positions(terms).net
         add(closing, self.entries)
         wrong = np.argwhere(closing != self.closing).tolist()
         assert not wrong, f"statements do not add up for (account, asset) {wrong}"
 
-    def _positions(self, terms: Terms) -> Positions:
+    def positions(self, terms: Terms) -> Positions:
+        """What its trades come to for every account and asset."""
         accounts, assets = self.opening.shape
         traded = int(self.trades["instrument"].max(initial=0)) + 1
         known = Terms(*(column[:traded] for column in terms))  # without assets that came after the line was drawn

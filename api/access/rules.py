@@ -213,6 +213,7 @@ GET    /v1/settlement/reconciliations                               readers bank
 POST   /v1/settlement/reconciliations                               bank clearing             as body.by
 POST   /v1/settlement/reconciliations/file                          bank clearing             as query.by
 GET    /v1/settlement/balances/{day}                                readers bank
+GET    /v1/settlement/bookings/{day}                                readers bank
 GET    /v1/settlement/withdrawal-blocks                             readers
 
 GET    /v1/settlement/deals                                         readers

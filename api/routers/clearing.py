@@ -1,6 +1,5 @@
 """The clearing house: batches step by step, what they move, the settlement bank's files, withdrawals."""
 
-from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Body, Query, Response
@@ -14,7 +13,9 @@ from api.schemas import (
     BalancesView,
     BatchRow,
     BatchView,
+    BookingsView,
     BreakReport,
+    Day,
     DeliveryView,
     Identifier,
     InstructionsView,
@@ -68,7 +69,7 @@ add_verbs(
 
 
 @router.get("/settlement/batches")
-async def batches(gateway: TheGateway, page: ThePage, day: date | None = None) -> list[BatchRow]:
+async def batches(gateway: TheGateway, page: ThePage, day: Day | None = None) -> list[BatchRow]:
     """All settlement batches, or those of a day, oldest first."""
     return page.of(views.batch_rows(gateway, day), lambda batch: batch.number)
 
@@ -242,7 +243,7 @@ async def _reconcile(gateway: Gateway, command: ReconcileBank) -> BreakReport:
 
 
 @router.get("/settlement/balances/{day}", responses=AS_CSV)
-async def balances(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -> BalancesView:
+async def balances(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") -> BalancesView:
     """What the bank should have in every sub-ledger at the end of a settled day; `format=csv`: as the bank's own file.
 
     It is the closing of the day's last statements; `POST /v1/settlement/reconciliations` compares the bank's with it.
@@ -250,6 +251,17 @@ async def balances(day: date, gateway: TheGateway, format: JsonOrCsv = "json") -
     if format == "csv":
         return _csv(views.balance_file(gateway, day).text())  # type: ignore[return-value]
     return views.balances_view(gateway, day)
+
+
+@router.get("/settlement/bookings/{day}", responses=AS_CSV)
+async def bookings(day: Day, gateway: TheGateway, format: JsonOrCsv = "json") -> BookingsView:
+    """What the bank has to book of a settled day: every movement of cash, trades by batch; `format=csv`: its file.
+
+    The file names the one that went before it. A day that gets further statements has a file that goes on.
+    """
+    if format == "csv":
+        return _csv(views.booking_file(gateway, day).text())  # type: ignore[return-value]
+    return views.bookings_view(gateway, day)
 
 
 @router.get("/settlement/withdrawal-blocks")

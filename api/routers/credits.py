@@ -96,7 +96,7 @@ async def reductions(gateway: TheGateway, page: ThePage) -> list[ReductionView]:
     return page.of_growing(views.reduction_views(gateway.exchange))
 
 
-@router.get("/reductions/{reduction}")
+@router.get("/reductions/{reduction:number}")
 async def reduction(reduction: int, gateway: TheGateway) -> ReductionView:
     """One batch of reductions."""
     return views.reduction_view(gateway.exchange, reduction)

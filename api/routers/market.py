@@ -19,6 +19,7 @@ from api.schemas import (
     CheckView,
     ClockSettings,
     CurrencyView,
+    Day,
     DaySummary,
     HaltReason,
     Identifier,
@@ -80,7 +81,7 @@ async def rules(gateway: TheGateway) -> dict[str, Any]:
 
 
 @router.get("/calendar")
-async def calendar(first: date, last: date, gateway: TheGateway, page: ThePage) -> list[date]:
+async def calendar(first: Day, last: Day, gateway: TheGateway, page: ThePage) -> list[date]:
     """The trading days between two dates."""
     return page.of(trading_days(gateway.exchange.market, first, last), lambda day: day)
 
@@ -264,7 +265,7 @@ async def settle(gateway: TheGateway) -> SettlementView:
 
 
 @operator.get("/settlements/{day}")
-async def settlement(day: date, gateway: TheGateway) -> SettlementView:
+async def settlement(day: Day, gateway: TheGateway) -> SettlementView:
     """The settlement report of a day."""
     batches = [batch for batch in gateway.exchange.clearing.of_day(day) if batch.report is not None]
     if not batches:

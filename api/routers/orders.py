@@ -1,5 +1,7 @@
 """Orders: place, amend, cancel, ask. The journey of an order starts and ends here."""
 
+from typing import Any
+
 import msgspec
 from fastapi import APIRouter, Response
 
@@ -14,7 +16,15 @@ from matching.ladder import is_resting
 router = APIRouter(prefix="/v1/orders", tags=["orders"], responses=RESPONSES)
 
 
-@router.post("", status_code=201)
+REPEATED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": OrderView,
+        "description": "The order came before under its client_order_id, and is shown as it is now",
+    }
+}
+
+
+@router.post("", status_code=201, responses=REPEATED)
 async def place(
     order: NewOrder, gateway: TheGateway, response: Response, access: TheAccess, caller: TheCaller
 ) -> OrderView:
@@ -43,7 +53,7 @@ async def place_batch(batch: NewBatch, gateway: TheGateway, access: TheAccess, c
     return Response(msgspec.json.encode(outcomes), media_type="application/json")
 
 
-@router.patch("/{order_id}")
+@router.patch("/{order_id:number}")
 async def amend(
     order_id: int, amendment: Amendment, gateway: TheGateway, access: TheAccess, caller: TheCaller
 ) -> OrderView:
@@ -66,7 +76,7 @@ async def cancel_all(
     return order_entry.cancelled_by(order_entry.granted(await gateway.inbox.offer(command)))
 
 
-@router.delete("/{order_id}")
+@router.delete("/{order_id:number}")
 async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """Take an order out of the book. What it had reserved is available again with the answer."""
     command = order_entry.cancelling(gateway, account_id, order_id)
@@ -74,7 +84,7 @@ async def cancel(order_id: int, account_id: Identifier, gateway: TheGateway) -> 
     return order_view(gateway, order_id)
 
 
-@router.get("/{order_id}")
+@router.get("/{order_id:number}")
 async def show(order_id: int, account_id: Identifier, gateway: TheGateway) -> OrderView:
     """One order of an account, whatever has become of it."""
     order_entry.owner_of(gateway, order_id, account_id)

@@ -9,12 +9,13 @@ from api.schemas.base import CurrencyCode, DecimalText, Identifier, Model
 from api.schemas.registry import Happened, SerialRange
 from api.schemas.settlement import Amount
 from settlement.bank import Finding
-from settlement.bank_files import Direction, Reply
+from settlement.bank_files import Direction, Reach, Reply
 from settlement.cycle import Stage
 from settlement.netting import Mode
 
 LINES_MAX = 10_000  # of a bank's answer in JSON; its files may be longer
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the instruction file")]
+DayBefore = Annotated[date | None, Field(description="The day of the file that went before; None: this is the first")]
 LineNumber = Annotated[int, Field(strict=True, ge=-(2**31), le=2**31 - 1, examples=[1])]
 
 # ---------------------------------------------------------------- batches
@@ -189,7 +190,7 @@ class NewConfirmation(Model):
     by: Identifier = Field(description="Account id of the settlement bank", examples=["BANK"])
     answers_to: Checksum
     lines: list[NewAnswer] = Field(max_length=LINES_MAX)
-    more_follows: bool = False
+    more_follows: bool = Field(default=False, strict=True)
 
 
 class PaymentsConfirmed(Happened):
@@ -241,6 +242,29 @@ class BalancesView(Model):
 
     date: date
     lines: list[BalanceView]
+
+
+class BookingView(Model):
+    """One movement of settled cash."""
+
+    line: int
+    batch: int = Field(description="With whose statements it is told")
+    account_id: str
+    currency: str
+    reach: Reach = Field(description="Whether the money crosses the bank's border: deposits and withdrawals alone do")
+    cause: str = Field(description="As statements have it; all trades of a batch are one final_payment")
+    reference: int = Field(description="Number of the command, trade or batch that caused it")
+    amount: str = Field(description="Below zero: out of the account's sub-ledger")
+
+
+class BookingsView(Model):
+    """What the bank has to book of a day: all cash moved up to its last statements, since those of the day before."""
+
+    date: date
+    previous: DayBefore
+    previous_checksum: str | None
+    checksum: str = Field(description="SHA-256 of this file")
+    lines: list[BookingView]
 
 
 class BreakReport(Happened):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.base import DecimalText, Identifier, Model, Tonnes
+from api.schemas.base import Day, DecimalText, Identifier, Model, Tonnes
 from api.schemas.settlement import Amount
 from settlement.deals import DealState
 from settlement.default import CaseState
@@ -29,7 +29,7 @@ class NewDeal(Model):
     symbol: Identifier = Field(examples=["HBEA-2025"])
     quantity: Tonnes
     price: DecimalText
-    due: date = Field(description="The day of the later leg", examples=["2026-01-12"])
+    due: Day = Field(description="The day of the later leg", examples=["2026-01-12"])
     method: Literal["negotiated", "block"] = "block"
 
 

@@ -11,6 +11,7 @@ from api.schemas.base import (
     LAST_DAY,
     ClassName,
     CurrencyCode,
+    Day,
     DecimalText,
     HaltReason,
     Identifier,
@@ -103,7 +104,7 @@ class OrderTerms(Model):
     time_in_force: TimeInForceName | None = Field(
         default=None, description="Left out: DAY, of a market order IOC", examples=["DAY"]
     )
-    expire_date: date | None = Field(
+    expire_date: Day | None = Field(
         default=None, ge=FIRST_DAY, le=LAST_DAY, description="GTD: the last day of its life", examples=[None]
     )
     display_quantity: int | None = Field(
@@ -143,7 +144,7 @@ class Amendment(Model):
 
 
 class NewTradingDay(Model):
-    date: date
+    date: Day
 
 
 class NewPhase(Model):
@@ -156,13 +157,17 @@ class NewHalt(Model):
 
 
 class TimerSettings(Model):
-    running: bool = True
-    days: int | None = Field(default=None, ge=1, description="How many trading days to run; without end if left out")
-    skip_idle: bool = Field(default=False, description="Set the clock forward outside trading hours")
+    running: bool = Field(default=True, strict=True)
+    days: int | None = Field(
+        default=None, strict=True, ge=1, description="How many trading days to run; without end if left out"
+    )
+    skip_idle: bool = Field(default=False, strict=True, description="Set the clock forward outside trading hours")
 
 
 class ClockSettings(Model):
-    speed: float = Field(ge=0.001, le=100_000, description="Market seconds a second, from now on", examples=[60])
+    speed: float = Field(
+        strict=True, ge=0.001, le=100_000, description="Market seconds a second, from now on", examples=[60]
+    )
 
 
 # ---------------------------------------------------------------- answers

@@ -13,7 +13,7 @@ from api.client import AsyncClient
 from api.tables import table_of
 from exchange.rules import load_rule_set
 from settlement.bank import SimulatedBank
-from settlement.bank_files import BalanceFile, BankBalance, read_instructions
+from settlement.bank_files import BalanceFile, BankBalance, read_bookings, read_instructions
 from settlement.rules import SettlementRules
 from tests.api.conftest import running_desk
 from tests.api.test_registry import Walked
@@ -121,6 +121,16 @@ async def test_a_batch_goes_step_by_step_from_obligations_to_statements(closed):
         assert [one.model_dump() for one in (await client.balances(DAY)).lines] == lines
         report = await client.reconcile_bank_file(BANK, await client.balances_file(DAY))
         assert report.matched and await code_of(client.balances("2026-01-06")) == (409, "day_not_settled")
+        booked = await client.bookings(DAY)
+        assert (booked.previous, booked.previous_checksum) == (None, None)
+        assert [(one.account_id, one.reach, one.cause, one.amount) for one in booked.lines] == [
+            ("B", "external", "deposit", "100000.00"), (HOUSE, "internal", "final_payment", "40.00"),
+            ("S", "internal", "final_payment", "3980.00"), ("B", "internal", "final_payment", "-4020.00"),
+        ]  # fmt: skip
+        file = read_bookings(await client.bookings_file(DAY))
+        assert file.checksum == booked.checksum and len(file.lines) == 4
+        assert "final payment" in table_of(booked).lower().replace("_", " ")
+        assert await code_of(client.bookings("2026-01-06")) == (409, "day_not_settled")
         wrong = BalanceFile(report.date, (BankBalance("B", "CNY", 1), BankBalance("X", "CNY", 5)))
         report = await client.reconcile_bank_file(BANK, wrong.text())
         assert [(one.account_id, one.finding, one.banks) for one in report.breaks] == [

@@ -26,8 +26,13 @@ WRONG_FORM = {
 
 
 def routes(desk: Desk) -> list[tuple[str, str, dict[str, Any]]]:
-    paths = make_app(desk.gateway).openapi()["paths"]
-    return [(verb, path, about) for path, verbs in paths.items() for verb, about in verbs.items()]
+    """(verb, path, operation); what is said once for all routes is put in its places."""
+    said = make_app(desk.gateway).openapi()
+    shared = {f"#/components/responses/{status}": one for status, one in said["components"]["responses"].items()}
+    found = [(verb, path, {**about}) for path, verbs in said["paths"].items() for verb, about in verbs.items()]
+    for _, _, about in found:
+        about["responses"] = {status: shared.get(one.get("$ref"), one) for status, one in about["responses"].items()}
+    return found
 
 
 def request_of(path: str, about: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -103,6 +108,26 @@ async def test_every_error_of_a_route_has_an_example_of_each_code(desk):
                 details = ProblemDetails.model_validate(example["value"])
                 assert (details.code, details.status) == (code, int(status))
                 assert details.detail.endswith((".", "required"))
+
+
+async def test_what_a_route_has_made_is_linked_to_the_routes_that_name_it(desk):
+    found = {(verb, path): about for verb, path, about in routes(desk)}
+    links = found["post", "/v1/orders"]["responses"]["201"]["links"]
+    taken = {link["operationId"]: link["parameters"] for link in links.values()}
+    cancel = found["delete", "/v1/orders/{order_id}"]["operationId"]
+    assert taken[cancel] == {"order_id": "$response.body#/order_id", "account_id": "$request.body#/account_id"}
+    assert len(links) == 4
+
+
+async def test_a_path_that_lacks_a_method_says_which_ones_it_has(desk):
+    methods: dict[str, set[str]] = {}
+    for verb, path, _ in routes(desk):
+        methods.setdefault(path, set()).add(verb.upper())
+    for path, has in methods.items():
+        for verb in {"GET", "POST", "PUT", "PATCH", "DELETE"} - has:
+            response = await desk.http.request(verb, re.sub(r"{\w+}", "1", path))
+            assert response.status_code == 405, (verb, path)
+            assert set(response.headers["allow"].split(", ")) == has, (verb, path)
 
 
 def test_every_reason_that_refuses_is_documented_with_its_status():

@@ -21,7 +21,8 @@ DAY = "2026-01-05"
 @asynccontextmanager
 async def desk_on(journal, bank=Policy.ACCEPT, rules="hubei"):
     """A desk on a journal, with a simulated bank, and a clock that stands still unless it is set forward."""
-    gateway = Gateway(journal, load_rule_set(rules), Clock(MORNING_NS, wall_ns=lambda: 0), bank=bank)
+    found = load_rule_set(rules) if isinstance(rules, str) else rules
+    gateway = Gateway(journal, found, Clock(MORNING_NS, wall_ns=lambda: 0), bank=bank)
     desk = Desk(gateway)
     async with gateway.running(), desk.client, desk.http:
         yield desk

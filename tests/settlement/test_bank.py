@@ -19,14 +19,18 @@ from settlement.bank_files import (
     BalanceFile,
     BankBalance,
     BankFileError,
+    Booking,
+    BookingFile,
     Direction,
     Fault,
     InstructionFile,
     InstructionLine,
     LineAnswer,
+    Reach,
     Reply,
     read_answers,
     read_balances,
+    read_bookings,
     read_instructions,
 )
 from settlement.netting import Mode
@@ -180,7 +184,23 @@ answer_files = st.builds(
 balance_files = st.builds(
     BalanceFile, st.dates(), st.lists(st.builds(BankBalance, texts, texts, whole), max_size=6).map(tuple)
 )
+
+
+@st.composite
+def booking_files(draw):
+    """Deposits and withdrawals, and transfers from one sub-ledger to another; after another file, or the first."""
+    booked = []
+    for batch in range(draw(st.integers(0, 3))):
+        currency, cause, reference, fen = draw(texts), draw(texts), draw(whole), draw(st.integers(-(10**18), 10**18))
+        booked.append(Booking(batch, draw(texts), currency, Reach.EXTERNAL, cause, reference, fen))
+        for part in (fen, -fen):
+            booked.append(Booking(batch, draw(texts), currency, Reach.INTERNAL, cause, reference, part))
+    before = draw(st.one_of(st.none(), st.dates()))
+    return BookingFile(draw(st.dates()), before, "" if before is None else draw(texts), tuple(booked))
+
+
 files = st.one_of(
+    st.tuples(st.just(read_bookings), booking_files()),
     st.tuples(st.just(read_instructions), instruction_files),
     st.tuples(st.just(read_answers), answer_files),
     st.tuples(st.just(read_balances), balance_files),
@@ -221,7 +241,7 @@ def test_a_file_with_a_row_doubled_or_left_out_is_not_taken(pair, data):
 
 @given(st.one_of(st.text(max_size=60), st.lists(texts).map(",".join)))
 def test_what_is_no_file_is_not_taken(text):
-    for read in (read_instructions, read_answers, read_balances):
+    for read in (read_instructions, read_answers, read_bookings, read_balances):
         with pytest.raises(BankFileError):
             read(text)
 

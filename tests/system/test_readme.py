@@ -97,5 +97,8 @@ def test_settlement_works_as_written(journal, tmp_path, monkeypatch):
     assert "HBEA-2025: 100" in said["carbonex settlement statement LATE 2026-01-07"]
     assert "1 do not agree with ours" in said["carbonex settlement reconcile differing.csv"]
     assert "all agree" in said["carbonex settlement reconcile balances.csv"]
+    assert "I-02" in said["carbonex settlement case 2"]
+    assert "final_payment" in said["carbonex settlement bookings 2026-01-07"]
+    assert "balances of 2026-01-08: 0 differ" in said["carbonex bank --books bank.books --days 1"]
     assert (tmp_path / "statement.html").read_text("utf-8").startswith("<!doctype html>")
     assert (tmp_path / "payments.csv").read_bytes().startswith(b"payments,1,")

@@ -10,6 +10,8 @@ from ast import literal_eval
 import httpx
 import pytest
 
+from settlement.bank_files import read_bookings
+from simulation.sub_ledgers import SubLedgers
 from tests.system.desk import run
 from tests.system.server import Server
 
@@ -191,6 +193,7 @@ def test_a_verb_asks_for_what_it_says(line):
         ("correct 9 --price 41.x --by EXCHANGE --reason wrong", "invalid_request"),
         ("cover 9 --by EXCHANGE", "unknown_case"),
         ("balances 2026-01-06", "day_not_settled"),
+        ("bookings 2026-01-06", "day_not_settled"),
         ("balances 2026-01-05 --differ B=1.00", "invalid_option"),
         ("balances 2026-01-05 --csv --differ X=1.00", "invalid_option"),
         ("balances 2026-01-05 --csv --differ B/USD=1.00", "invalid_option"),
@@ -201,6 +204,14 @@ def test_a_verb_asks_for_what_it_says(line):
 def test_a_verb_that_can_not_be_says_why(exchange, line, code):
     ended = desk(exchange, line)
     assert (ended.exit_code, f"carbonex: {code}: " in ended.stderr) == (1, True), ended.output
+
+
+def test_what_the_bank_has_to_book_is_read_and_filed(exchange, tmp_path):
+    file = tmp_path / "bookings.csv"
+    assert desk(exchange, f"bookings {DAY} -o {file}").exit_code == 0
+    assert [line.fen for line in read_bookings(file.read_bytes().decode()).lines] == [50_00]
+    assert "deposit" in desk(exchange, f"bookings {DAY}").stdout
+    assert json.loads(desk(exchange, f"bookings {DAY} --json").stdout)["lines"][0]["reach"] == "external"
 
 
 def test_the_banks_balances_are_tried_with_a_file_of_our_own(exchange, tmp_path):
@@ -262,7 +273,7 @@ def test_a_deal_fails_on_its_day_is_cured_and_settles_by_hand(tmp_path):
         assert "7.10" in must("set-rate USD 7.10") and "7.10" in must("rates USD")
 
 
-def test_a_bank_in_a_process_of_its_own_answers_and_sends_its_balances(by_hand):
+def test_a_bank_in_a_process_of_its_own_answers_and_sends_its_balances(by_hand, tmp_path):
     """On the day after, when B sells 10 t back to S; the operator takes the steps, the bank does the rest."""
 
     def ask(method, path, body=None):
@@ -287,7 +298,7 @@ def test_a_bank_in_a_process_of_its_own_answers_and_sends_its_balances(by_hand):
     ):
         answer = ask(method, path, body)
         assert answer.is_success, f"{path}: {answer.text}"
-    command = [sys.executable, "-m", "exchange.cli", "bank", "--url", by_hand.url]
+    command = [sys.executable, "-m", "exchange.cli", "bank", "--url", by_hand.url, "--books", str(tmp_path / "books")]
     bank = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     until(lambda: ask("GET", "settlement/batches/2").json()["stage"] == "confirmed")
     for step in ("delivery", "statements"):
@@ -296,6 +307,16 @@ def test_a_bank_in_a_process_of_its_own_answers_and_sends_its_balances(by_hand):
     bank.send_signal(signal.SIGINT)
     said, _ = bank.communicate(timeout=30)
     assert "batch 2 of 2026-01-06: 3 lines answered" in said and said.endswith("stopped\n"), said
+    kept = SubLedgers(tmp_path / "books")
+    kept.check()
+    assert str(kept.last.day) == "2026-01-06"
+    kept.close()
+
+
+def test_a_bank_without_books_that_it_can_use_says_so(tmp_path):
+    (tmp_path / "books").write_text("these are no books at all" * 50)
+    ended = run(f"bank --url http://127.0.0.1:9 --books {tmp_path / 'books'}")
+    assert (ended.exit_code, "no_books: " in ended.stderr) == (1, True)
 
 
 def test_a_bank_without_an_exchange_says_what_to_do():
