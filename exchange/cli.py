@@ -382,17 +382,46 @@ def day(
     benchmark.run(trades, runs)
 
 
+class GatewayPart(StrEnum):
+    """A part of `carbonex bench gateway`."""
+
+    SINGLES = "singles"
+    SIGNED = "signed"
+    STREAM = "stream"
+    BATCHES = "batches"
+    FEED = "feed"
+
+
 @bench.command()
 def gateway(
-    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run.")] = 20_000,
-    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 100,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 5,
+    what: Annotated[list[GatewayPart] | None, typer.Option(help="Part to measure, as often as wanted.")] = None,
+    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run; on the stream twice as many.")] = 8000,
+    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 40,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 3,
+    rate: Annotated[int, typer.Option(min=10, help="Orders a second while subscribers listen.")] = 100,
+    seconds: Annotated[int, typer.Option(min=1, help="For which they come.")] = 5,
+    subscribers: Annotated[int, typer.Option(min=1, help="Who listen.")] = 500,
 ) -> None:
-    """Orders a second over HTTP, on disk before they are answered, beside an ordinary route that does nothing."""
+    """Orders a second over HTTP and the stream, on disk before they are answered; and how late subscribers hear."""
     from benchmarks import gateway as benchmark
 
     load_compiled("trading")
-    benchmark.run(orders, batches, runs)
+    benchmark.run(benchmark.Sizes(orders, batches, runs, rate, seconds, subscribers), what or list(GatewayPart))
+
+
+@bench.command()
+def startup(
+    commands: Annotated[int, typer.Option(min=1000, help="In the journal, and those that found the exchange.")] = (
+        10_000_000
+    ),
+    runs: Annotated[int, typer.Option(min=1, help="Timed starts of each kind.")] = 3,
+) -> None:
+    """Seconds until an exchange with a long journal is ready, beside reading the journal alone; and memory."""
+    from benchmarks import startup as benchmark
+
+    load_compiled("flow")
+    load_compiled("trading")
+    benchmark.run(commands, runs)
 
 
 def _date(text: str) -> date:

@@ -9,10 +9,9 @@ BODY_MAX = 8 << 20  # bytes
 
 async def body_of(receive: Receive, scope: Scope) -> bytes:
     """All of a request's body. Problem 413 if it is too large."""
-    too_large = Problem(413, "body_too_large", f"A body has {BODY_MAX} bytes at most.")
-    claimed = next((value for name, value in scope["headers"] if name.lower() == b"content-length"), b"0")
-    if claimed.isdigit() and int(claimed) > BODY_MAX:
-        raise too_large
+    for name, claimed in scope["headers"]:
+        if name.lower() == b"content-length" and claimed.isdigit() and int(claimed) > BODY_MAX:
+            raise _too_large()
     parts, size, more = [], 0, True
     while more:
         message = await receive()
@@ -21,9 +20,13 @@ async def body_of(receive: Receive, scope: Scope) -> bytes:
         parts.append(message.get("body", b""))
         size += len(parts[-1])
         if size > BODY_MAX:
-            raise too_large
+            raise _too_large()
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _too_large() -> Problem:
+    return Problem(413, "body_too_large", f"A body has {BODY_MAX} bytes at most.")
 
 
 def given(body: bytes, receive: Receive) -> Receive:

@@ -32,6 +32,7 @@ async def stream(socket: WebSocket) -> None:
     subscriber, woken = Subscriber(feed), asyncio.Event()
     desk = Desk(feed, subscriber, socket.app.state.access, socket.state.caller, woken.set)
     feed.subscribers.add(subscriber)
+    feed.ticker.add(woken.set, TICK_S)
     life.streams += 1
     sends = asyncio.create_task(_send(socket, desk, woken))
     listens = asyncio.create_task(_listen(socket, desk))
@@ -56,6 +57,7 @@ async def stream(socket: WebSocket) -> None:
         _log.warning("slow subscriber", extra={"channel": slow.channel, "last_seq": slow.last_seq} | _who(socket))
         await _close(socket, TOO_SLOW, error)
     finally:
+        feed.ticker.remove(woken.set)
         for task in (sends, listens, ends):
             task.cancel()
         await asyncio.gather(sends, listens, ends, return_exceptions=True)
@@ -89,14 +91,14 @@ async def _send(socket: WebSocket, desk: Desk, woken: asyncio.Event) -> None:
             beat_at = loop.time() + HEARTBEAT_S
         for frame in subscriber.frames():
             try:
-                await asyncio.wait_for(socket.send_text(frame), SEND_S)
+                async with asyncio.timeout(SEND_S):
+                    await socket.send_text(frame)
             except TimeoutError:
                 key, listener = next(iter(subscriber.listeners.items()), (None, None))
                 raise TooSlow(key.name if key else "", listener.last_seq() if listener else 0) from None
         if is_last:
             return
-        with suppress(TimeoutError):
-            await asyncio.wait_for(woken.wait(), TICK_S)
+        await woken.wait()
 
 
 async def _take_leave(socket: WebSocket, desk: Desk, listens: asyncio.Task[None], sends: asyncio.Task[None]) -> None:

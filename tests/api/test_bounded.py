@@ -2,7 +2,6 @@
 
 import socket
 import time
-from contextlib import suppress
 
 import pytest
 
@@ -57,10 +56,8 @@ def test_a_head_within_bounds_is_read(web, length):
         assert one.recv(65_536).startswith(b"HTTP/1.1 200")
 
 
-def test_a_head_without_end_is_refused(web):
-    with connected(web) as one:
+def test_a_head_without_end_ends_the_connection(web):
+    with connected(web) as one, pytest.raises(ConnectionError):
         one.sendall(REQUEST)
-        with suppress(ConnectionError):  # it does not read to the end
-            for _ in range(100):
-                one.sendall(b"x: " + b"y" * 10_000)
-        assert one.recv(65_536).startswith(b"HTTP/1.1 400")
+        for _ in range(1_000):
+            one.sendall(b"x: " + b"y" * 10_000)
