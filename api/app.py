@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
-from api.access.bodies import BODY_MAX
+from api.access.bodies import Bounded
 from api.access.guard import Access, Guard
 from api.documented import document
 from api.fast_lane import FastLane
@@ -72,12 +72,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
             app.state.feed.dead_men.stop()
 
     app: FastAPI = FastAPIOffline(
-        title="carbonex",
-        version="1",
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        redirect_slashes=False,
-        max_body_size=BODY_MAX,
+        title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False
     )
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
@@ -85,6 +80,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.metrics = metrics = Metrics(gateway, app.state.feed, app.state.access)
     gateway.inbox.watch = Watch(gateway, metrics)
     # The last one added is the first to be asked.
+    app.add_middleware(Bounded)
     app.add_middleware(FastLane, gateway=gateway, access=app.state.access)
     app.add_middleware(Sequenced, exchange=gateway.exchange)
     app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)

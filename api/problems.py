@@ -318,7 +318,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-_CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+_CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}
 
 
 def _methods(request: Request) -> set[str]:

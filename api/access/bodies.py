@@ -1,6 +1,6 @@
-"""Bodies of requests for who must read them before the application does."""
+"""Bodies of requests: bounded for everybody, and read for who must read them before the application does."""
 
-from starlette.types import Message, Receive, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import Problem
 
@@ -41,3 +41,19 @@ def given(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return handed_on
+
+
+class Bounded:
+    """Lets the application read no body that is too large, whatever its type."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] not in ("GET", "HEAD"):
+            try:
+                receive = given(await body_of(receive, scope), receive)
+            except Problem as problem:
+                await problem.response()(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
