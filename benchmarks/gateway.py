@@ -145,10 +145,10 @@ def load(server: "Server", requests: list[Callable[[], bytes]], connections: int
     return uvloop.run(all_of_them())
 
 
-def pipelined(server: "Server", orders: list[dict[str, object]]) -> Run:
-    """Send orders over the stream."""
+def pipelined(server: "Server", orders: list[dict[str, object]], in_arrays: bool = False) -> Run:
+    """Send orders over the stream, in a frame each or in arrays."""
     cpu_began_s = server.cpu_s
-    pipes, took_s = uvloop.run(pipeline.all_through(server.port, orders))
+    pipes, took_s = uvloop.run(pipeline.all_through(server.port, orders, in_arrays))
     cpu_us = (server.cpu_s - cpu_began_s) / len(orders) * 1e6
     p99_ms = float(np.percentile([one for pipe in pipes for one in pipe.took_ns], 99)) / 1e6
     return Run(len(orders) / took_s, cpu_us, p99_ms, [body for pipe in pipes for body in pipe.answers])
@@ -362,6 +362,7 @@ def _kinds(
         kinds[SIGNED] = lambda: load(closed, sent.singles(orders, signers), CONNECTIONS, orders)
     if "stream" in what:
         kinds["orders on the stream"] = lambda: pipelined(open_to_all, sent.plain(2 * orders))
+        kinds["the same, in arrays"] = lambda: pipelined(open_to_all, sent.plain(2 * orders), in_arrays=True)
     ways = [*((one, False) for one in OnError), (OnError.CONTINUE, True)] if "batches" in what else []
     for on_error, with_ids in ways:
 

@@ -1,9 +1,12 @@
-"""Orders over the WebSocket: so many on their way on each of a few sockets, whether answered yet or not."""
+"""Orders over the WebSocket: so many on their way on each of a few sockets, whether answered yet or not.
+
+Each in a frame of its own, or all that may go at once as an array in one.
+"""
 
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -29,16 +32,15 @@ _messages = msgspec.json.Decoder(list[Message]).decode
 class Pipe:
     """A socket on which at most `window` orders wait for their answers; it sends the next ones at once."""
 
-    def __init__(self, orders: list[dict[str, Any]], window: int, first_id: int = 0) -> None:
+    def __init__(self, orders: list[dict[str, Any]], window: int, first_id: int = 0, in_arrays: bool = False) -> None:
         """Orders are known by their numbers from `first_id` on."""
         self.answers: list[bytes] = []  # bodies
         self.took_ns: list[int] = []
         self.sent_ns: dict[int, int] = {}  # of orders on their way, by id
-        self._frames = iter(
-            [
-                (number, text_frame(json.dumps({"op": "place", "id": number} | order).encode()))
-                for number, order in enumerate(orders, first_id)
-            ]
+        texts = [json.dumps({"op": "place", "id": number} | order) for number, order in enumerate(orders, first_id)]
+        self._in_arrays = in_arrays
+        self._requests = enumerate(
+            [text.encode() if in_arrays else text_frame(text.encode()) for text in texts], first_id
         )
         self._left = len(orders)
         self._window = window
@@ -53,9 +55,11 @@ class Pipe:
 
     def send_some(self, count: int) -> None:
         now_ns = time.perf_counter_ns()
-        fresh = list(_first(self._frames, count))
+        fresh = [*islice(self._requests, count)]
         self.sent_ns |= {number: now_ns for number, _ in fresh}
-        if fresh:
+        if fresh and self._in_arrays:
+            self._socket.write(text_frame(b"[%b]" % b",".join([request for _, request in fresh])))
+        elif fresh:
             self._socket.write(b"".join([frame for _, frame in fresh]))
 
     def _hear(self, text: memoryview) -> None:
@@ -81,14 +85,9 @@ class Pipe:
         self.send()
 
 
-def _first(frames: Iterator[tuple[int, bytes]], count: int) -> Iterator[tuple[int, bytes]]:
-    for _, one in zip(range(count), frames, strict=False):
-        yield one
-
-
-async def all_through(port: int, orders: list[dict[str, Any]]) -> tuple[list[Pipe], float]:
+async def all_through(port: int, orders: list[dict[str, Any]], in_arrays: bool) -> tuple[list[Pipe], float]:
     """Send orders over SOCKETS sockets until all are answered; returns the pipes and seconds."""
-    pipes = [Pipe(orders[number::SOCKETS], WINDOW) for number in range(SOCKETS)]
+    pipes = [Pipe(orders[number::SOCKETS], WINDOW, in_arrays=in_arrays) for number in range(SOCKETS)]
     for pipe in pipes:
         await pipe.open(port)
     began = time.perf_counter()

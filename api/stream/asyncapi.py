@@ -57,13 +57,19 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     frames.CancelOnDisconnect: {"op": "cancel_on_disconnect", "id": "e", "account_id": "E-001"},
     frames.DeadMan: {"op": "dead_man", "id": "f", "account_id": "E-001", "seconds": 60},
 }  # fmt: skip
+ARRAY = "Requests"
+_ARRAY_SAID = (
+    f"Up to {frames.REQUESTS_MAX} requests in one frame, each taken in its turn and answered for itself, as if it had "
+    "come alone. It saves most of what a frame costs."
+)
+_ARRAY_EXAMPLE = [EXAMPLES[frames.PlaceOrder] | {"id": number, "client_order_id": f"a-{number}"} for number in (18, 19)]
 ERRORS = {
     "malformed_json": "The frame is not JSON.",
     "frame_not_text": "The frame is binary.",
     "frame_too_large": f"The frame has more than {frames.FRAME_MAX} bytes.",
     "unknown_op": "There is no such op.",
     "unknown_channel": "There is no such channel.",
-    "invalid_request": "The frame does not fit its schema; `detail` says where.",
+    "invalid_request": "A request does not fit its schema; `detail` says where. Or an array is empty or too long.",
     "already_subscribed": "One socket hears a channel once.",
     "not_subscribed": "What is not heard can't be left.",
     "too_many_subscriptions": "One socket listens to so many channels only.",
@@ -78,9 +84,10 @@ ERRORS = {
     "key_unknown": "The key has been revoked; the socket closes with 4003.",
     "key_missing": "The handshake is not signed; the socket closes with 4003.",
 }
-_DESCRIPTION = """A WebSocket. A client sends JSON objects in text frames, by their `op`; the server sends JSON arrays
-of messages, by their `type`. Orders are refused with the codes of the HTTP routes that do the same. Close codes: 1001
-the exchange stops (a heartbeat has said how far each channel has come, the error `stopping` after it the number of the
+_DESCRIPTION = f"""A WebSocket. A client sends JSON objects in text frames, by their `op`, or arrays of up to
+{frames.REQUESTS_MAX} of them, each taken in its turn and answered for itself, as if it had come alone; the server sends
+JSON arrays of messages, by their `type`. Orders are refused with the codes of the HTTP routes that do the same. Close
+codes: 1001 the exchange stops (a heartbeat has said how far each channel has come, the error `stopping` after it the number of the
 last command), 4003 the key is missing or not good any more, 4008 too slow. `seq` counts events of the exchange in
 trades, book, orders, fills and drop_copy, and commands in status, auction, balances and settlement; it goes on over
 restarts, while `session_id` is the life of a serving process, within which what was told can be replayed."""
@@ -95,6 +102,10 @@ def document() -> dict[str, Any]:
         [(shape, "validation" if shape in frames.FRAMES else "serialization") for shape in known],
         ref_template="#/components/schemas/{model}",
     )
+    array = {
+        "type": "array", "minItems": 1, "maxItems": frames.REQUESTS_MAX, "title": ARRAY,
+        "items": {"oneOf": [{"$ref": f"#/components/schemas/{shape.__name__}"} for shape in frames.FRAMES]},
+    }  # fmt: skip
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "carbonex stream", "version": "1", "description": _DESCRIPTION},
@@ -102,11 +113,17 @@ def document() -> dict[str, Any]:
         "channels": {
             "stream": {
                 "address": "/v1/stream",
-                "messages": {one.__name__: {"$ref": f"#/components/messages/{one.__name__}"} for one in known},
+                "messages": {
+                    name: {"$ref": f"#/components/messages/{name}"}
+                    for name in (*[one.__name__ for one in known], ARRAY)
+                },
             }
         },
         "operations": _requests() | _channels(),
-        "components": {"messages": {one.__name__: _message(one) for one in known}, "schemas": schemas["$defs"]},
+        "components": {
+            "messages": {one.__name__: _message(one) for one in known} | {ARRAY: _array_message()},
+            "schemas": schemas["$defs"] | {ARRAY: array},
+        },
         "x-errors": ERRORS,
     }
 
@@ -121,6 +138,15 @@ def _message(shape: type[BaseModel]) -> dict[str, Any]:
     if shape in EXAMPLES:
         found["examples"] = [{"name": EXAMPLES[shape]["op"], "payload": EXAMPLES[shape]}]
     return found
+
+
+def _array_message() -> dict[str, Any]:
+    return {
+        "name": ARRAY,
+        "summary": _ARRAY_SAID,
+        "payload": {"$ref": f"#/components/schemas/{ARRAY}"},
+        "examples": [{"name": "two orders", "payload": _ARRAY_EXAMPLE}],
+    }
 
 
 def _operation(action: str, shapes: Sequence[type[BaseModel]], summary: str) -> dict[str, Any]:
@@ -143,6 +169,14 @@ def _requests() -> dict[str, Any]:
         replies = [_of_stream(answer), _of_stream(messages.ErrorTold)]
         reply = {"channel": {"$ref": "#/channels/stream"}, "messages": replies}
         found[frames.op_of(shape)] = _operation("receive", [shape], (shape.__doc__ or "").strip()) | {"reply": reply}
+    every: list[type[BaseModel]] = [*dict.fromkeys(ANSWERS.values()), messages.ErrorTold]
+    found["several"] = {
+        "action": "receive",
+        "channel": {"$ref": "#/channels/stream"},
+        "summary": "Ask for several things at once.",
+        "messages": [{"$ref": f"#/channels/stream/messages/{ARRAY}"}],
+        "reply": {"channel": {"$ref": "#/channels/stream"}, "messages": [_of_stream(shape) for shape in every]},
+    }
     return found
 
 

@@ -1,7 +1,7 @@
 """Answers to the frames of one socket: subscriptions, replays, orders.
 
-Orders go into the inbox in the order of their frames and are answered when the exchange has answered; meanwhile further
-frames are read, until UNDER_WAY of them wait. Who may do what is decided frame by frame, by the rules of the REST
+Orders go into the inbox in the order in which they come and are answered when the exchange has answered; meanwhile more
+are read, until UNDER_WAY of them wait. Who may do what is decided request by request, by the rules of the REST
 routes that do the same (:mod:`api.access.rules`).
 """
 
@@ -79,24 +79,40 @@ class Desk:
         self._answered = asyncio.Event()  # set whenever an order has been
 
     async def answer(self, received: dict[str, Any]) -> None:
-        """Answer a frame, or begin to. Gone if the key is not good any more."""
+        """Answer the requests of a frame, or begin to. Gone if the key is not good any more."""
+        try:
+            requests = frames.requests_of(received)
+        except Problem as problem:
+            self._refuse_frame(problem)
+        else:
+            for request in requests:
+                await self._answer(request)
+        self.wake()
+
+    def _refuse_frame(self, problem: Problem) -> None:
+        """Refuse what is no frame, which counts as a request."""
+        try:
+            self._count()
+        except Problem as refused:
+            problem = refused
+        self._refuse(None, None, problem)
+
+    async def _answer(self, request: str | msgspec.Raw) -> None:
+        """Answer a request, or begin to. Gone likewise."""
         request_id: RequestId = None
         op: str | None = None
         try:
-            self.require_good_key()
-            if self.caller.key is not None:
-                self.access.require_rate(self.caller.key)
-            frame = frames.read(received)
+            self._count()
+            frame = frames.read(request)
             request_id, op = frame.id, frame.op
             self.gateway.life.require_open()
             await self._act(frame)
         except Problem as problem:
             if op is None:
-                request_id, op = _named(received)
+                request_id, op = _named(request)
             self._refuse(request_id, op, problem)
         except Refused as refused:
             self._refuse(request_id, op, Problem.of(refused))
-        self.wake()
 
     async def finish(self) -> None:
         """Wait until what is under way has been answered."""
@@ -249,6 +265,12 @@ class Desk:
 
     # -- who may
 
+    def _count(self) -> None:
+        """Count a request. Gone if the key is not good any more, Problem if it asks too often."""
+        self.require_good_key()
+        if self.caller.key is not None:
+            self.access.require_rate(self.caller.key)
+
     def require_good_key(self) -> None:
         """Gone if the key is not good any more."""
         try:
@@ -285,13 +307,10 @@ class Desk:
         )
 
 
-def _named(received: dict[str, Any]) -> tuple[RequestId, str | None]:
-    """The id and the op of a frame that is none, as far as they can be read."""
-    text = received.get("text")
-    if text is None or len(text) > frames.FRAME_MAX:
-        return None, None
+def _named(request: str | msgspec.Raw) -> tuple[RequestId, str | None]:
+    """The id and the op of a request that is none, as far as they can be read."""
     try:
-        said = from_json(text)
+        said = from_json(request if isinstance(request, str) else bytes(request))
     except ValueError:
         return None, None
     if not isinstance(said, dict):

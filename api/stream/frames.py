@@ -1,5 +1,11 @@
-"""What a client may send: one JSON object in a text frame, by its `op`. An `id` comes back with the answer."""
+"""What a client may send: a JSON object in a text frame, by its `op`, or an array of them.
 
+An `id` comes back with the answer. The requests of an array are taken in their order, each as if it had come in a frame
+of its own: one that is refused stops none of the others. Who has many orders saves both sides most of what a frame
+costs.
+"""
+
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,6 +18,7 @@ from api.schemas.base import INT64, Model
 from api.stream.messages import ChannelName
 
 FRAME_MAX = 64 << 10  # bytes of a frame
+REQUESTS_MAX = 256  # of an array
 
 Id = Annotated[str, Field(max_length=64)] | Annotated[int, Field(ge=-INT64, le=INT64)] | None
 Seq = Annotated[int, Field(strict=True, ge=0, le=INT64)]
@@ -116,32 +123,49 @@ class FastPlace(FastOrder):
 
 _FAST_MAX = 4096  # characters
 _fast = msgspec.json.Decoder(FastPlace).decode
+_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _FRAME: TypeAdapter[Frame] = TypeAdapter(Annotated[Frame, Field(discriminator="op")])
 
 
-def read(received: dict[str, Any]) -> Frame | FastPlace:
-    """The frame that a socket has received. Problem if it is none."""
+def requests_of(received: dict[str, Any]) -> Sequence[str | msgspec.Raw]:
+    """The requests in what a socket has received, still to be read. Problem if it is no frame."""
     text = received.get("text")
-    if text is not None and len(text) <= _FAST_MAX:
-        try:
-            return _fast(text)
-        except (msgspec.MsgspecError, UnicodeError):
-            pass  # the models say what is wrong, if anything is
     if text is None:
         raise Problem(422, "frame_not_text", "Frames are text.")
-    if len(text) > FRAME_MAX or len(text.encode("utf-8", "replace")) > FRAME_MAX:
+    if len(text) > FRAME_MAX or (len(text) > FRAME_MAX // 4 and len(text.encode("utf-8", "replace")) > FRAME_MAX):
         raise Problem(413, "frame_too_large", f"A frame has {FRAME_MAX} bytes at most.")
+    if text[:1] == "{" or not text.lstrip(" \t\r\n").startswith("["):
+        return (text,)
     try:
-        return _FRAME.validate_json(text)
+        found = _array(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise _MALFORMED from None
+    if not 0 < len(found) <= REQUESTS_MAX:
+        raise Problem(422, "invalid_request", f"An array has 1 to {REQUESTS_MAX} requests.")
+    return found
+
+
+def read(request: str | msgspec.Raw) -> Frame | FastPlace:
+    """What a request asks for. Problem if that can't be said."""
+    if len(request) <= _FAST_MAX:
+        try:
+            return _fast(request)
+        except (msgspec.MsgspecError, UnicodeError):
+            pass  # the models say what is wrong, if anything is
+    try:
+        return _FRAME.validate_json(request if isinstance(request, str) else bytes(request))
     except ValidationError as error:
         raise _problem(error) from None
+
+
+_MALFORMED = Problem(400, "malformed_json", "The frame is not valid JSON.")
 
 
 def _problem(error: ValidationError) -> Problem:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     first = found[0]
     if first["type"] == "json_invalid":
-        return Problem(400, "malformed_json", "The frame is not valid JSON.")
+        return _MALFORMED
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         known = ", ".join(op_of(frame) for frame in FRAMES)
         return Problem(422, "unknown_op", f"`op` is one of {known}.")

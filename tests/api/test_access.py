@@ -724,6 +724,14 @@ async def test_the_kill_switch_and_the_limits_of_a_key_hold_on_the_stream(door):
     assert (await asked_by(door, "trader", placing | {"quantity": 1}))[0]["code"] == "kill_switch_on"
 
 
+async def test_each_request_of_an_array_counts(door):
+    door.keys.create(Role.AUDITOR, key_id="slow", limits=Limits(requests_per_second=0.001, burst=3))
+    signer = HmacSigner("slow", door.keys.secrets_of(door.keys.get("slow"))[0])
+    asked: Any = [{"op": "unsubscribe", "channel": "drop_copy"}] * 3
+    heard = await talked(door, signing.headers(signer, door.wall.now_ns, "GET", "/v1/stream"), asked)
+    assert [one["code"] for one in heard] == ["not_subscribed", "not_subscribed", "rate_limited"]
+
+
 async def test_a_socket_that_was_opened_without_keys_ends_with_the_first_key(tmp_path):
     door = Door(tmp_path)
     async with door.gateway.running():

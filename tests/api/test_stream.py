@@ -366,7 +366,19 @@ def test_bad_frames_get_an_error_and_the_socket_lives_on(quiet, code):
 
 
 @pytest.mark.parametrize(
-    "frame", ["[]", "null", '"op"', "{}", "[" * 5000, '{"op": "cancel", "order_id": 1e400}', '"\\ud800"']
+    "frame",
+    [
+        "[]",
+        "[{]",
+        "[7",
+        '["\\ud800"]',
+        "null",
+        '"op"',
+        "{}",
+        "[" * 5000,
+        '{"op": "cancel", "order_id": 1e400}',
+        '"\\ud800"',
+    ],
 )
 def test_nonsense_gets_an_error_and_the_socket_lives_on(quiet, frame):
     with quiet.listen() as ear:

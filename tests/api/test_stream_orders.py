@@ -1,10 +1,11 @@
 """Orders on the stream: the same shapes and refusals as over HTTP; orders that go when their owner has gone."""
 
+import json
 import time
 
 import pytest
 
-from api.stream import desk
+from api.stream import desk, frames
 from tests.api.streaming import SYMBOL, cancel, open_orders, order, served
 
 
@@ -123,6 +124,48 @@ def test_frames_are_taken_in_their_order_without_waiting_for_answers(web):
     assert [one["id"] for one in answers] == list(range(50))
     ids = [one["body"]["order_id"] for one in answers]
     assert ids == sorted(ids)
+
+
+def test_an_array_of_requests_is_answered_as_they_would_be_one_by_one(web):
+    named = placing("S", "sell", "41.00", 1, client_order_id="c-1")
+    asked = [
+        placing("S", "sell", "41.00", 1), placing("S", "sell", "60.00", 1), {"op": "sing"}, 7, [], None,
+        named, named, {"op": "cancel", "account_id": "S", "order_id": 999}, placing("B", "buy", "41.00", 2),
+        {"op": "cancel_on_disconnect", "account_id": "B"},
+    ]  # fmt: skip
+    numbered = [one | {"id": number} if isinstance(one, dict) else one for number, one in enumerate(asked)]
+    with web.listen() as ear:
+        ear.socket.send(" \n" + json.dumps(numbered))
+        answers = ear.news(len(asked))
+    told = {one["id"]: (one["type"], one["status"], one.get("code")) for one in answers if one["id"] is not None}
+    assert told.pop(7)[0] == "answer"
+    assert told == {
+        0: ("answer", 201, None), 1: ("error", 422, "price_outside_band"), 2: ("error", 422, "unknown_op"),
+        6: ("answer", 201, None), 8: ("error", 404, "unknown_order"),
+        9: ("answer", 201, None), 10: ("answer", 200, None),
+    }  # fmt: skip
+    assert [one["code"] for one in answers if one["id"] is None] == ["invalid_request"] * 3
+    by_id = {one["id"]: one for one in answers}
+    assert by_id[6]["body"]["order_id"] == by_id[7]["body"]["order_id"]
+    assert by_id[9]["body"]["filled"] == 2
+
+
+def test_an_array_takes_so_many_requests_and_none_of_a_longer_one(web):
+    beat = {"op": "dead_man", "account_id": "S", "seconds": 0}
+    with web.listen() as ear:
+        ear.socket.send(json.dumps([beat] * frames.REQUESTS_MAX))
+        assert {one["status"] for one in ear.news(frames.REQUESTS_MAX)} == {200}
+        ear.socket.send(json.dumps([beat] * (frames.REQUESTS_MAX + 1)))
+        assert ear.next()["code"] == "invalid_request"
+        ear.send(**placing("S", "sell", "41.00", 1))
+        assert ear.next()["type"] == "answer"
+
+
+def test_an_array_waits_while_too_many_of_its_orders_do(web, monkeypatch):
+    monkeypatch.setattr(desk, "UNDER_WAY", 2)
+    with web.listen() as ear:
+        ear.socket.send(json.dumps([placing("S", "sell", "41.00", 1) | {"id": number} for number in range(20)]))
+        assert [one["id"] for one in ear.news(20)] == list(range(20))
 
 
 def test_no_more_frames_are_read_while_too_many_wait_for_answers(web, monkeypatch):
