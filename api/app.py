@@ -72,7 +72,12 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
             app.state.feed.dead_men.stop()
 
     app: FastAPI = FastAPIOffline(
-        title="carbonex", version="1", description=DESCRIPTION, lifespan=lifespan, redirect_slashes=False
+        title="carbonex",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # measured by api.metrics, not per request
     )
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)

@@ -29,6 +29,8 @@ COMMANDS_AT_ONCE = 65_536  # about so many are applied in one go when a journal 
 _SIZE = COMMAND.itemsize
 _KIND_AT, _ACCOUNT_AT, _BATCH_AT = (COMMAND.fields[name][1] for name in ("kind", "account", "batch"))  # type: ignore[index]
 
+_PLACE_ORDER = int(CommandKind.PLACE_ORDER)
+
 Receipt = int | Refused
 """Under which sequence number a command was (or had been) taken, or why it was not."""
 
@@ -138,16 +140,17 @@ class _Sheet:
 
     def take(self, command: Command) -> Receipt:
         """Put a command on the sheet, unless it is an order that came before."""
-        if command.detail and command.packed[_KIND_AT] == CommandKind.PLACE_ORDER:
-            key = _account_of(command.packed), command.detail
-            content = content_of(command.packed)
+        packed, detail, sequence = command.packed, command.detail, self._next
+        if detail and packed[_KIND_AT] == _PLACE_ORDER:
+            key = _account_of(packed), detail
+            content = content_of(packed)
             placed = self._known.get(key) or self._seen.get(key)
             if placed is not None:
                 return placed[0] if placed[1] == content else _used(key)
-            self._seen[key] = self._next, content
-        self._rows.append(command.packed)
-        self._details.append(command.detail)
-        return self._next - 1
+            self._seen[key] = sequence, content
+        self._rows.append(packed)
+        self._details.append(detail)
+        return sequence
 
     def take_batch(self, batch: OrderBatch) -> BatchReceipt:
         """Put the orders of a batch on the sheet that are new, as far as `on_error` lets them come."""

@@ -7,6 +7,7 @@ Quantities are tCO2e, prices ticks of the instrument, money fen (0.01 of its cur
 from collections import namedtuple
 from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ TRADE = _records(
 
 def _shape_of(dtype: np.dtype[Any]) -> Callable[[tuple[int, ...]], Any]:
     shape: Any = namedtuple("Told", list(dtype.names or ()))  # type: ignore[misc]
-    return shape._make
+    return partial(tuple.__new__, shape)  # `_make` looks at how many fields there are, each time
 
 
 _SHAPES = {dtype.itemsize: _shape_of(dtype) for dtype in (COMMAND, EVENT, TRADE)}  # no two are of one size

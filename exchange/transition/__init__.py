@@ -5,9 +5,10 @@ name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, 
 `defaults`, `treasury`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import compress
+from typing import Any, get_args
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from exchange.commands import (
     FoundExchange,
     MarketCommand,
     MoneyCommand,
+    RegistryCommand,
     SettlementCommand,
     TreasuryCommand,
     decode_control,
@@ -161,24 +163,20 @@ def _apply_control(step: Step, detail: bytes) -> happened.Event:
 
 
 def _handle(step: Step, command: Control) -> happened.Event:
-    if isinstance(command, MarketCommand):
-        return market.handle(step, command)
-    if isinstance(command, SettlementCommand):
-        return settlement.handle(step, command)
-    if isinstance(command, MoneyCommand):
-        return money.handle(step, command)
-    if isinstance(command, CorrectionCommand):
-        return corrections.handle(step, command)
-    if isinstance(command, DefaultsCommand):
-        return defaults.handle(step, command)
-    if isinstance(command, TreasuryCommand):
-        return treasury.handle(step, command)
-    if isinstance(command, AllocationCommand):
-        return allocation.handle(step, command)
-    if isinstance(command, ComplianceCommand):
-        return compliance.handle(step, command)
-    if isinstance(command, EmissionsCommand):
-        return emissions.handle(step, command)
-    if isinstance(command, CreditsCommand):
-        return credits.handle(step, command)
-    return registry.handle(step, command)
+    return _HANDLERS[type(command)](step, command)
+
+
+_ROOMS: tuple[tuple[Any, Callable[[Step, Any], happened.Event]], ...] = (
+    (MarketCommand, market.handle),
+    (RegistryCommand, registry.handle),
+    (AllocationCommand, allocation.handle),
+    (ComplianceCommand, compliance.handle),
+    (EmissionsCommand, emissions.handle),
+    (CreditsCommand, credits.handle),
+    (SettlementCommand, settlement.handle),
+    (MoneyCommand, money.handle),
+    (CorrectionCommand, corrections.handle),
+    (DefaultsCommand, defaults.handle),
+    (TreasuryCommand, treasury.handle),
+)
+_HANDLERS = {kind: handle for commands, handle in _ROOMS for kind in get_args(commands)}

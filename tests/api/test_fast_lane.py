@@ -74,7 +74,7 @@ def test_and_so_it_is_with_frames_of_the_stream(changes, left_out):
 
 
 def test_the_usual_frame_is_understood():
-    assert isinstance(frames.read({"text": json.dumps(FRAME)}), FastPlace)
+    assert isinstance(frames.read(json.dumps(FRAME)), FastPlace)
 
 
 @pytest.mark.parametrize(("fast", "model"), [(ToldOrder, OrderView), (ToldFill, Fill), (FastAnswer, Answered)])
