@@ -436,7 +436,8 @@ def lacks(
 def may_spare(exchange: Exchange, account: int, asset: int) -> int:
     """What of an asset an account does not need for its trades that are still to settle, nor to cure its cases.
 
-    What these bring counts where it is netted only: trade by trade it may not come in time.
+    What these bring counts where it is netted only: trade by trade it may not come in time. Nor can it spare what it
+    has brought for the batch at the bank.
     """
     cases = [case for case in exchange.clearing.defaults.of(account) if case.is_open]
     waiting = {trade for case in cases for trade in case.trades}
@@ -446,7 +447,11 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
     free = free_of(exchange, account, asset)
     spare = min(free, free - given + taken)
     fresh = [case for case in cases if asset in case.deposited]
-    return max(0, spare - sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh))
+    brought = sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh)
+    batch = exchange.clearing.to_deliver
+    if batch is not None and batch.payments is not None:
+        brought += batch.payments.counts(exchange.accounts[account].account_id, exchange.asset_names[asset])
+    return max(0, spare - brought)
 
 
 def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:

@@ -989,6 +989,27 @@ def test_what_is_brought_between_the_banks_answer_and_the_delivery_counts_for_th
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_what_is_brought_for_a_batch_does_not_leave_before_it_is_delivered(mode):
+    """The bank has refused 221.00 of what alice was to pay in; she brings 300.00, of which 79.00 are not for that."""
+    market = sold_on_the_book(mode)
+    market.must(RegisterCurrency("USD"))
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    market.deposit(BANK, "9000.00", "USD")
+    market.must(InstructBank())
+    market.answer(SimulatedBank(partial={"alice": fen("4000.00")}))
+    market.withdraw("alice", market.money("alice"))
+    market.deposit("alice", "300.00")
+    before = market.digest()
+    assert market.withdraw("alice", "79.01") == "refused: insufficient_cash"
+    assert market.do(ConvertCash("alice", BANK, CNY, "USD", fen("79.01"))) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.withdraw("alice", "79.00") == "CashWithdrawn"
+    market.must(DeliverBatch())
+    assert market.last.failed == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_what_was_brought_before_the_bank_answers_is_in_its_answer(mode):
     market = sold_on_the_book(mode)
     market.must(InstructBank())
