@@ -1,21 +1,23 @@
 """The FastAPI application around a gateway: routers, errors, documentation that needs no outside assets."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
+from api.access.bodies import Bounded
 from api.access.guard import Access, Guard
 from api.documented import document
 from api.fast_lane import FastLane
+from api.front import Front
 from api.gateway import Gateway
 from api.idempotency import Idempotency
+from api.metrics import Metrics
 from api.routers import (
     access as access_routes,
 )
@@ -29,6 +31,7 @@ from api.routers import (
     defaults,
     emissions,
     executions,
+    health,
     market,
     orders,
     registry,
@@ -38,6 +41,7 @@ from api.routers import (
 from api.sequence import Sequenced
 from api.stream import asyncapi
 from api.stream.feed import Feed
+from api.watching import Watch
 
 DESCRIPTION = """
 A simulated regional carbon-allowance exchange. Prices are decimal strings per tonne in the currency of the
@@ -73,16 +77,21 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
     app.state.access = access or Access(None)
+    app.state.metrics = metrics = Metrics(gateway, app.state.feed, app.state.access)
+    gateway.inbox.watch = Watch(gateway, metrics)
     # The last one added is the first to be asked.
+    app.add_middleware(Bounded)
     app.add_middleware(FastLane, gateway=gateway, access=app.state.access)
     app.add_middleware(Sequenced, exchange=gateway.exchange)
     app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)
     app.add_middleware(Guard, access=app.state.access)
+    app.add_middleware(Front, life=gateway.life, metrics=metrics)
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,
         executions.router,
         market.router,
+        health.router,
         access_routes.router,
         accounts.router,
         market.operator,
@@ -114,11 +123,5 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     @app.get("/asyncapi", response_class=HTMLResponse, include_in_schema=False)
     async def stream_page() -> str:
         return asyncapi.page()
-
-    @app.get("/health", tags=["market"])
-    async def health(response: Response) -> dict[str, str | int]:
-        """Whether the exchange takes commands, and which process it is; status 503 if it does not."""
-        response.status_code = 503 if gateway.inbox.broken else 200
-        return {"status": gateway.inbox.broken or "ok", "process": os.getpid()}
 
     return app

@@ -20,7 +20,7 @@ from api.access.guard import Access, Caller
 from api.gateway import Gateway
 from api.order_batches import place_rows
 from api.order_entry import LIVES, SIDES
-from api.order_views import told_after
+from api.order_views import told_at_first
 from api.problems import Problem
 from api.schemas import (
     BATCH_MAX,
@@ -160,7 +160,7 @@ class FastLane:
     async def _place(self, caller: Caller, order: Any) -> _Reply:
         command = order_entry.placing(self._gateway, self._access, caller, order)
         answer = order_entry.granted(await self._gateway.inbox.offer(command))
-        content = msgspec.json.encode(told_after(self._gateway, answer.rows))
+        content = msgspec.json.encode(told_at_first(self._gateway, answer))
         return 200 if answer.repeated else 201, content, answer.repeated
 
     async def _place_batch(self, caller: Caller, batch: Any) -> _Reply:

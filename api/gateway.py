@@ -1,8 +1,9 @@
 """The composition of a running exchange: engine, history, inbox, clock, timers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import gc
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,7 @@ from fastapi import Depends, Request
 from api.history import History
 from api.idempotency import RequestFile
 from api.inbox import Inbox
+from api.life import Life
 from api.problems import Problem, no_account
 from api.timers import Clock, Timers
 from exchange.bookings import BookingFiles
@@ -44,14 +46,16 @@ class Gateway:
         bank: Policy | None = None,
         requests: RequestFile | None = None,
     ) -> None:
+        self.life = Life()
         self.engine = Engine(journal)
         self.history = History()
         self.requests = requests or RequestFile()
-        for batch, outcome in self.engine.open(rules, clock.now_ns()):
-            self.history.extend(batch, outcome)
-            self.requests.note(batch, outcome)
-        self.requests.read_to(self.engine.exchange.sequence)
-        self.history.is_complete()
+        with _uncollected():
+            for batch, outcome in self.engine.open(rules, clock.now_ns()):
+                self.history.extend(batch, outcome)
+                self.requests.note(batch, outcome)
+            self.requests.read_to(self.engine.exchange.sequence)
+            self.history.is_complete()
         self.clock = clock
         clock.advance_to(self.engine.exchange.now_ns)
         self.inbox = Inbox(self.engine, self.history, self.clock.now_ns, inbox)
@@ -101,6 +105,18 @@ class Gateway:
         if instrument is None:
             raise Problem(404, Reason.UNKNOWN_INSTRUMENT.code, f"There is no instrument {symbol!r}.")
         return instrument
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector: what a journal brings stays, and to look at it again and again takes longest."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 async def gateway_of(request: Request) -> Gateway:

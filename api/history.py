@@ -5,6 +5,7 @@ its array, counted from 1, is the `seq` of the market-data feed; it is the same 
 Nothing here decides anything: losing it loses nothing.
 """
 
+from bisect import bisect_right
 from datetime import date
 from typing import Any
 
@@ -21,7 +22,7 @@ from exchange.events import (
     TradesCorrected,
 )
 from exchange.journal import Batch
-from exchange.rows import COMMAND, EVENT, TRADE, CommandKind, EventKind, told, type_of_rows
+from exchange.rows import COMMAND, EVENT, TRADE, EventKind, told, type_of_rows
 from exchange.transition import Outcome
 
 _MANY, _VERY_MANY = 4096, 1 << 23  # rows
@@ -35,19 +36,20 @@ _OF_ORDERS[[
 class GrowingRows:
     """Rows of one dtype that are only ever appended. Copied as bytes: see `exchange.rows.joined`.
 
-    Room grows fourfold: what is not written yet takes no memory, and to be handed fresh memory takes longest.
+    Room grows fourfold: what is not written yet takes no memory. It is handed out empty, not zeroed: to that NumPy lets
+    Linux give pages of 2 MiB, and fresh memory costs a twentieth.
     """
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self._dtype = dtype
-        self._room = np.zeros(1024 * dtype.itemsize, np.uint8)
+        self._room = np.empty(1024 * dtype.itemsize, np.uint8)
         self._used = 0  # bytes
         self.rows = self._room[:0].view(dtype)  # all of them, without a copy
 
     def extend(self, rows: type_of_rows) -> None:
         needed = self._used + rows.nbytes
         if needed > self._room.size:
-            wider = np.zeros(max(needed, 4 * self._room.size), np.uint8)
+            wider = np.empty(max(needed, 4 * self._room.size), np.uint8)
             wider[: self._used] = self._room[: self._used]
             self._room = wider
         self._room[self._used : needed] = rows.view(np.uint8)
@@ -117,7 +119,8 @@ class History:
         self._by_order = RowIndex()  # event rows by order id, as taker or maker
         self._by_account = RowIndex()  # event rows that accept an account's orders
         self.day_opened_at = 0  # sequence of the command that opened the last day
-        self.client_order_ids: dict[int, str] = {}  # by order id
+        self._named_from: list[int] = []  # sequence of the first command of each batch whose orders have names
+        self._names: list[list[bytes]] = []  # client order ids of those batches, by place
         self.closes: dict[date, dict[int, int]] = {}  # closing price in ticks by instrument number
         self.reconciled: dict[int, BankReconciled] = {}  # comparisons with the bank's books, by sequence
         self.currency_legs: dict[int, list[CurrencyLeg]] = {}  # conversions of what a batch brought, if any, by batch
@@ -129,7 +132,8 @@ class History:
         self._events.extend(outcome.rows)
         self._trades.extend(outcome.trades)
         if any(batch.details):
-            self._note_client_order_ids(batch, outcome)
+            self._named_from.append(int(batch.rows["sequence"][0]))
+            self._names.append(batch.details)
         for sequence, event in outcome.events.items():
             if isinstance(event, DayOpened):
                 self.day_opened_at = sequence
@@ -156,17 +160,17 @@ class History:
         accepted = events["kind"] == EventKind.ACCEPTED
         self._by_account.add(events["account"][accepted], places[accepted])
 
-    def _note_client_order_ids(self, batch: Batch, outcome: Outcome) -> None:
-        accepted = outcome.rows[outcome.rows["kind"] == EventKind.ACCEPTED]
-        order_ids = dict(zip(accepted["sequence"].tolist(), accepted["order_id"].tolist(), strict=True))
-        placed = (batch.rows["kind"] == CommandKind.PLACE_ORDER).tolist()
-        for sequence, is_order, detail in zip(batch.rows["sequence"].tolist(), placed, batch.details, strict=True):
-            if is_order and detail and sequence in order_ids:
-                self.client_order_ids[order_ids[sequence]] = detail.decode()
-
     def command(self, sequence: int) -> Any:
         """The row of a command by its sequence number, told."""
         return told(self._commands.rows[sequence - 1 : sequence])[0]
+
+    def client_order_id(self, sequence: int) -> str | None:
+        """What the client calls the order that a command placed; None if it gave no name."""
+        found = bisect_right(self._named_from, sequence) - 1
+        if found < 0:
+            return None
+        names, place = self._names[found], sequence - self._named_from[found]
+        return names[place].decode() or None if place < len(names) else None
 
     @property
     def events(self) -> type_of_rows:
@@ -208,6 +212,12 @@ class History:
         """Ids of all orders of an account, oldest first."""
         ids: list[int] = self.events[self._by_account.rows_of(account)]["order_id"].tolist()
         return ids
+
+    def orders_named(self, account: int, client_order_id: str) -> list[int]:
+        """Ids of an account's orders of a name, oldest first."""
+        rows = self.events[self._by_account.rows_of(account)]
+        stamped = zip(rows["order_id"].tolist(), rows["sequence"].tolist(), strict=True)
+        return [order_id for order_id, sequence in stamped if self.client_order_id(sequence) == client_order_id]
 
     def trades_of(self, instrument: int, after: int) -> type_of_rows:
         """Trade rows of an instrument's book with an id above `after`, oldest first."""

@@ -9,20 +9,25 @@ exchange stops: nothing that was not journalled is ever acknowledged.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import cached_property
+from time import perf_counter
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from api.history import History
 from api.idempotency import marked, marked_batch
+from api.logs import REQUEST_ID
 from api.problems import Problem
 from exchange.commands import Command, Control, OrderBatch, control
 from exchange.engine import BatchReceipt, Engine, Receipt
 from exchange.events import CommandRefused, Event
 from exchange.journal import Batch, JournalError
 from exchange.reasons import Refused
-from exchange.rows import type_of_rows
+from exchange.rows import told, type_of_rows
 from exchange.transition import Outcome
 
 _log = logging.getLogger("carbonex")
@@ -30,13 +35,23 @@ _log = logging.getLogger("carbonex")
 GROUP = 1024  # commands per durable write, and the rest of a batch of orders
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, gc=False):
     """What one command made happen: its sequence, event rows of the trading path, or the event of another."""
 
     sequence: int
-    rows: type_of_rows
+    rows_around: type_of_rows  # of commands before and behind it too
+    start: int  # of its own event rows in those
+    end: int
     event: Event | None
     repeated: bool
+    command: Any = None  # the COMMAND row of an order command, told
+    told: Sequence[Any] = ()  # its event rows, told
+    trade: Callable[[int], Any] | None = None  # tells the row of a trade of its own, by id
+
+    @property
+    def rows(self) -> type_of_rows:
+        """Its event rows."""
+        return self.rows_around[self.start : self.end]
 
 
 class BatchAnswer(NamedTuple):
@@ -47,14 +62,44 @@ class BatchAnswer(NamedTuple):
     first_new: int  # sequence; what has a lower one came before
 
 
+class Reply:
+    """A future in small, for who has a thousand of them: calls back at once, with the answer or with a Problem."""
+
+    __slots__ = ("_hear",)
+
+    def __init__(self, hear: Callable[[Answer | None, Problem | None], None]) -> None:
+        self._hear = hear  # must not raise
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, answer: Any) -> None:
+        self._hear(answer, None)
+
+    def set_exception(self, problem: Problem) -> None:
+        self._hear(None, problem)
+
+
 class Waiting(NamedTuple):
     command: Command | OrderBatch
-    answer: "asyncio.Future[Any]"  # Answer, or BatchAnswer
+    answer: "asyncio.Future[Any] | Reply"  # of Answer, or BatchAnswer
+    size: int  # how many commands
+    at: float  # when it was handed in, of `perf_counter`
+    request_id: str
 
-    @property
-    def size(self) -> int:
-        """How many commands."""
-        return len(self.command.details) if isinstance(self.command, OrderBatch) else 1
+
+class Passed(NamedTuple):
+    """Commands that have gone through the inbox together, and when (seconds of `perf_counter`)."""
+
+    group: list[Waiting]
+    receipts: list[Receipt | BatchReceipt]
+    batch: Batch
+    outcome: Outcome
+    taken: float
+    stamped: float
+    journalled: float
+    applied: float
+    answered: float
 
 
 class Inbox:
@@ -64,29 +109,45 @@ class Inbox:
         self.engine = engine
         self.history = history
         self.now_ns = now_ns
-        self.queue: asyncio.Queue[Waiting | None] = asyncio.Queue()  # None: closed
+        self.capacity = capacity
+        self._waiting: deque[Waiting] = deque()
+        self._called = asyncio.Event()  # set when something waits, or nothing will any more
+        self._is_closed = False
         self.room = capacity  # for how many more commands
         self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
+        self.watch: Callable[[Passed], None] = lambda passed: None
 
     def offer(self, command: Command) -> "asyncio.Future[Answer]":
         """Hand in a command; the future brings its answer. Problem 503 if the inbox is full or broken."""
         return self._put(marked(command), 1)
+
+    def offer_for(self, command: Command, hear: Callable[[Answer | None, Problem | None], None]) -> None:
+        """Hand in a command whose answer is told by a call. Problem likewise, and then there is none."""
+        self._require_room(1)
+        self._take_in(command, Reply(hear), 1)
 
     def offer_batch(self, batch: OrderBatch) -> "asyncio.Future[BatchAnswer]":
         """Hand in a batch of orders, which all go into one durable write. Problem as of one command."""
         return self._put(marked_batch(batch), len(batch.details))
 
     def _put(self, command: Command | OrderBatch, size: int) -> "asyncio.Future[Any]":
+        self._require_room(size)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._take_in(command, answer, size)
+        return answer
+
+    def _take_in(self, command: Command | OrderBatch, answer: "asyncio.Future[Any] | Reply", size: int) -> None:
+        self.room -= size
+        self._waiting.append(Waiting(command, answer, size, perf_counter(), REQUEST_ID.get()))
+        self._called.set()
+
+    def _require_room(self, size: int) -> None:
         if self.broken is not None:
             raise Problem(503, self.broken, "The exchange has stopped; ask again after its restart.")
         if self.room < size:
             said = "More commands are waiting than the exchange takes in; nothing has happened."
             raise Problem(503, "inbox_full", said, headers={"Retry-After": "1"})
-        self.room -= size
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.queue.put_nowait(Waiting(command, answer))
-        return answer
 
     async def ask(self, command: Control) -> Event:
         """Hand in a command off the trading path and wait for its event. Problem if it is refused."""
@@ -111,31 +172,38 @@ class Inbox:
 
         A group costs much the same whatever its size. So it stays open while each turn of the event loop brings more.
         """
-        found, size = [await self.queue.get()], 0
-        while found[-1] is not None:
+        await self._called.wait()
+        found, size = list[Waiting](), 0
+        while self._waiting and size < GROUP:
+            found.append(self._waiting.popleft())
             size += found[-1].size
-            if size < GROUP and self.queue.empty():
+            if not self._waiting and size < GROUP:
                 await asyncio.sleep(0)
-            if size >= GROUP or self.queue.empty():
-                break
-            found.append(self.queue.get_nowait())
         self.room += size
-        return [one for one in found if one is not None], found[-1] is None
+        if self._waiting:
+            return found, False
+        if not self._is_closed:
+            self._called.clear()
+        return found, self._is_closed
 
     async def close(self) -> None:
         """Take nothing more, finish what has arrived, then stop consuming."""
         if self.broken is None:
             self.broken = "stopping"
-            await self.queue.put(None)
+            self._close()
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._called.set()
 
     def break_down(self, error: Exception, group: Sequence[Waiting] = ()) -> None:
         """Fail every waiting command and have the process stopped: the journal holds what has happened."""
         self.broken = error.code if isinstance(error, JournalError) else "internal_error"
         _log.critical("the exchange stops: %s", error, exc_info=error)
-        left = [self.queue.get_nowait() for _ in range(self.queue.qsize())]
-        for waiting in [*group, *(one for one in left if one is not None)]:
+        for waiting in [*group, *self._waiting]:
             _fail(waiting, Problem(500, self.broken, "The exchange has stopped; ask again after its restart."))
-        self.queue.put_nowait(None)
+        self._waiting.clear()
+        self._close()
         self.stop()
 
     async def _process(self, group: list[Waiting]) -> None:
@@ -144,18 +212,24 @@ class Inbox:
 
     async def _process_some(self, group: list[Waiting]) -> int:
         """Journal, apply and answer the first commands of a group; returns how many were taken."""
+        taken = perf_counter()
         batch, receipts = self.engine.prepare([waiting.command for waiting in group], self.now_ns())
+        stamped = perf_counter()
         if batch.rows.size:
             await asyncio.wrap_future(self.engine.record(batch))
+        journalled = perf_counter()
         first_new = self.engine.exchange.sequence + 1
         outcome = self.engine.apply(batch)
         self.history.extend(batch, outcome)
+        applied = perf_counter()
         answers = _Answers(self.history, batch, outcome, first_new)
         for waiting, receipt in zip(group, receipts, strict=False):
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
             elif not waiting.answer.done():
                 waiting.answer.set_result(answers.to(receipt))
+        times = (taken, stamped, journalled, applied, perf_counter())
+        self.watch(Passed(group, receipts, batch, outcome, *times))
         return len(receipts)
 
 
@@ -166,6 +240,7 @@ class _Answers:
         self._history, self._outcome, self._first = history, outcome, first_new
         sequences = np.arange(first_new, first_new + batch.rows.size + 1)
         self._starts = np.searchsorted(outcome.rows["sequence"], sequences).tolist()  # of each command's event rows
+        self._batch = batch
 
     def to(self, receipt: int | BatchReceipt) -> Answer | BatchAnswer:
         if isinstance(receipt, BatchReceipt):
@@ -174,8 +249,32 @@ class _Answers:
                 return BatchAnswer(receipt.orders, self._outcome.rows[:0], self._first)
             return BatchAnswer(receipt.orders, self._rows(fresh[0], receipt.undo or fresh[-1]), self._first)
         if receipt < self._first:
-            return Answer(receipt, self._history.answer(receipt), None, True)
-        return Answer(receipt, self._rows(receipt, receipt), self._outcome.events.get(receipt), False)
+            rows = self._history.answer(receipt)
+            history = self._history
+            return Answer(receipt, rows, 0, rows.size, None, True, history.command(receipt), told(rows), history.trade)
+        place = receipt - self._first
+        start, end = self._starts[place : place + 2]
+        rows, event = self._outcome.rows, self._outcome.events.get(receipt)
+        if event is not None:
+            return Answer(receipt, rows, start, end, event, False)
+        said = self._events[start:end]
+        return Answer(receipt, rows, start, end, None, False, self._commands[place], said, self._trade)
+
+    @cached_property
+    def _commands(self) -> list[Any]:
+        """All commands, told at once: one by one takes several times as long."""
+        return told(self._batch.rows)
+
+    @cached_property
+    def _events(self) -> list[Any]:
+        return told(self._outcome.rows)
+
+    @cached_property
+    def _trades(self) -> list[Any]:
+        return told(self._outcome.trades)
+
+    def _trade(self, trade_id: int) -> Any:
+        return self._trades[trade_id - self._trades[0].trade_id]
 
     def _rows(self, first: int, last: int) -> type_of_rows:
         """The event rows of new commands."""

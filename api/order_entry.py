@@ -15,7 +15,7 @@ from api.schemas import Amendment, CancelledOrders, NewOrder, OrderTerms
 from exchange.commands import Command, amend_order, cancel_order, cancel_orders, day_number, packed_row
 from exchange.instruments import Instrument
 from exchange.reasons import Reason, Refused
-from exchange.rows import CommandKind, EventKind, InBatch, told
+from exchange.rows import CommandKind, EventKind, InBatch
 from matching.orders import EITHER_SIDE, OrderType, SelfTradePrevention, Side, TimeInForce
 from registry.accounts import Account
 
@@ -88,7 +88,7 @@ def cancelling_all(gateway: Gateway, account_id: str, symbol: str | None = None,
 
 def granted(answer: Answer) -> Answer:
     """The answer to an order command, unless it is a refusal."""
-    [first] = told(answer.rows[:1])
+    first = answer.told[0]
     if first.kind in (EventKind.REFUSED, EventKind.CANCEL_REFUSED, EventKind.AMEND_REFUSED):
         raise Problem.of_reason(Reason(first.reason))
     return answer

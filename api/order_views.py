@@ -1,12 +1,15 @@
 """What has become of an order: its events, one after another, and the view of it that clients get."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from api import schemas
 from api.gateway import Gateway
+from api.inbox import Answer
 from api.timers import iso
 from api.views import liquidity_of, side_name, status_of
 from exchange.instruments import Instrument, money
@@ -17,14 +20,57 @@ from matching.pricing import round_half_up
 from settlement.corrections import Correction, Corrections
 
 NO_CORRECTIONS = Corrections()
+ACCEPTED, TRADED = int(EventKind.ACCEPTED), int(EventKind.TRADED)
 # By their numbers in a row.
-_TYPES = tuple(OrderType)
-_TYPE_NAMES: Any = [one.name.lower() for one in OrderType]
-_LIFE_NAMES: Any = [one.name for one in TimeInForce]
-_PREVENTION_NAMES: Any = ["allow", *(one.name.lower() for one in SelfTradePrevention if one)]
+_TYPE_NAMES = [one.name.lower() for one in OrderType]
+_HAVE_LIMIT = [one in (OrderType.LIMIT, OrderType.STOP_LIMIT) for one in OrderType]
+_WAIT = [one.waits for one in OrderType]
+_LIFE_NAMES = [one.name for one in TimeInForce]
+_PREVENTION_NAMES = [one.name.lower() for one in SelfTradePrevention]
 
 
-@dataclass
+class ToldFill(msgspec.Struct, gc=False):
+    """`api.schemas.Fill`, made fast."""
+
+    trade_id: int
+    price: str
+    quantity: int
+    fee: str
+    liquidity: schemas.Liquidity | None
+    status: schemas.TradeStatus
+
+
+class ToldOrder(msgspec.Struct, gc=False):
+    """`api.schemas.OrderView`, made fast."""
+
+    order_id: int
+    client_order_id: str | None
+    account_id: str
+    symbol: str
+    side: schemas.SideName
+    type: str
+    time_in_force: str
+    price: str | None
+    stop_price: str | None
+    quantity: int
+    display_quantity: int | None
+    post_only: bool
+    expire_date: date | None
+    self_trade_prevention: str
+    status: str
+    reason: str | None
+    priority: str | None
+    filled: int
+    leaves: int
+    cancelled: int
+    prevented: int
+    average_price: str | None
+    fills: list[ToldFill]
+    accepted_at: str
+    sequence: int
+
+
+@dataclass(slots=True)
 class Course:
     """An order after some of its events; prices in ticks, quantities in tCO2e."""
 
@@ -32,15 +78,12 @@ class Course:
     stop_ticks: int
     waits: bool
     leaves: int
+    filled: int = 0
     cancelled: int = 0
     prevented: int = 0
     reason: Reason = Reason.NONE  # why the rest is gone
     priority: Priority = Priority.NONE
-    trades: list[Any] = field(default_factory=list)  # TRADE rows, told
-
-    @property
-    def filled(self) -> int:
-        return sum(int(trade.quantity) for trade in self.trades)
+    trade_ids: list[int] = field(default_factory=list)
 
     @property
     def status(self) -> Literal["open", "waiting", "filled", "cancelled"]:
@@ -51,117 +94,144 @@ class Course:
 
 def order_view(gateway: Gateway, order_id: int, until: int | None = None) -> schemas.OrderView:
     """An order as it is now, or as the command of sequence number `until` left it."""
-    events = gateway.history.events_of_order(order_id)
-    if until is None:
-        return order_after(gateway, events, gateway.exchange.clearing.corrections)
-    return order_after(gateway, events[events["sequence"] <= until])
+    return _model(told_now(gateway, order_id) if until is None else told_until(gateway, order_id, until))
 
 
-def order_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> schemas.OrderView:
+def order_after(gateway: Gateway, events: type_of_rows) -> schemas.OrderView:
     """An order as some events left it, the first of which accepted it; those of other orders do not matter.
 
-    Its fills are shown as they were booked, or as corrections left them.
+    Its fills are shown as they were booked.
     """
-    return schemas.OrderView(**told_after(gateway, events, corrections))
+    return _model(told_after(gateway, events))
 
 
-def told_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> dict[str, Any]:
-    """Likewise, as the fields of an OrderView, for who does without the model."""
-    happened = told(events)
-    accepted = happened[0]
-    order_id = accepted.order_id
-    command = gateway.history.command(accepted.sequence)
+def _model(order: ToldOrder) -> schemas.OrderView:
+    return schemas.OrderView.model_validate(order, from_attributes=True)
+
+
+def told_now(gateway: Gateway, order_id: int) -> ToldOrder:
+    """An order as it is now, for who does without the model."""
+    return told_after(gateway, gateway.history.events_of_order(order_id), gateway.exchange.clearing.corrections)
+
+
+def told_until(gateway: Gateway, order_id: int, until: int) -> ToldOrder:
+    """Likewise, as a command left it."""
+    events = gateway.history.events_of_order(order_id)
+    return told_after(gateway, events[events["sequence"] <= until])
+
+
+def told_after(gateway: Gateway, events: type_of_rows, corrections: Corrections = NO_CORRECTIONS) -> ToldOrder:
+    """Likewise, as some events left it; its fills as they were booked, or as corrections left them."""
+    happened, history = told(events), gateway.history
+    return _told(gateway, history.command(happened[0].sequence), happened, history.trade, corrections)
+
+
+def told_at_first(gateway: Gateway, answer: Answer) -> ToldOrder:
+    """Likewise, as the command that placed it left it."""
+    assert answer.trade is not None, "an order command has been answered"
+    return _told(gateway, answer.command, answer.told, answer.trade, NO_CORRECTIONS)
+
+
+def _told(
+    gateway: Gateway,
+    command: Any,
+    happened: Sequence[Any],
+    trade_of: Callable[[int], Any],
+    corrections: Corrections,
+) -> ToldOrder:
+    exchange, accepted = gateway.exchange, happened[0]
+    market, order_id = exchange.market, accepted.order_id
     course = _course(gateway, command, order_id, happened)
-    listed = gateway.exchange.instruments[accepted.instrument]
-    order_type = _TYPES[command.order_type]
-    has_limit = order_type in (OrderType.LIMIT, OrderType.STOP_LIMIT)
-    filled = course.filled
-    fills = [(trade, corrections.latest(trade.trade_id)) for trade in course.trades]
-    standing = [trade if correction is None else correction.after for trade, correction in fills]
-    value = sum(said.price_ticks * said.quantity for said in standing)
-    stands = sum(said.quantity for said in standing)
-    return {
-        "order_id": order_id,
-        "client_order_id": gateway.history.client_order_ids.get(order_id),
-        "account_id": gateway.exchange.accounts[accepted.account].account_id,
-        "symbol": listed.symbol,
-        "side": side_name(accepted.side),
-        "type": _TYPE_NAMES[order_type],
-        "time_in_force": _LIFE_NAMES[command.time_in_force],
-        "price": listed.price(course.price_ticks) if has_limit else None,
-        "stop_price": listed.price(course.stop_ticks) if order_type.waits else None,
-        "quantity": filled + course.leaves + course.cancelled + course.prevented,
-        "display_quantity": command.display_quantity or None,
-        "post_only": bool(command.post_only),
-        "expire_date": date(1970, 1, 1) + timedelta(command.last_day) if command.last_day else None,
-        "self_trade_prevention": _self_trade_prevention_name(gateway, command),
-        "status": course.status,
-        "reason": course.reason.code if course.reason else None,
-        "priority": _priority_name(course.priority),
-        "filled": filled,
-        "leaves": course.leaves,
-        "cancelled": course.cancelled,
-        "prevented": course.prevented,
-        "average_price": listed.price(round_half_up(value, stands)) if stands else None,
-        "fills": [_told_fill(listed, trade, order_id, correction) for trade, correction in fills],
-        "accepted_at": iso(command.now_ns, gateway.exchange.market.timezone),
-        "sequence": accepted.sequence,
-    }
+    listed = exchange.instruments[accepted.instrument]
+    fills, average_price = list[ToldFill](), None
+    if course.trade_ids:
+        trades = [(trade_of(one), corrections.latest(one)) for one in course.trade_ids]
+        fills = [_told_fill(listed, trade, order_id, correction) for trade, correction in trades]
+        average_price = _average_price(listed, trades)
+    return ToldOrder(
+        order_id,
+        gateway.history.client_order_id(accepted.sequence),
+        exchange.accounts[accepted.account].account_id,
+        listed.symbol,
+        side_name(accepted.side),
+        _TYPE_NAMES[command.order_type],
+        _LIFE_NAMES[command.time_in_force],
+        listed.price(course.price_ticks) if _HAVE_LIMIT[command.order_type] else None,
+        listed.price(course.stop_ticks) if _WAIT[command.order_type] else None,
+        course.filled + course.leaves + course.cancelled + course.prevented,
+        command.display_quantity or None,
+        bool(command.post_only),
+        date(1970, 1, 1) + timedelta(command.last_day) if command.last_day else None,
+        # The order's own choice, else the rule set's.
+        _PREVENTION_NAMES[command.self_trade] if command.self_trade else market.self_trade_prevention,
+        course.status,
+        course.reason.code if course.reason else None,
+        course.priority.label if course.priority else None,
+        course.filled,
+        course.leaves,
+        course.cancelled,
+        course.prevented,
+        average_price,
+        fills,
+        iso(command.now_ns, market.timezone),
+        accepted.sequence,
+    )
 
 
 def _course(gateway: Gateway, command: Any, order_id: int, events: Iterable[Any]) -> Course:
     """The events of an order in turn; `command` placed it."""
-    history = gateway.history
-    course = Course(0, command.stop_ticks, _TYPES[command.order_type].waits, 0)
+    course = Course(0, command.stop_ticks, _WAIT[command.order_type], 0)
     for event in events:
-        if order_id not in (event.order_id, event.maker_order_id):
+        kind = event.kind
+        if event.order_id == order_id:
+            leaves = event.leaves
+        elif event.maker_order_id == order_id:
+            leaves = event.maker_leaves
+        else:
             continue
-        leaves = event.leaves if event.order_id == order_id else event.maker_leaves
-        match event.kind:
-            case EventKind.ACCEPTED:
-                course.price_ticks = event.price_ticks
-            case EventKind.TRADED:
-                course.trades.append(history.trade(event.trade_id))
-            case EventKind.TRIGGERED:
-                course.waits = False
-            case EventKind.AMENDED:
-                course.price_ticks = event.price_ticks
-                course.stop_ticks = history.command(event.sequence).stop_ticks or course.stop_ticks
-                course.priority = Priority(event.priority)
-            case EventKind.PREVENTED:
-                course.prevented += course.leaves - leaves
-                course.reason = Reason.NONE if leaves else Reason.SELF_TRADE
-            case EventKind.CANCELLED:
-                course.cancelled = course.leaves
-                course.reason = Reason(event.reason)
+        if kind == ACCEPTED:
+            course.price_ticks = event.price_ticks
+        elif kind == TRADED:
+            course.trade_ids.append(event.trade_id)
+            course.filled += event.quantity
+        elif kind == EventKind.TRIGGERED:
+            course.waits = False
+        elif kind == EventKind.AMENDED:
+            course.price_ticks = event.price_ticks
+            course.stop_ticks = gateway.history.command(event.sequence).stop_ticks or course.stop_ticks
+            course.priority = Priority(event.priority)
+        elif kind == EventKind.PREVENTED:
+            course.prevented += course.leaves - leaves
+            course.reason = Reason.NONE if leaves else Reason.SELF_TRADE
+        elif kind == EventKind.CANCELLED:
+            course.cancelled = course.leaves
+            course.reason = Reason(event.reason)
         course.leaves = leaves
     return course
 
 
+def _average_price(listed: Instrument, trades: list[tuple[Any, Correction | None]]) -> str | None:
+    """Of trades as they stand; None if all are busted."""
+    standing = [trade if correction is None else correction.after for trade, correction in trades]
+    quantity = sum([said.quantity for said in standing])
+    value = sum([said.price_ticks * said.quantity for said in standing])
+    return listed.price(round_half_up(value, quantity)) if quantity else None
+
+
 def fill_view(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> schemas.Fill:
     """A trade from the side of one of its orders, as it was booked, or as a correction left it."""
-    return schemas.Fill(**_told_fill(listed, trade, order_id, correction))
+    return schemas.Fill.model_validate(_told_fill(listed, trade, order_id, correction), from_attributes=True)
 
 
-def _told_fill(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> dict[str, Any]:
+def _told_fill(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> ToldFill:
     bought = trade.buy_order_id == order_id
     charged = trade if correction is None else correction.after
     said = correction.before if correction and correction.is_bust else charged
-    return {
-        "trade_id": int(trade.trade_id),
-        "price": listed.price(int(said.price_ticks)),
-        "quantity": int(said.quantity),
-        "fee": money(int(charged.buyer_fee if bought else charged.seller_fee)),
-        "liquidity": liquidity_of(trade, order_id),
-        "status": status_of(correction),
-    }
-
-
-def _priority_name(priority: Priority) -> Literal["kept", "lost"] | None:
-    name: Any = priority.label if priority else None
-    return name  # type: ignore[no-any-return]
-
-
-def _self_trade_prevention_name(gateway: Gateway, command: Any) -> Any:
-    """The order's own choice, else the rule set's."""
-    return _PREVENTION_NAMES[command.self_trade or gateway.exchange.market.self_trade_rule]
+    return ToldFill(
+        int(trade.trade_id),
+        listed.price(int(said.price_ticks)),
+        int(said.quantity),
+        money(int(charged.buyer_fee if bought else charged.seller_fee)),
+        liquidity_of(trade, order_id),
+        status_of(correction),
+    )

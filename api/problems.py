@@ -225,7 +225,8 @@ OTHERS: dict[int, dict[str, str]] = {
     503: {
         "inbox_full": "More commands are waiting than the exchange takes in; nothing has happened.",
         "requests_unwritable": "The request could not be written down, so nothing has been done.",
-        "stopping": "The exchange has stopped; ask again after its restart.",
+        "starting": "The exchange is reading its journal; ask again soon.",
+        "stopping": "The exchange is stopping; ask again after its restart.",
         "journal_unwritable": "The exchange has stopped; ask again after its restart.",
         "internal_error": "The exchange has stopped; ask again after its restart.",
     },
@@ -317,6 +318,9 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+_CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}
+
+
 def _methods(request: Request) -> set[str]:
     """All methods of a path; the router by itself tells those of the first route that has it."""
     asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
@@ -350,7 +354,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        code = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        code = _CODES.get(error.status_code, "http_error")
         headers = dict(error.headers or {})
         if error.status_code == 405:
             headers["Allow"] = ", ".join(sorted(_methods(request)))

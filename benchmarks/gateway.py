@@ -1,12 +1,14 @@
-"""How many orders a second come through the gateway, on disk before they are answered.
+"""How many orders a second come through the gateway, on disk before they are answered; and who hears of them.
 
     this process: bare sockets --HTTP on loopback--> `carbonex serve`: a journal on disk, an answer for each order
+    the same                ----WebSocket---------->
     the same client            --HTTP on loopback--> an ordinary FastAPI route: a pydantic model in and out, no more
 
 Single orders on 64 connections, each of which waits for its answer; with client order ids, as the client of the
-exchange sends them; without keys, and signed by HMAC. Batches of 1,000 orders on 4 connections, for each `on_error`.
-The orders of 64 accounts are random about one price, so that more than half of them trade. The route is the
-yardstick, measured in turn with the rest: it takes an order and gives it back.
+exchange sends them; without keys, and signed by HMAC. Orders on the stream, many on their way at once
+(:mod:`benchmarks.pipeline`). Batches of 1,000 orders on 4 connections, for each `on_error`. The orders of 64 accounts
+are random about one price, so that more than half of them trade. The route is the yardstick, measured in turn with the
+rest: it takes an order and gives it back. Then market data to many subscribers (:mod:`benchmarks.market_data`).
 
 Before a number is printed, every answer was a success, every order that was answered stands in the journal as it was
 sent, and the exchange that the journal makes has the digest of the one that served.
@@ -23,17 +25,20 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import uvloop
+from rich.table import Table
 
 from api import signing
 from api.access.keys import KeyFile, Limits, Role
 from api.history import History
+from benchmarks import market_data, pipeline
 from benchmarks.flows import START_TICKS
 from benchmarks.measure import WrongAnswer, show, table
 from benchmarks.trading_path import market
@@ -50,6 +55,18 @@ CONNECTIONS, BATCH_CONNECTIONS, BATCH = 64, 4, 1000
 ACCOUNTS = 64
 MIDDLE_TICKS = START_TICKS
 ROUTE, SIGNED = "ordinary route", "order, signed"
+FEEDS = {"trades, book.l2": ["trades", "book.l2"], "book.l3": ["book.l3"]}
+
+
+class Sizes(NamedTuple):
+    """How much of everything."""
+
+    orders: int  # single ones of each run
+    batches: int
+    runs: int
+    rate: int  # orders a second while there are subscribers
+    seconds: int  # for which they come
+    subscribers: int
 
 
 class Run(NamedTuple):
@@ -128,6 +145,15 @@ def load(server: "Server", requests: list[Callable[[], bytes]], connections: int
     return uvloop.run(all_of_them())
 
 
+def pipelined(server: "Server", orders: list[dict[str, object]]) -> Run:
+    """Send orders over the stream."""
+    cpu_began_s = server.cpu_s
+    pipes, took_s = uvloop.run(pipeline.all_through(server.port, orders))
+    cpu_us = (server.cpu_s - cpu_began_s) / len(orders) * 1e6
+    p99_ms = float(np.percentile([one for pipe in pipes for one in pipe.took_ns], 99)) / 1e6
+    return Run(len(orders) / took_s, cpu_us, p99_ms, [body for pipe in pipes for body in pipe.answers])
+
+
 # ---------------------------------------------------------------- what is sent
 
 
@@ -164,6 +190,10 @@ class Orders:
             else:
                 found.append(_signed(signers[number % ACCOUNTS], "/v1/orders", body))
         return found
+
+    def plain(self, count: int) -> list[dict[str, object]]:
+        """Orders, those of each account in turn."""
+        return [self.order(number % ACCOUNTS, True) for number in range(count)]
 
     def batches(self, count: int, on_error: OnError, with_ids: bool) -> list[Callable[[], bytes]]:
         """Requests with BATCH orders each."""
@@ -244,8 +274,13 @@ def serving(port: int, *command: str) -> Iterator[Server]:
 
 
 def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    """Whether a server answers, and not only that it is starting."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as asked:
+        try:
+            asked.request("GET", "/health/ready")
+            return asked.getresponse().status != 503
+        except (OSError, HTTPException):
+            return False
 
 
 def free_port() -> int:
@@ -268,49 +303,88 @@ def prepare(folder: Path) -> tuple[Path, list[signing.Signer]]:
     return path, [signing.HmacSigner(one.key.key_id, one.secret) for one in given]
 
 
-def run(orders: int, batches: int, runs: int) -> None:
-    """Measure and print."""
+def run(sizes: Sizes, what: Collection[str]) -> None:
+    """Measure and print; `what`: singles, signed, stream, batches, feed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers do not outlive us
-    with tempfile.TemporaryDirectory(prefix="carbonex-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="carbonex-") as name, ExitStack() as servers:
+        folder, sent = Path(name), Orders()
         path, signers = prepare(folder)
-        signed_path = folder / "signed"
-        signed_path.write_bytes(path.read_bytes())
-        ports, keys = [free_port() for _ in range(3)], str(folder / "keys")
-        serve = ("exchange.cli", "serve", "--manual", "--journal")
-        sent = Orders()
-        with (
-            serving(ports[0], "benchmarks.gateway", str(ports[0])) as route,
-            serving(ports[1], *serve, str(path), "--port", str(ports[1])) as open_to_all,
-            serving(ports[2], *serve, str(signed_path), "--port", str(ports[2]), "--keys", keys) as closed,
-        ):  # fmt: skip
-            kinds: dict[str, Callable[[], Run]] = {
-                ROUTE: lambda: load(route, sent.singles(orders), CONNECTIONS, orders),
-                "order": lambda: load(open_to_all, sent.singles(orders), CONNECTIONS, orders),
-                SIGNED: lambda: load(closed, sent.singles(orders, signers), CONNECTIONS, orders),
-            }
-            for on_error, with_ids in [*((one, False) for one in OnError), (OnError.CONTINUE, True)]:
-
-                def batch(on_error: OnError = on_error, with_ids: bool = with_ids) -> Run:
-                    requests = sent.batches(batches, on_error, with_ids)
-                    return load(open_to_all, requests, BATCH_CONNECTIONS, batches * BATCH)
-
-                kinds[f"batch, {on_error}{', with ids' if with_ids else ''}"] = batch
-            found: dict[str, list[Run]] = {kind: [] for kind in kinds}
-            for _ in range(runs + 1):
-                for kind, measure in kinds.items():
-                    found[kind].append(measure())
-            digest = _digest(open_to_all.port)
+        served = {}
+        for one, journal, extra in (
+            ("open", path, ()),
+            ("closed", folder / "signed", ("--keys", str(folder / "keys"))),
+        ):
+            if one == "closed":
+                journal.write_bytes(path.read_bytes())
+            port = free_port()
+            command = ("exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port), *extra)
+            served[one] = servers.enter_context(serving(port, *command))
+        port = free_port()
+        route = servers.enter_context(serving(port, "benchmarks.gateway", str(port)))
+        kinds = _kinds(sizes, what, sent, signers, route, served["open"], served["closed"])
+        found: dict[str, list[Run]] = {kind: [] for kind in kinds}
+        for _ in range(sizes.runs + 1 if len(kinds) > 1 else 0):
+            for kind, measure in kinds.items():
+                found[kind].append(measure())
+        feeds: dict[str, list[market_data.Run]] = {name: [] for name in FEEDS if "feed" in what}
+        for _ in range(sizes.runs):
+            for channels in feeds:
+                feeds[channels].append(_fed(sizes, sent, served["open"], FEEDS[channels]))
         answers = [body for kind, made in found.items() if kind not in (ROUTE, SIGNED)
                    for one in made for body in one.answers]  # fmt: skip
-        check(path, digest, answers, sent)
-        check(signed_path, "", [body for one in found[SIGNED] for body in one.answers], sent)
+        answers += [body for made in feeds.values() for one in made for body in one.answers]
+        check(path, _digest(served["open"].port), answers, sent)
+        if SIGNED in found:
+            check(folder / "signed", "", [body for one in found[SIGNED] for body in one.answers], sent)
+    tables = []
+    if len(kinds) > 1:
+        tables.append(_orders_table({kind: made[1:] for kind, made in found.items()}))
+    if feeds:
+        tables.append(_feeds_table(sizes, feeds))
+    show(sizes.runs, *tables)
+
+
+def _kinds(
+    sizes: Sizes,
+    what: Collection[str],
+    sent: Orders,
+    signers: list[signing.Signer],
+    route: "Server",
+    open_to_all: "Server",
+    closed: "Server",
+) -> dict[str, Callable[[], Run]]:
+    """What is measured of orders, in the order in which it is."""
+    orders = sizes.orders
+    kinds: dict[str, Callable[[], Run]] = {ROUTE: lambda: load(route, sent.singles(orders), CONNECTIONS, orders)}
+    if "singles" in what:
+        kinds["order"] = lambda: load(open_to_all, sent.singles(orders), CONNECTIONS, orders)
+    if "signed" in what:
+        kinds[SIGNED] = lambda: load(closed, sent.singles(orders, signers), CONNECTIONS, orders)
+    if "stream" in what:
+        kinds["orders on the stream"] = lambda: pipelined(open_to_all, sent.plain(2 * orders))
+    ways = [*((one, False) for one in OnError), (OnError.CONTINUE, True)] if "batches" in what else []
+    for on_error, with_ids in ways:
+
+        def batch(on_error: OnError = on_error, with_ids: bool = with_ids) -> Run:
+            requests = sent.batches(sizes.batches, on_error, with_ids)
+            return load(open_to_all, requests, BATCH_CONNECTIONS, sizes.batches * BATCH)
+
+        kinds[f"batch, {on_error}{', with ids' if with_ids else ''}"] = batch
+    return kinds
+
+
+def _fed(sizes: Sizes, sent: Orders, server: "Server", channels: list[str]) -> market_data.Run:
+    orders = sent.plain(sizes.rate * sizes.seconds)
+    return market_data.measure(server.port, lambda: server.cpu_s, channels, orders, sizes.rate, sizes.subscribers)
+
+
+def _orders_table(found: dict[str, list[Run]]) -> Table:
     made = table(
         "orders a second; microseconds of the server's processor an order; milliseconds of all requests but one in 100",
         "what", "orders/s", "spread", "x route", "cpu us", "x route", "p99 ms",
     )  # fmt: skip
-    yardstick = found[ROUTE][1:]
-    for kind, (_, *every) in found.items():
+    yardstick = found[ROUTE]
+    for kind, every in found.items():
         rates = sorted(one.rate for one in every)
         rate, cpu = statistics.median(rates), statistics.median(one.cpu_us for one in every)
         made.add_row(
@@ -319,7 +393,22 @@ def run(orders: int, batches: int, runs: int) -> None:
             f"{cpu:.1f}", f"{statistics.median(one.cpu_us for one in yardstick) / cpu:.2f}",
             f"{statistics.median(one.p99_ms for one in every):.1f}",
         )  # fmt: skip
-    show(runs, made)
+    return made
+
+
+def _feeds_table(sizes: Sizes, feeds: dict[str, list[market_data.Run]]) -> Table:
+    made = table(
+        f"{sizes.rate:,} orders a second, told to {sizes.subscribers} subscribers; no gaps; milliseconds",
+        "channels", "messages/s", "lag p50", "lag p99", "order p99", "conflated", "checksums", "server's cpu",
+    )  # fmt: skip
+    for channels, every in feeds.items():
+        middle = {name: statistics.median(getattr(one, name) for one in every) for name in market_data.Run._fields[:-1]}
+        made.add_row(
+            channels, f"{middle['messages']:,.0f}", f"{middle['lag_p50_ms']:.0f}", f"{middle['lag_p99_ms']:.0f}",
+            f"{middle['order_p99_ms']:.0f}", f"{middle['conflated']:,.0f}", f"{middle['checked']:,.0f}",
+            f"{middle['cpu']:.2f}",
+        )  # fmt: skip
+    return made
 
 
 def _digest(port: int) -> str:
@@ -337,6 +426,7 @@ def check(path: Path, digest: str, answers: list[bytes], sent: Orders) -> None:
     invariants.check(exchange)
     accepted = history.events[history.events["kind"] == EventKind.ACCEPTED]
     terms = zip(accepted["price_ticks"].tolist(), accepted["quantity"].tolist(), strict=True)
+    sequences = dict(zip(accepted["order_id"].tolist(), accepted["sequence"].tolist(), strict=True))
     booked = dict(zip(accepted["order_id"].tolist(), terms, strict=True))
     for body in answers:
         told = json.loads(body)
@@ -345,7 +435,7 @@ def check(path: Path, digest: str, answers: list[bytes], sent: Orders) -> None:
             terms_booked = booked.pop(order_id, None)
             if terms_booked is None or (name and terms_booked != sent.terms[name]):
                 raise WrongAnswer(f"{order} is not in the journal as it was sent")
-            if name and history.client_order_ids[order_id] != name:
+            if name and history.client_order_id(sequences[order_id]) != name:
                 raise WrongAnswer(f"{order} has another name in the journal")
     if booked:
         raise WrongAnswer(f"{len(booked)} orders of the journal were not answered")

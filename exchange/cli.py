@@ -1,11 +1,9 @@
 """carbonex: the command line, where the parts are put together.
 
-Exit codes: 0 well, 1 the caller's error, 2 a check failed or the exchange broke.
+Exit codes: 0 well, 1 the caller's error, 2 a check failed, the exchange broke, or an option or setting can't be.
 """
 
 import asyncio
-import gc
-import ipaddress
 import signal
 import socket
 import subprocess
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, settlement_cli
+from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, serve_cli, settlement_cli
 from exchange.console import fail, load_compiled, say
 from settlement.bank import Policy
 from settlement.netting import Mode as SettlementMode
@@ -41,6 +39,7 @@ bench = typer.Typer(help="Measure: each benchmark checks its answer before it pr
 app.add_typer(bench, name="bench")
 drills = typer.Typer(help="Rehearse: what must not happen, made to happen in memory.", no_args_is_help=True)
 app.add_typer(drills, name="drill")
+app.command()(serve_cli.serve)
 app.add_typer(registry_cli.registry, name="registry")
 app.add_typer(settlement_cli.settlement, name="settlement")
 app.add_typer(keys_cli.keys, name="keys")
@@ -56,11 +55,6 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a f
 AssignedIds = Annotated[
     bool, typer.Option("--assigned-ids", help="References are the exchange's own: 1, 2, 3 ... in order of arrival.")
 ]
-
-
-class ClockKind(StrEnum):
-    SIMULATED = "simulated"
-    REAL = "real"
 
 
 class Bank(StrEnum):
@@ -79,119 +73,6 @@ BankPolicy = Annotated[
         "answers, as `carbonex bank` does."
     ),
 ]
-
-
-@app.command()
-def serve(
-    journal: JournalFile = DEFAULT_JOURNAL,
-    rules: Annotated[
-        str | None,
-        typer.Option(help="Rule set by name (hubei, national, generic) or a .toml file; default: the journal's."),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; without keys loopback only.")] = "127.0.0.1",
-    port: Port = 8000,
-    clock: Annotated[ClockKind, typer.Option(help="Simulated time, or the real time of the market.")] = (
-        ClockKind.SIMULATED
-    ),
-    speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="Market seconds a second, simulated.")] = 1.0,
-    day: Annotated[
-        str | None, typer.Option(help="First trading day of a new journal, e.g. 2026-01-05; default: today.")
-    ] = None,
-    manual: Annotated[bool, typer.Option("--manual", help="Leave the trading day to the operator.")] = False,
-    bank: BankPolicy = Bank.ACCEPT,
-    inbox: Annotated[int, typer.Option(min=1, help="Commands that may wait before the inbox is full.")] = 8192,
-    keys: Annotated[
-        Path | None, typer.Option(help="File of keys (`carbonex keys`); default: the journal's name and .keys.")
-    ] = None,
-) -> None:
-    """Run the exchange alone, until Ctrl-C."""
-    from api.access.guard import Access
-    from api.access.keys import KeyFile, KeyProblem
-    from api.timers import real_now_ns
-
-    key_file = keys or journal.with_name(journal.name + ".keys")
-    if keys and not keys.exists():
-        fail("no_key_file", f"{keys} does not exist; `carbonex keys create --file {keys}` makes it")
-    try:
-        access = Access(KeyFile(key_file, real_now_ns) if key_file.exists() else None, path=key_file)
-    except KeyProblem as error:
-        fail(error.code, error.detail)
-    if not (_is_loopback(host) or access.is_on):
-        said = f"{host} can be reached by others, and without keys everybody may do everything"
-        fail(
-            "address_needs_keys",
-            f"{said}; make one: carbonex keys create operator --account EXCHANGE --file {key_file}",
-        )
-    if clock == ClockKind.REAL and (speed != 1.0 or day):
-        fail("invalid_option", "the real clock has its own speed and date")
-    first_day = _date(day) if day else None
-    port = port or _free_port()
-    if _is_taken(host, port):
-        fail("address_in_use", f"{host}:{port} is taken; choose another with --port")
-    load_compiled("trading")
-
-    import uvicorn
-
-    from api.app import make_app
-    from api.gateway import Gateway
-    from api.idempotency import RequestFile
-    from api.timers import Clock, simulated_clock
-    from exchange.journal import JournalError, SqliteJournal
-    from exchange.reasons import Refused
-    from exchange.rules import RuleSetError, load_rule_set
-    from exchange.sessions import CalendarError
-
-    answers = None if bank == Bank.NONE else Policy(bank)
-    try:
-        rule_set = load_rule_set(rules) if rules else None
-        opened = SqliteJournal(journal)
-        started_ns = real_now_ns()
-        runs = Clock.real() if clock == ClockKind.REAL else Clock(0, speed)
-        requests = RequestFile(journal.with_name(journal.name + ".requests"))
-        gateway = Gateway(opened, rule_set, runs, inbox, answers, requests)
-        if clock == ClockKind.SIMULATED:
-            gateway.clock.advance_to(simulated_clock(gateway.exchange, first_day, manual))
-    except JournalError as error:
-        fail(error.code, error.detail)
-    except RuleSetError as error:
-        fail("invalid_rule_set", str(error))
-    except CalendarError as error:
-        fail("calendar_ends", f"{error}; choose an earlier --day for a new journal, or --manual")
-    except Refused as error:
-        fail("rule_set_differs", error.detail)
-    took_s = (real_now_ns() - started_ns) / 1e9
-    commands = gateway.exchange.sequence
-    say(f"journal {journal}: {f'{commands:,} commands, read in {took_s:.1f} s' if commands > 1 else 'new'}")
-    if not manual:
-        gateway.timers.start(days=None, skip_idle=clock == ClockKind.SIMULATED)
-        if not len(gateway.exchange.instruments):
-            say("nothing is listed yet: the first trading day begins when an instrument is (POST /v1/instruments)")
-
-    gc.freeze()  # what a journal has brought stays: the garbage collector need not look at it again and again
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(gateway, access),
-            host=host,
-            port=port,
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            ws_per_message_deflate=False,
-            access_log=False,
-            log_level="warning",
-            timeout_graceful_shutdown=5,
-        )
-    )
-    gateway.inbox.stop = lambda: setattr(server, "should_exit", True)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    say(f"serving {gateway.exchange.market.title} on {url} - API pages at {url}/docs - Ctrl-C ends")
-    say("every request needs a key" if access.is_on else "no keys: everybody on this machine may do everything")
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        say("stopped; the journal holds everything")
-    if gateway.inbox.broken not in (None, "stopping"):
-        fail(gateway.inbox.broken, "the exchange broke and stopped; the journal holds what happened", 2)
 
 
 @app.command()
@@ -217,7 +98,8 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the exchange does not outlive us
     server = subprocess.Popen(
         [sys.executable, "-m", "exchange.cli", "serve", "--manual", "--journal", str(journal), "--port", str(port),
-         "--day", day, "--bank", bank]
+         "--day", day, "--bank", bank],
+        process_group=0,  # Ctrl-C is for us to hear, who then end it
     )  # fmt: skip
 
     async def whole_day() -> None:
@@ -500,17 +382,46 @@ def day(
     benchmark.run(trades, runs)
 
 
+class GatewayPart(StrEnum):
+    """A part of `carbonex bench gateway`."""
+
+    SINGLES = "singles"
+    SIGNED = "signed"
+    STREAM = "stream"
+    BATCHES = "batches"
+    FEED = "feed"
+
+
 @bench.command()
 def gateway(
-    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run.")] = 20_000,
-    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 100,
-    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 5,
+    what: Annotated[list[GatewayPart] | None, typer.Option(help="Part to measure, as often as wanted.")] = None,
+    orders: Annotated[int, typer.Option(min=64, help="Single orders of each run; on the stream twice as many.")] = 8000,
+    batches: Annotated[int, typer.Option(min=4, help="Batches of 1,000 orders of each run.")] = 40,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 3,
+    rate: Annotated[int, typer.Option(min=10, help="Orders a second while subscribers listen.")] = 100,
+    seconds: Annotated[int, typer.Option(min=1, help="For which they come.")] = 5,
+    subscribers: Annotated[int, typer.Option(min=1, help="Who listen.")] = 500,
 ) -> None:
-    """Orders a second over HTTP, on disk before they are answered, beside an ordinary route that does nothing."""
+    """Orders a second over HTTP and the stream, on disk before they are answered; and how late subscribers hear."""
     from benchmarks import gateway as benchmark
 
     load_compiled("trading")
-    benchmark.run(orders, batches, runs)
+    benchmark.run(benchmark.Sizes(orders, batches, runs, rate, seconds, subscribers), what or list(GatewayPart))
+
+
+@bench.command()
+def startup(
+    commands: Annotated[int, typer.Option(min=1000, help="In the journal, and those that found the exchange.")] = (
+        10_000_000
+    ),
+    runs: Annotated[int, typer.Option(min=1, help="Timed starts of each kind.")] = 3,
+) -> None:
+    """Seconds until an exchange with a long journal is ready, beside reading the journal alone; and memory."""
+    from benchmarks import startup as benchmark
+
+    load_compiled("flow")
+    load_compiled("trading")
+    benchmark.run(commands, runs)
 
 
 def _date(text: str) -> date:
@@ -518,13 +429,6 @@ def _date(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         fail("invalid_date", f"{text!r} is not a date like 2026-01-05")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address("127.0.0.1" if host == "localhost" else host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -19,13 +19,13 @@ import numpy as np
 from exchange.commands import UNDO_BATCH, Command, FoundExchange, OnError, OrderBatch, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
-from exchange.rows import COMMAND, CommandKind, InBatch, joined, type_of_rows
+from exchange.rows import COMMAND, CommandKind, InBatch, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
 from exchange.state import Exchange, Placed
 from exchange.trading import Written
-from exchange.transition import Outcome, apply, apply_rows, content_of
+from exchange.transition import Outcome, apply, apply_rows, content_of, contents_of
 
-COMMANDS_AT_ONCE = 65_536  # applied in one go when a journal is read
+COMMANDS_AT_ONCE = 65_536  # about so many are applied in one go when a journal is read
 _SIZE = COMMAND.itemsize
 _KIND_AT, _ACCOUNT_AT, _BATCH_AT = (COMMAND.fields[name][1] for name in ("kind", "account", "batch"))  # type: ignore[index]
 
@@ -178,12 +178,17 @@ class _Sheet:
         first, details = self._next, batch.details
         if not any(details):
             return [*range(first, first + len(details))], [*range(len(details))], {}
+        rows = np.frombuffer(batch.packed, COMMAND)
+        keys, contents = [*zip(rows["account"].tolist(), details, strict=True)], contents_of(rows)
+        if all(details) and self._are_new(keys):
+            numbers = range(first, first + len(details))
+            placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+            return [*numbers], [*range(len(details))], placed_anew
         receipts, fresh, seen = list[Receipt](), list[int](), dict[tuple[int, bytes], Placed]()
         for place, detail in enumerate(details):
             sequence = first + len(fresh)
             if detail:
-                row = _row_at(batch, place)
-                key, content = (_account_of(row), detail), content_of(row)
+                key, content = keys[place], contents[place]
                 placed = self._known.get(key) or self._seen.get(key) or seen.get(key)
                 if placed is not None:
                     receipts.append(placed[0] if placed[1] == content else _used(key))
@@ -195,6 +200,11 @@ class _Sheet:
             receipts.append(sequence)
             fresh.append(place)
         return receipts, fresh, seen
+
+    def _are_new(self, keys: list[tuple[int, bytes]]) -> bool:
+        """Whether none of these orders came before, nor twice among them."""
+        are_known = not (self._known.keys().isdisjoint(keys) and self._seen.keys().isdisjoint(keys))
+        return not are_known and len(set(keys)) == len(keys)
 
     def stamped(self, now_ns: int) -> Batch:
         """All that stands on the sheet."""
@@ -217,24 +227,29 @@ def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
 
     JournalError if a block can't be read or does not follow the one before.
     """
-    rows: list[type_of_rows] = []
-    details: list[bytes] = []
-    sequence = 0
+    sequence, size = 0, 0
+    taken: list[bytes] = []
     for block in blocks:
-        try:
-            batch = Batch.decode(block)
-        except ValueError as error:
-            raise JournalError("journal_corrupt", str(error)) from error
-        if int(batch.rows[0].sequence) != sequence + 1:
-            raise JournalError("journal_corrupt", f"command {sequence + 1} is missing")
-        sequence += batch.rows.size
-        rows.append(batch.rows)
-        details.extend(batch.details)
-        if len(details) >= COMMANDS_AT_ONCE:
-            yield Batch(joined(rows), details)
-            rows, details = [], []
-    if details:
-        yield Batch(joined(rows), details)
+        taken.append(block)
+        size += len(block)
+        if size >= COMMANDS_AT_ONCE * _SIZE:
+            yield (batch := _batch_of(taken, sequence))
+            sequence += batch.rows.size
+            taken, size = [], 0
+    if taken:
+        yield _batch_of(taken, sequence)
+
+
+def _batch_of(blocks: Sequence[bytes], sequence: int) -> Batch:
+    """The batch of blocks behind a sequence number."""
+    try:
+        batch = Batch.decode_all(blocks)
+    except ValueError as error:
+        raise JournalError("journal_corrupt", str(error)) from error
+    is_next = batch.rows["sequence"] == np.arange(sequence + 1, sequence + 1 + batch.rows.size)
+    if not is_next.all():
+        raise JournalError("journal_corrupt", f"command {sequence + 1 + int(is_next.argmin())} is missing")
+    return batch
 
 
 def read_exchange(path: Path) -> Exchange:

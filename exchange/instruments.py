@@ -114,4 +114,5 @@ def _whole(text: str, step: Decimal, reason: Reason) -> int:
 
 def money(fen: int) -> str:
     """Fen as a decimal amount of the currency."""
-    return f"{Decimal(fen) / 100:.2f}"
+    whole, rest = divmod(abs(fen), 100)
+    return f"{'-' if fen < 0 else ''}{whole}.{rest:02d}"

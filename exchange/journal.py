@@ -17,7 +17,7 @@ import hashlib
 import os
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -69,22 +69,33 @@ class Batch:
     @classmethod
     def decode(cls, block: bytes) -> Self:
         """The batch of a block. ValueError if it holds nothing or the lengths do not add up."""
-        (count,) = _COUNT.unpack_from(block) if len(block) >= _COUNT.size else (0,)
-        if count == 0:
-            raise ValueError("block holds no command")
-        rows_end = _COUNT.size + count * COMMAND.itemsize
-        details_start = rows_end + 4 * count
-        if details_start > len(block):
-            raise ValueError("block is too short for its rows")
-        # A copy, since rows that can't be written are another type to Numba: the loops would be compiled anew.
-        rows = np.frombuffer(bytearray(block[_COUNT.size : rows_end]), COMMAND)
-        ends = details_start + np.cumsum(np.frombuffer(block, np.uint32, count, rows_end), dtype=np.int64)
-        if int(ends[-1]) != len(block):
+        return cls.decode_all([block])
+
+    @classmethod
+    def decode_all(cls, blocks: Sequence[bytes]) -> Self:
+        """One batch of many blocks, one behind another. ValueError likewise of each."""
+        counts, rows, lengths, details = list[int](), list[bytes](), list[bytes](), list[bytes]()
+        for block in blocks:
+            (count,) = _COUNT.unpack_from(block) if len(block) >= _COUNT.size else (0,)
+            if count == 0:
+                raise ValueError("block holds no command")
+            rows_end = _COUNT.size + count * COMMAND.itemsize
+            details_start = rows_end + 4 * count
+            if details_start > len(block):
+                raise ValueError("block is too short for its rows")
+            counts.append(count)
+            rows.append(block[_COUNT.size : rows_end])
+            lengths.append(block[rows_end:details_start])
+            details.append(block[details_start:])
+        ends = np.cumsum(np.frombuffer(b"".join(lengths), np.uint32), dtype=np.int64)
+        if (ends[np.cumsum(counts) - 1] != np.cumsum([len(one) for one in details])).any():
             raise ValueError("block is not as long as its details")
-        if details_start == len(block):
-            return cls(rows, [b""] * count)
-        starts = [details_start, *ends[:-1].tolist()]
-        return cls(rows, [block[start:end] for start, end in zip(starts, ends.tolist(), strict=True)])
+        # A copy, since rows that can't be written are another type to Numba: the loops would be compiled anew.
+        joined = np.frombuffer(bytearray().join(rows), COMMAND)
+        if not ends[-1]:
+            return cls(joined, [b""] * ends.size)
+        text, cuts = b"".join(details), ends.tolist()
+        return cls(joined, [text[start:end] for start, end in zip([0, *cuts[:-1]], cuts, strict=True)])
 
 
 class Journal(Protocol):
@@ -92,6 +103,7 @@ class Journal(Protocol):
 
     def append(self, block: bytes) -> "Future[None]": ...
     def blocks(self) -> Iterator[bytes]: ...
+    def size(self) -> int: ...
     def close(self) -> None: ...
 
 
@@ -119,15 +131,23 @@ class MemoryJournal:
     def blocks(self) -> Iterator[bytes]:
         return iter(self._blocks)
 
+    def size(self) -> int:
+        """Bytes of all blocks."""
+        return sum(map(len, self._blocks))
+
     def close(self) -> None:
         pass
 
 
 class SqliteJournal:
-    """A journal in one file. JournalError if it is held, damaged, of another version or not writable."""
+    """A journal in one file. JournalError if it is held, damaged, of another version or not writable.
 
-    def __init__(self, path: Path) -> None:
+    Not `durable`: a loss of power may take its last blocks; for who could make it again.
+    """
+
+    def __init__(self, path: Path, durable: bool = True) -> None:
         self._path = path
+        self._durable = durable
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
@@ -148,7 +168,7 @@ class SqliteJournal:
             is_new = _is_empty(self._path)
             self._connection = connection = sqlite3.connect(self._path, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'OFF'}")
             if is_new:
                 connection.execute("BEGIN")
                 connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
@@ -180,6 +200,11 @@ class SqliteJournal:
         for number, chain, block in read_blocks(self._path):
             self._number, self._chain = number, chain
             yield block
+
+    def size(self) -> int:
+        """Bytes on disk: of the file, and of its write-ahead log."""
+        files = self._path, Path(f"{self._path}-wal")
+        return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
         """Close the file and let others write."""

@@ -130,9 +130,15 @@ def _shape_of(dtype: np.dtype[Any]) -> Callable[[tuple[int, ...]], Any]:
 _SHAPES = {dtype.itemsize: _shape_of(dtype) for dtype in (COMMAND, EVENT, TRADE)}  # no two are of one size
 
 
+_MANY = 16  # rows that are told faster column by column
+
+
 def told(rows: type_of_rows) -> list[Any]:
     """Rows as named tuples of Python's integers: reading a field of a record takes many times as long."""
-    return [*map(_SHAPES[rows.dtype.itemsize], rows.tolist())]
+    made = _SHAPES[rows.dtype.itemsize]
+    if rows.size < _MANY:
+        return [*map(made, rows.tolist())]
+    return [*map(made, zip(*(rows[name].tolist() for name in rows.dtype.names or ()), strict=True))]
 
 
 def copied(rows: type_of_rows) -> type_of_rows:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from hmac import compare_digest
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,13 +65,19 @@ class Denial(NamedTuple):
 class Access:
     """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
-    `path`: where the keys will be, if there is no file of them yet.
+    `path`: where the keys will be, if there is no file of them yet. `metrics_token`: who bears it may measure, for
+    programs that do so can't sign.
     """
 
     def __init__(
-        self, keys: KeyFile | None, now_ns: Callable[[], int] = time.time_ns, path: Path | None = None
+        self,
+        keys: KeyFile | None,
+        now_ns: Callable[[], int] = time.time_ns,
+        path: Path | None = None,
+        metrics_token: str = "",
     ) -> None:
         self.keys = keys
+        self._bearer = f"Bearer {metrics_token}".encode() if metrics_token else None
         self.now_ns = now_ns
         self._path = path
         self._looked_ns = 0
@@ -89,6 +96,12 @@ class Access:
             return False
         self.keys.refresh()
         return not self.keys.is_empty
+
+    def may_measure(self, scope: Scope) -> bool:
+        """Whether a request asks for the measurements and bears their token."""
+        if self._bearer is None or scope["path"] != "/metrics" or scope.get("method") != "GET":
+            return False
+        return any(name == b"authorization" and compare_digest(it, self._bearer) for name, it in scope["headers"])
 
     def _look(self) -> None:
         """Take up the file of keys once there is one. Problem 503 if it can't be used: nobody is let in by that."""
@@ -188,7 +201,7 @@ class Access:
         """Note an attempt that was refused."""
         self.denials.append(denial)
         self.denied += 1
-        _log.warning("denied %s", json.dumps(denial._asdict()))
+        _log.warning("denied", extra=denial._asdict())
 
 
 def _unknown(code: str, detail: str) -> Problem:
@@ -271,7 +284,7 @@ class Guard:
         except Problem as problem:
             await _refuse(scope, receive, send, problem)
             return
-        if not is_on or is_open(scope["path"]):
+        if not is_on or is_open(scope["path"]) or self.access.may_measure(scope):
             await self.app(scope, receive, send)
             return
         method = scope.get("method", "GET")

@@ -30,8 +30,8 @@ GROUPS = {
 
 # Without a key: whether the exchange lives, its documentation, the way in.
 OPEN = frozenset({
-    "/", "/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json", "/asyncapi", "/asyncapi.json",
-    "/v1/session",
+    "/", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json",
+    "/asyncapi", "/asyncapi.json", "/v1/session",
 })  # fmt: skip
 OPEN_BELOW = ("/static-offline-docs/",)
 
@@ -43,6 +43,7 @@ POST   /v1/keys/{key_id}/rotation                                   operator
 POST   /v1/keys/{key_id}/revocation                                 operator
 PUT    /v1/keys/{key_id}/limits                                     operator
 GET    /v1/denials                                                  operator auditor
+GET    /metrics                                                     operator auditor
 PUT    /v1/accounts/{account_id}/kill-switch                        trader operator           of path.account_id
 DELETE /v1/accounts/{account_id}/kill-switch                        trader operator           of path.account_id
 

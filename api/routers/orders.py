@@ -96,9 +96,8 @@ async def list_orders(
     account_id: Identifier, gateway: TheGateway, client_order_id: Identifier | None = None, open_only: bool = False
 ) -> list[OrderView]:
     """An account's orders, oldest first; `open_only`: those that rest, or wait for their stop price."""
-    found = gateway.history.orders_of(gateway.account(account_id).number)
-    if client_order_id is not None:
-        found = [one for one in found if gateway.history.client_order_ids.get(one) == client_order_id]
+    account, history = gateway.account(account_id).number, gateway.history
+    found = history.orders_of(account) if client_order_id is None else history.orders_named(account, client_order_id)
     if open_only:
         found = [one for one in found if is_resting(gateway.exchange.path.desk.ladder, one)]
     return [order_view(gateway, one) for one in found]

@@ -42,7 +42,7 @@ HaltReason = Annotated[str, Field(min_length=1, max_length=200, examples=["News 
 class Digits(Convertor[str]):
     """`{name:number}` in a path: what is no number is another path. The route reads it, so it may be too large."""
 
-    regex = "[0-9]+"
+    regex = "-?[0-9]+"
 
     def convert(self, value: str) -> str:
         return value

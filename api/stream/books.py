@@ -73,6 +73,7 @@ class BookChannel(EventChannel):
         self.top_seq = self.depth_seq = self.last_seq  # when the best prices, the levels, last changed
         self.tops = self.depths = 0  # how often they have
         self._unchecked = 0  # events since the last checksum
+        self._shown: tuple[int, list[str]] = (-1, [])  # the snapshot after a seq
 
     def orders(self) -> list[tuple[int, Shown]]:
         """All orders in the order of the book: bids, then asks; the best price first, the oldest of a price first."""
@@ -89,6 +90,11 @@ class BookChannel(EventChannel):
         return checksum((one, price(shown.price_ticks), shown.quantity) for one, shown in self.orders())
 
     def snapshot(self) -> list[str]:
+        if self._shown[0] != self.last_seq:  # once for all who come between two events
+            self._shown = self.last_seq, self._snapshot()
+        return self._shown[1]
+
+    def _snapshot(self) -> list[str]:
         orders = self.orders()
         history = self.gateway.history
         sequence = int(history.events[self.last_seq - 1].sequence) if self.last_seq else 1
@@ -203,6 +209,7 @@ class ConflatedChannel(Channel):
         self.book = book
         self.last_seq = self.floor = self.state_seq
         self._said: tuple[int, dict[str, Any]] = (-1, {})
+        self._newest: dict[tuple[int, int], str] = {}  # what the newest state is told as, by what was told before
 
     @property
     def version(self) -> int:
@@ -227,8 +234,11 @@ class ConflatedChannel(Channel):
         """The newest state, for whoever has been told `told` states so far, the last of them as `prev_seq`."""
         if self._said[0] != self.version:
             self._said = self.version, self.state()
-        conflated = max(0, self.version - told - 1)
-        return self.written(self.shape, self.state_seq, prev_seq, conflated=conflated, **self._said[1])
+            self._newest.clear()
+        if (prev_seq, told) not in self._newest:
+            said: dict[str, Any] = {"conflated": max(0, self.version - told - 1), **self._said[1]}
+            self._newest[prev_seq, told] = self.written(self.shape, self.state_seq, prev_seq, **said)
+        return self._newest[prev_seq, told]
 
     def snapshot(self) -> list[str]:
         return [self.newest(self.last_seq, self.version)]

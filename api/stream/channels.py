@@ -307,7 +307,7 @@ class FillsChannel(PrivateChannel):
             exec_type={EventKind.TRADED: "F", EventKind.TRADE_CORRECTED: "G", EventKind.TRADE_BUSTED: "H"}[event.kind],
             trade_id=int(event.trade_id),
             order_id=order_id,
-            client_order_id=history.client_order_ids.get(order_id),
+            client_order_id=history.client_order_id(int(history.placing(order_id).sequence)),
             side=name,
             last_qty=int(event.quantity),
             last_px=listed.price(int(event.price_ticks)),

@@ -7,10 +7,13 @@ routes that do the same (:mod:`api.access.rules`).
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from pydantic import BaseModel
+import msgspec
+from pydantic_core import from_json
 
 from api import order_entry
 from api.access.guard import Access, Caller, permit_named
@@ -18,17 +21,19 @@ from api.access.keys import Role
 from api.access.rules import RULES
 from api.gateway import Gateway
 from api.inbox import Answer
-from api.order_views import order_after, order_view
+from api.order_views import ToldOrder, told_at_first, told_now, told_until
 from api.problems import Problem, no_account
 from api.schemas import CancelledOrders
 from api.stream import frames
 from api.stream.channels import Key, TooOld
 from api.stream.feed import CHANNELS, Feed, Subscriber
-from api.stream.frames import Frame, OfChannel
-from api.stream.messages import Answered, DeadManFired, ErrorTold, Replayed, RequestId, Subscribed, Unsubscribed
+from api.stream.frames import FastPlace, Frame, OfChannel
+from api.stream.messages import DeadManFired, ErrorTold, Replayed, RequestId, Subscribed, Unsubscribed
 from api.stream.safety import cancel_for
 from exchange.commands import Command
 from exchange.reasons import Refused
+
+_log = logging.getLogger("carbonex")
 
 UNDER_WAY = 256  # orders of one socket that wait for their answers
 PRIVATE = frozenset({"orders", "fills", "balances", "settlement"})
@@ -40,6 +45,15 @@ _ROUTE = {
     "cancel_on_disconnect": ("DELETE", "/v1/orders"),
     "dead_man": ("DELETE", "/v1/orders"),
 }
+
+
+class FastAnswer(msgspec.Struct, tag_field="type", tag="answer", gc=False):
+    """`api.stream.messages.Answered`, made fast."""
+
+    id: RequestId
+    op: str
+    status: int
+    body: Any
 
 
 class Gone(Exception):
@@ -61,7 +75,8 @@ class Desk:
         self.caller = caller
         self.wake = wake
         self.left_behind: set[str] = set()  # accounts whose orders go with the socket
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way = 0
+        self._answered = asyncio.Event()  # set whenever an order has been
 
     async def answer(self, received: dict[str, Any]) -> None:
         """Answer a frame, or begin to. Gone if the key is not good any more."""
@@ -73,6 +88,7 @@ class Desk:
                 self.access.require_rate(self.caller.key)
             frame = frames.read(received)
             request_id, op = frame.id, frame.op
+            self.gateway.life.require_open()
             await self._act(frame)
         except Problem as problem:
             if op is None:
@@ -82,14 +98,17 @@ class Desk:
             self._refuse(request_id, op, Problem.of(refused))
         self.wake()
 
+    async def finish(self) -> None:
+        """Wait until what is under way has been answered."""
+        await self._until_less_than(1)
+
     async def close(self) -> None:
         """The socket has ended: cancel what was to go with it, once what is under way has been answered."""
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        await self.finish()
         for account_id in sorted(self.left_behind):
             await cancel_for(self.gateway, account_id, "the end of a socket")
 
-    async def _act(self, frame: Frame) -> None:
+    async def _act(self, frame: Frame | FastPlace) -> None:
         match frame:
             case frames.Subscribe():
                 self._subscribe(frame)
@@ -159,43 +178,66 @@ class Desk:
         self._require_may(frame.op, frame.account_id)
         gateway, access, caller = self.gateway, self.access, self.caller
         command: Command
-        view: Callable[[Answer], BaseModel]
-        match frame:
-            case frames.PlaceOrder():
+        view: Callable[[Answer], Any]
+        match frame.op:
+            case "place":
                 command = order_entry.placing(gateway, access, caller, frame)
+                view = self._as_placed
 
-                def view(answer: Answer) -> BaseModel:
-                    return order_after(gateway, answer.rows)
-
-            case frames.AmendOrder():
+            case "amend":
                 command = order_entry.amending(gateway, access, caller, frame.order_id, frame)
 
-                def view(answer: Answer) -> BaseModel:
-                    return order_view(gateway, frame.order_id, until=answer.sequence)
+                def view(answer: Answer) -> Any:
+                    return told_until(gateway, frame.order_id, answer.sequence)
 
-            case frames.CancelOrder():
+            case "cancel":
                 command = order_entry.cancelling(gateway, frame.account_id, frame.order_id)
 
-                def view(answer: Answer) -> BaseModel:
-                    return order_view(gateway, frame.order_id)
+                def view(answer: Answer) -> Any:
+                    return told_now(gateway, frame.order_id)
 
             case _:
                 command = order_entry.cancelling_all(gateway, frame.account_id, frame.symbol, frame.side)
-                view = order_entry.cancelled_by
-        answer = gateway.inbox.offer(command)
-        task = asyncio.create_task(self._answer_order(frame, answer, view))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        while len(self._under_way) >= UNDER_WAY:
-            await asyncio.wait(self._under_way, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _answer_order(self, frame: Any, answer: Awaitable[Answer], view: Callable[[Answer], BaseModel]) -> None:
+                def view(answer: Answer) -> Any:
+                    return order_entry.cancelled_by(answer).model_dump()
+
+        gateway.inbox.offer_for(command, partial(self._answer_order, frame.id, frame.op, view))
+        self._under_way += 1
+        if self._under_way >= UNDER_WAY:
+            await self._until_less_than(UNDER_WAY)
+
+    async def _until_less_than(self, count: int) -> None:
+        """Wait until less orders than that are under way."""
+        while self._under_way >= count:
+            self._answered.clear()
+            await self._answered.wait()
+
+    def _as_placed(self, answer: Answer) -> ToldOrder:
+        return told_at_first(self.gateway, answer)
+
+    def _answer_order(
+        self,
+        request_id: RequestId,
+        op: str,
+        view: Callable[[Answer], Any],
+        answer: Answer | None,
+        problem: Problem | None,
+    ) -> None:
+        """The exchange has answered. Nothing that goes wrong here is the exchange's matter."""
+        self._under_way -= 1
+        self._answered.set()
         try:
-            granted = order_entry.granted(await answer)
-            status = 201 if frame.op == "place" and not granted.repeated else 200
-            self._say(frame, status, view(granted).model_dump(mode="json"))
-        except Problem as problem:
-            self._refuse(frame.id, frame.op, problem)
+            if answer is None:
+                raise problem or Problem(500, "internal_error", "The order has no answer.")
+            granted = order_entry.granted(answer)
+            status = 201 if op == "place" and not granted.repeated else 200
+            self._tell(request_id, op, status, view(granted))
+        except Problem as refused:
+            self._refuse(request_id, op, refused)
+        except Exception:
+            _log.exception("the answer to an order on the stream could not be told")
+            self._refuse(request_id, op, Problem(500, "internal_error", "The answer could not be told; ask for it."))
         self.wake()
 
     def _fired(self, account_id: str) -> Callable[[CancelledOrders], None]:
@@ -223,10 +265,14 @@ class Desk:
     # -- saying it
 
     def _say(self, frame: Any, status: int, body: dict[str, Any]) -> None:
-        self.subscriber.say(Answered(id=frame.id, op=frame.op, status=status, body=body))
+        self._tell(frame.id, frame.op, status, body)
+
+    def _tell(self, request_id: RequestId, op: str, status: int, body: Any) -> None:
+        self.subscriber.say_text(msgspec.json.encode(FastAnswer(request_id, op, status, body)).decode())
 
     def _refuse(self, request_id: RequestId, op: str | None, problem: Problem) -> None:
         oldest_seq = problem.oldest_seq if isinstance(problem, TooOld) else None
+        self.feed.problems[problem.code] += 1
         self.subscriber.say(
             ErrorTold(
                 id=request_id,
@@ -245,8 +291,8 @@ def _named(received: dict[str, Any]) -> tuple[RequestId, str | None]:
     if text is None or len(text) > frames.FRAME_MAX:
         return None, None
     try:
-        said = json.loads(text)
-    except (ValueError, RecursionError):
+        said = from_json(text)
+    except ValueError:
         return None, None
     if not isinstance(said, dict):
         return None, None

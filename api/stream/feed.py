@@ -1,8 +1,9 @@
 """All channels that somebody listens to, and one socket's places in them."""
 
+import asyncio
 import secrets
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from pydantic import BaseModel
@@ -27,6 +28,34 @@ from api.stream.states import AuctionChannel, BalancesChannel, SettlementChannel
 
 FRAME_MESSAGES = 500  # of a frame
 CHANNELS = 200  # that one socket may listen to
+SLICES = 10  # of a tick
+
+
+class Ticker:
+    """Wakes all sockets once a tick, in SLICES: all of a slice are told the same, and orders come between slices."""
+
+    def __init__(self) -> None:
+        self._slices: list[set[Callable[[], None]]] = [set() for _ in range(SLICES)]
+        self._turn = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, wake: Callable[[], None], tick_s: float) -> None:
+        """Call `wake` every so many seconds from now on."""
+        min(self._slices, key=len).add(wake)
+        if self._timer is None:
+            self._go_on(tick_s)
+
+    def remove(self, wake: Callable[[], None]) -> None:
+        for one in self._slices:
+            one.discard(wake)
+
+    def _go_on(self, tick_s: float) -> None:
+        self._timer = None
+        for wake in self._slices[self._turn]:
+            wake()
+        self._turn = (self._turn + 1) % SLICES
+        if any(self._slices):
+            self._timer = asyncio.get_running_loop().call_later(tick_s / SLICES, self._go_on, tick_s)
 
 
 class Feed:
@@ -37,6 +66,11 @@ class Feed:
         self.session_id = secrets.token_hex(8)
         self.channels: dict[Key, Channel] = {}
         self.dead_men = DeadMen(gateway)
+        self.ticker = Ticker()
+        self.subscribers: set[Subscriber] = set()
+        self.conflated: Counter[str] = Counter()  # states that somebody was not told, by channel
+        self.ended: Counter[str] = Counter()  # sockets, by why
+        self.problems: Counter[str] = Counter()  # told in answer to frames, by code
 
     def channel(self, key: Key) -> Channel:
         """A channel, caught up. Problem if its instrument or account is unknown."""
@@ -121,8 +155,9 @@ class Follower:
 class Onlooker:
     """Hears the newest state of a conflated channel."""
 
-    def __init__(self, channel: ConflatedChannel) -> None:
+    def __init__(self, channel: ConflatedChannel, conflated: Counter[str]) -> None:
         self.channel = channel
+        self._conflated = conflated
         channel.catch_up()
         self._version, self._seq = channel.version, channel.last_seq
 
@@ -131,6 +166,7 @@ class Onlooker:
         if self.channel.version == self._version:
             return []
         said = self.channel.newest(self._seq, self._version)
+        self._conflated[self.channel.key.name] += max(0, self.channel.version - self._version - 1)
         self._version, self._seq = self.channel.version, self.channel.last_seq
         return [said]
 
@@ -145,12 +181,14 @@ class Subscriber:
         self.feed = feed
         self.listeners: dict[Key, Listener] = {}
         self.outgoing: deque[str] = deque()
+        self.is_leaving = False  # what is on its way is the last
 
     def listen(self, channel: Channel) -> None:
         """Hear how a channel stands, and what it tells from now on."""
         self.outgoing.extend(channel.snapshot())
-        made: Listener = Onlooker(channel) if isinstance(channel, ConflatedChannel) else Follower(channel)
-        self.listeners[channel.key] = made
+        self.listeners[channel.key] = (
+            Onlooker(channel, self.feed.conflated) if isinstance(channel, ConflatedChannel) else Follower(channel)
+        )
 
     def leave(self, key: Key) -> None:
         """Hear no more of a channel; what it has told until now is still sent. Problem if it was not heard."""
@@ -161,7 +199,11 @@ class Subscriber:
 
     def say(self, message: BaseModel) -> None:
         """Put a message on its way that is for this socket alone."""
-        self.outgoing.append(as_json(message))
+        self.say_text(as_json(message))
+
+    def say_text(self, message: str) -> None:
+        """Likewise, of a message that is JSON already."""
+        self.outgoing.append(message)
 
     def hear(self) -> None:
         """Put on its way what is new in all channels. TooSlow if some of it is not kept any more."""

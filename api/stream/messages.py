@@ -330,7 +330,9 @@ class ErrorTold(Model):
     code: str
     detail: str
     channel: str | None = None
-    last_seq: int | None = Field(default=None, description="too_slow: the newest that there is")
+    last_seq: int | None = Field(
+        default=None, description="too_slow: the newest that there is; stopping: the last command"
+    )
     oldest_seq: int | None = Field(default=None, description="too_old: the oldest that is kept")
 
 

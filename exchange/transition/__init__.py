@@ -7,6 +7,7 @@ name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import compress
 
 import numpy as np
 
@@ -65,24 +66,32 @@ class Outcome:
 
 def apply(exchange: Exchange, batch: Batch) -> Outcome:
     """Apply a batch of stamped commands in order."""
-    rows, trades = [np.zeros(0, EVENT)], [np.zeros(0, TRADE)]
+    rows, trades = list[type_of_rows](), list[type_of_rows]()
     outcome = Outcome()
     for start, end in _stretches(batch.rows):
         stretch = batch.rows[start:end]
-        if stretch[0].kind == CommandKind.CONTROL:
+        if batch.rows["kind"][start] == CommandKind.CONTROL:
             step = Step(exchange, stretch)
             outcome.events[step.sequence] = _apply_control(step, batch.details[start])
             rows.extend(step.rows)
             trades.extend(step.trades)
-            exchange.sequence, exchange.now_ns = step.sequence, int(stretch[0].now_ns)
+            exchange.sequence, exchange.now_ns = step.sequence, step.now_ns
         else:
             last = stretch[-1]
             new_rows, new_trades = apply_rows(exchange, stretch, int(last.sequence), int(last.now_ns))
             _remember_client_orders(exchange, stretch, batch.details[start:end], new_rows)
             rows.append(new_rows)
             trades.append(new_trades)
-    outcome.rows, outcome.trades = joined(rows), joined(trades)
+    outcome.rows, outcome.trades = _in_one(rows, outcome.rows), _in_one(trades, outcome.trades)
     return outcome
+
+
+def _in_one(parts: list[type_of_rows], none: type_of_rows) -> type_of_rows:
+    """All rows behind one another; the longest run comes alone, and is not copied."""
+    found = [part for part in parts if part.size]
+    if len(found) == 1:
+        return found[0]
+    return joined(found) if found else none
 
 
 def apply_rows(exchange: Exchange, rows: type_of_rows, sequence: int, now_ns: int) -> Written:
@@ -110,21 +119,35 @@ def _remember_client_orders(
     """Accepted orders' client order ids; a refused one may be used again."""
     if not any(details):
         return
-    accepted = set(new_rows["sequence"][new_rows["kind"] == EventKind.ACCEPTED].tolist())
-    packed, size = rows.tobytes(), COMMAND.itemsize
-    stamped = zip(rows["sequence"].tolist(), rows["account"].tolist(), details, strict=True)
-    for place, (sequence, account, client_order_id) in enumerate(stamped):
-        if client_order_id and sequence in accepted:
-            content = content_of(packed[size * place : size * (place + 1)])
-            exchange.client_orders[account, client_order_id] = sequence, content
+    sequences = new_rows["sequence"][new_rows["kind"] == EventKind.ACCEPTED]
+    places = np.searchsorted(rows["sequence"], sequences)
+    named = [details[place] for place in places.tolist()]
+    keys = zip(rows["account"][places].tolist(), named, strict=True)
+    contents = contents_of(rows)
+    placed = zip(sequences.tolist(), [contents[place] for place in places.tolist()], strict=True)
+    exchange.client_orders.update(compress(zip(keys, placed, strict=True), named))
 
 
 _CONTENT = slice(COMMAND.fields["order_id"][1], COMMAND.fields["batch"][1])  # type: ignore[index]
+_WITH_CONTENT = np.dtype(
+    {
+        "names": ["content"],
+        "formats": [f"V{_CONTENT.stop - _CONTENT.start}"],
+        "offsets": [_CONTENT.start],
+        "itemsize": COMMAND.itemsize,
+    }
+)
 
 
 def content_of(packed: bytes) -> bytes:
     """What a row asks for, without its stamps and its batch: equal for a retry, different for another order."""
     return packed[_CONTENT]
+
+
+def contents_of(rows: type_of_rows) -> list[bytes]:
+    """Likewise, of many rows."""
+    contents: list[bytes] = rows.view(_WITH_CONTENT)["content"].tolist()
+    return contents
 
 
 def _apply_control(step: Step, detail: bytes) -> happened.Event:

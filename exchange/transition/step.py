@@ -43,14 +43,11 @@ class Step:
     row: type_of_rows  # (1,) COMMAND
     rows: list[type_of_rows] = field(default_factory=list)
     trades: list[type_of_rows] = field(default_factory=list)
+    sequence: int = field(init=False)
+    now_ns: int = field(init=False)
 
-    @property
-    def sequence(self) -> int:
-        return int(self.row[0].sequence)
-
-    @property
-    def now_ns(self) -> int:
-        return int(self.row[0].now_ns)
+    def __post_init__(self) -> None:
+        self.sequence, self.now_ns = int(self.row["sequence"][0]), int(self.row["now_ns"][0])
 
     def say(self, written: Written) -> None:
         """Event rows and trade rows that the command causes."""

@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from api.app import make_app
+from api.bounded import BoundedHttp
 from api.gateway import Gateway
 from api.timers import Clock
 from exchange import trading
@@ -111,7 +112,7 @@ def served(access=None):
     trading.warm_up()  # a server that compiles its loops answers nobody for minutes
     gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
     app = make_app(gateway, access)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", ws="websockets-sansio", http=BoundedHttp))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -12,7 +12,12 @@ from pydantic import ValidationError
 from api.access.guard import EVERYBODY
 from api.fast_lane import FastBatch, FastOrder, packed_rows
 from api.order_entry import order_row
-from api.schemas import NewBatch, NewOrder
+from api.order_views import ToldFill, ToldOrder
+from api.schemas import Fill, NewBatch, NewOrder, OrderView
+from api.stream import frames
+from api.stream.desk import FastAnswer
+from api.stream.frames import FastPlace, PlaceOrder
+from api.stream.messages import Answered
 from exchange.instruments import Instrument
 from registry.accounts import Account, ParticipantClass
 
@@ -51,6 +56,30 @@ def test_what_the_fast_lane_takes_the_route_takes_alike(changes, left_out):
     if taken is not None:
         route = as_the_route_has_it(NewOrder, body)
         assert {name: getattr(taken, name) for name in NewOrder.model_fields} == dict(route)
+
+
+FRAME = ORDER | {"op": "place", "id": 7}
+
+
+@given(
+    st.dictionaries(st.sampled_from([*PlaceOrder.model_fields, "colour"]), anything | st.just("place"), max_size=4),
+    st.sets(st.sampled_from([*FRAME])),
+)
+def test_and_so_it_is_with_frames_of_the_stream(changes, left_out):
+    body = json.dumps({name: value for name, value in (FRAME | changes).items() if name not in left_out})
+    taken = understood(FastPlace, body)
+    if taken is not None:
+        model = as_the_route_has_it(PlaceOrder, body)
+        assert {name: getattr(taken, name) for name in PlaceOrder.model_fields} == dict(model)
+
+
+def test_the_usual_frame_is_understood():
+    assert isinstance(frames.read({"text": json.dumps(FRAME)}), FastPlace)
+
+
+@pytest.mark.parametrize(("fast", "model"), [(ToldOrder, OrderView), (ToldFill, Fill), (FastAnswer, Answered)])
+def test_fast_answers_have_the_fields_of_their_models(fast, model):
+    assert [name for name in model.model_fields if name != "type" or model is OrderView] == [*fast.__struct_fields__]
 
 
 LISTED = {"HBEA-2025": Instrument(3, "HBEA-2025", 1, Decimal("0.01"), 0), "B": Instrument(4, "B", 2, Decimal("0.1"), 0)}

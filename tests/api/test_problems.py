@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from api.access.bodies import BODY_MAX
 from api.problems import Problem, status_of
 from exchange import refusals
 from exchange.reasons import Reason
@@ -195,3 +196,14 @@ async def test_a_full_inbox_refuses_at_once_and_says_when_to_come_back():
         assert desk.gateway.exchange.digest() == before
         held.set()
         assert [(await one).status_code for one in waiting] == [201, 201, 201]
+
+
+async def test_a_body_that_is_too_large_is_refused_whatever_its_type_and_route(open_desk):
+    async def endless():
+        for _ in range(BODY_MAX // 65_536 + 2):
+            yield bytes(65_536)
+
+    for path in ("/v1/orders", "/v1/accounts", "/nowhere"):
+        for kind in ("text/plain", "application/json"):
+            response = await open_desk.http.post(path, content=endless(), headers={"content-type": kind})
+            assert (response.status_code, response.json()["code"]) == (413, "body_too_large")

@@ -515,7 +515,7 @@ async def test_the_pages_tell_routes_apart_and_show_examples(registry):
     assert len(set(summaries)) == len(summaries)
     assert {tag for about in routes for tag in about["tags"]} == {
         "accounts", "market", "operator", "orders", "registry", "compliance", "emissions", "credits", "settlement",
-        "clearing", "failures", "currencies", "access",
+        "clearing", "failures", "currencies", "access", "health",
     }  # fmt: skip
     shapes = described["components"]["schemas"]
     assert shapes["RequestSurrender"]["properties"]["units"]["examples"] == [{"HBEA-2024": 14_000}]

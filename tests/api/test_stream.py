@@ -267,7 +267,7 @@ def test_two_listeners_hear_the_same(web):
 # ---------------------------------------------------------------- slow consumers
 
 
-def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch):
+def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch, caplog):
     monkeypatch.setattr(channels, "KEPT", 2)
     monkeypatch.setattr(stream, "TICK_S", 0.5)
     with web.listen() as ear:
@@ -284,6 +284,22 @@ def test_a_listener_who_falls_behind_is_told_and_closed(web, monkeypatch):
     assert (error["code"], error["channel"]) == ("too_slow", "trades")
     assert ear.socket.close_reason == f"too_slow trades {error['last_seq']}"
     assert last["trade_id"] <= 12 and error["last_seq"] > 0
+    measured = web.get("/metrics").text
+    assert 'carbonex_stream_disconnects_total{why="too_slow"} 1.0' in measured
+    assert "carbonex_stream_subscribers 0.0" in measured
+    [line] = [one for one in caplog.records if one.getMessage() == "slow subscriber"]
+    assert (line.channel, line.last_seq, line.levelname) == ("trades", error["last_seq"], "WARNING")
+
+
+def test_who_listens_and_what_he_is_refused_is_measured(web):
+    with web.listen() as ear:
+        ear.subscribe("trades")
+        ear.subscribe("book.l2")
+        assert ear.ask(op="subscribe", channel="trades", symbol="NONE")["code"] == "unknown_instrument"
+        measured = web.get("/metrics").text
+    assert "carbonex_stream_subscribers 1.0" in measured
+    assert 'carbonex_stream_subscriptions{channel="trades"} 1.0' in measured
+    assert 'carbonex_problems_total{code="unknown_instrument"} 1.0' in measured
 
 
 def test_heartbeats_tell_how_far_each_channel_has_come_and_how_much_waits(web):

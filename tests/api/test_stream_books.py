@@ -15,7 +15,7 @@ from api.routers import stream as socket_of
 from api.stream import books, channels
 from api.stream.channels import Key, TooSlow
 from api.stream.desk import Desk
-from api.stream.feed import Feed, Subscriber
+from api.stream.feed import Feed, Subscriber, Ticker
 from api.views import book_view
 from exchange import commands
 from exchange.rows import EventKind
@@ -153,13 +153,15 @@ def buy(market, ticks, quantity=1):
 
 
 def test_the_conflated_book_leaps_over_what_a_slow_reader_missed(market):
-    reader = Reader(Feed(market.gateway), TOP, DEPTH)
+    feed = Feed(market.gateway)
+    reader = Reader(feed, TOP, DEPTH)
     for ticks in (4050, 4040, 4030, 4100):
         sell(market, ticks)
     top, depth = reader.read()
     assert (top["bid"], top["ask"]) == (None, {"price": "40.30", "quantity": 1, "orders": 1})
     assert [one["price"] for one in depth["asks"]] == ["40.30", "40.40", "40.50", "41.00"]
     assert (top["conflated"], depth["conflated"]) == (2, 3)
+    assert feed.conflated == {"book.l1": 2, "book.l2": 3}
     assert depth["seq"] == top["seq"] + 1
     sell(market, 4100)
     [depth] = reader.read()
@@ -255,6 +257,27 @@ async def test_who_takes_no_bytes_at_all_is_too_slow(market, monkeypatch):
     with pytest.raises(TooSlow) as raised:
         await asyncio.wait_for(socket_of._send(Stuck(), desk, asyncio.Event()), 10)
     assert (raised.value.channel, raised.value.last_seq) == ("book.l3", feed.channel(BOOK).last_seq)
+
+
+@pytest.mark.anyio
+async def test_everybody_is_woken_once_a_tick_until_he_leaves():
+    ticker, woken = Ticker(), [0] * 25
+    wakes = [lambda number=number: woken.__setitem__(number, woken[number] + 1) for number in range(25)]
+    for wake in wakes:
+        ticker.add(wake, 0.02)
+    await asyncio.sleep(0.1)
+    assert min(woken) >= 1 and max(woken) - min(woken) <= 1
+    ticker.remove(wakes[0])
+    gone = woken[0]
+    await asyncio.sleep(0.1)
+    assert woken[0] == gone and woken[1] > gone
+    for wake in wakes:
+        ticker.remove(wake)
+    await asyncio.sleep(0.05)
+    before = list(woken)
+    ticker.add(wakes[3], 0.02)
+    await asyncio.sleep(0.1)
+    assert woken[3] > before[3] and woken[4] == before[4], "the clock goes on for whoever comes later"
 
 
 def test_the_best_prices_are_not_caught_up_with_after_long_either(market, monkeypatch):

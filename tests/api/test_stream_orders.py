@@ -149,6 +149,18 @@ def test_a_full_inbox_refuses_on_the_stream_too(web, monkeypatch):
     assert (error["code"], error["status"]) == ("inbox_full", 503)
 
 
+def test_an_answer_that_can_not_be_told_is_no_matter_of_the_exchange(web, monkeypatch, caplog):
+    with web.listen() as ear:
+        monkeypatch.setattr(desk, "told_at_first", lambda *_: 1 / 0)
+        error = ear.ask(**placing("S", "sell", "41.00", 1), id="a")
+        monkeypatch.undo()
+        placed = ear.ask(**placing("S", "sell", "41.00", 1))
+    assert (error["id"], error["code"], error["status"]) == ("a", "internal_error", 500)
+    assert "could not be told" in caplog.text
+    assert placed["status"] == 201
+    assert len(open_orders(web, "S")) == 2
+
+
 # ---------------------------------------------------------------- when the owner has gone
 
 

@@ -72,6 +72,21 @@ def test_a_batch_with_something_behind_it_is_noticed(batch, more):
         Batch.decode(batch.encode() + more)
 
 
+@given(st.lists(batches, min_size=1, max_size=4))
+def test_blocks_decoded_together_are_what_they_are_one_by_one(several):
+    together = Batch.decode_all([batch.encode() for batch in several])
+
+    assert together.rows.tolist() == [row for batch in several for row in batch.rows.tolist()]
+    assert together.details == [detail for batch in several for detail in batch.details]
+
+
+@given(batches, batches)
+def test_what_one_block_has_too_much_another_does_not_make_up_for(first, second):
+    whole = Batch(second.rows, [b"detail", *second.details[1:]]).encode()
+    with pytest.raises(ValueError, match="block is not as long as its details"):
+        Batch.decode_all([first.encode() + b"l", whole[:-1]])
+
+
 def test_rows_read_back_may_be_written():
     # Rows that can't be written are another type to Numba.
     batch = Batch(np.zeros(1, COMMAND), [b"detail"])
@@ -118,6 +133,13 @@ def test_blocks_are_read_back_as_they_were_written(tmp_path, name):
     assert blocks_of(path) == BLOCKS
     with closing(SqliteJournal(path)) as journal:
         assert list(journal.blocks()) == BLOCKS
+
+
+def test_a_journal_that_need_not_be_durable_holds_the_same(path):
+    with closing(SqliteJournal(path, durable=False)) as journal:
+        for block in BLOCKS:
+            journal.append(block).result()
+    assert blocks_of(path) == BLOCKS
 
 
 def test_a_journal_in_memory_gives_back_what_it_got():

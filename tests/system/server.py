@@ -34,11 +34,11 @@ class Server:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.process.communicate()[0]
             try:
-                httpx.get(f"{self.url}/health")
+                if httpx.get(f"{self.url}/health/ready").is_success:
+                    return self
             except httpx.TransportError:
-                time.sleep(0.05)
-            else:
-                return self
+                pass
+            time.sleep(0.05)
         raise AssertionError("the server does not answer")
 
     def kill(self) -> None:
