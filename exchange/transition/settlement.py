@@ -168,7 +168,7 @@ def state(step: Step, batch: Batch) -> int:
     batch.line.check(exchange.terms)
     assert batch.report is not None
     check_report(batch.line, batch.report, exchange.terms)
-    batch.stated = batch.line.seal()
+    batch.stated, batch.stated_by = batch.line.seal(), step.sequence
     house.opening, house.entries = closing, []
     batch.reached[Stage.STATED] = step.now_ns
     return len(batch.line.concerned())
