@@ -349,8 +349,10 @@ def doubled(keys: Iterable[Hashable]) -> list[Hashable]:
 def _parts(text: str, kind: str, header_fields: int, fields: int) -> tuple[list[str], list[list[str]], int]:
     """Header, lines and count of lines of a file of a kind; what its numbers mean is for the caller."""
     with _form_as_fault():
-        header, *rows, trailer = csv.reader(io.StringIO(text, newline=""), strict=True)
-        end, count, _ = trailer
+        found = [*csv.reader(io.StringIO(text, newline=""), strict=True)]
+        if len(found) < 2 or len(found[-1]) != 3:
+            raise ValueError(f"this is no file of {kind}, or its last lines are missing")
+        header, *rows, (end, count, _) = found
         lines = [row for row in rows if row[:1] != ["total"]]
         if (*header[:1], end) != (kind, "end") or len(header) != header_fields + 1:
             raise ValueError(f"this is no file of {kind}")
