@@ -344,7 +344,7 @@ def _parts(text: str, kind: str, header_fields: int, fields: int) -> tuple[list[
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
         first, last = (rows[0], rows[-1]) if rows else ([], [])
         if (first[:1], last[:1], len(first), len(last)) != ([kind], ["end"], header_fields + 1, 3):
-            raise ValueError(f"this is no file of {kind}, or it has no end")
+            raise ValueError(f"this is no file of {kind}, or its last lines are missing")
         lines = [row for row in rows[1:-1] if row[:1] != ["total"]]
         for number, row in enumerate(lines, 1):
             if len(row) != fields:
