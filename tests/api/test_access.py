@@ -77,7 +77,9 @@ class Door:
         await client.open_day("2026-01-05")
         await client.set_phase("continuous")
         for role in Role:
+            self.wall.now_ns += 1  # keys are listed by their age
             self.signers[role] = self.signer(self.keys.create(role, ACCOUNTS.get(role, "")))
+        self.wall.now_ns += 1
         self.signers["rival"] = self.signer(self.keys.create(Role.TRADER, "HEAT"))
 
     @staticmethod
@@ -343,6 +345,7 @@ async def test_a_body_that_is_too_large_is_not_read(door):
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.examples
 async def test_each_refused_attempt_is_noted(door, caplog):
     caplog.set_level("WARNING", "carbonex.access")
     await door.ask("rival", "GET", "/v1/accounts/STEEL")
@@ -358,6 +361,7 @@ async def test_each_refused_attempt_is_noted(door, caplog):
 # ---------------------------------------------------------------- keys
 
 
+@pytest.mark.examples
 async def test_the_operator_makes_rotates_and_revokes_keys_over_the_wire(door):
     made = (
         await door.ask("operator", "POST", "/v1/keys", {"role": "trader", "account_id": "HEAT", "key_id": "k"})
@@ -540,6 +544,7 @@ async def test_no_more_orders_are_open_than_the_key_allows_and_none_grows_beyond
     assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
 
 
+@pytest.mark.examples
 async def test_the_kill_switch_cancels_all_orders_and_lets_none_in(door):
     await door.ask("trader", "POST", "/v1/orders", order())
     await door.ask("trader", "POST", "/v1/orders", order(price="39.00"))
@@ -558,6 +563,7 @@ async def log_in(door: Door, who: str) -> httpx.Response:
     return await door.http.post("/v1/session", json={"key_id": signer.key_id, "secret": signer.secret})
 
 
+@pytest.mark.examples
 async def test_a_browser_logs_in_looks_around_and_logs_out(door):
     answer = await log_in(door, "trader")
     assert answer.status_code == 204

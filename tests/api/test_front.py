@@ -53,6 +53,7 @@ async def test_refusals_and_orders_have_a_name_too(open_desk):
 # ---------------------------------------------------------------- health
 
 
+@pytest.mark.examples
 async def test_a_running_exchange_is_ready(desk):
     live, ready = await desk.http.get("/health/live"), await desk.http.get("/health/ready")
     assert (live.status_code, live.json()["status"]) == (200, "ok")
