@@ -317,7 +317,7 @@ def _text(value: Any, name: str = "") -> str:
             return ", ".join(f"{key}: {_text(one)}" for key, one in value.items())
         case tuple() if len(value) == 2:
             return serials_text([value])
-        case list():
-            return ", ".join(_text(one) for one in value)
+        case list():  # numbers of a list are names of trades or cases: 1234, 1235
+            return ", ".join(str(one) if type(one) is int else _text(one) for one in value)
         case _:
             return str(value)

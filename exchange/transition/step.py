@@ -99,7 +99,9 @@ def require_right(account: Account, right: Right) -> None:
     """Refused if the account's class or status does not give it a right."""
     may = account.may(right)
     require(
-        may, Reason.NOT_PERMITTED, f"{account.account_id}, {account.participant_class.label}, {account.status}: {right}"
+        may,
+        Reason.NOT_PERMITTED,
+        f"{account.account_id}, {account.participant_class.label}, {account.status}, has no right to {right}",
     )
 
 
