@@ -446,6 +446,14 @@ def test_where_the_house_has_no_cash_whoever_is_willing_buys_the_security():
     assert replayed(market).digest() == market.digest()
 
 
+def test_a_security_is_bought_like_anything_else_and_waits_as_the_rules_say():
+    market = secured()
+    market.must(DisposeSecurity(HOUSE, 1, "carol"))
+    assert (market.holding("carol", HBEA).available, market.holding("carol", HBEA).incoming) == (0, 100)
+    market.open_day("2026-01-12")
+    assert (market.holding("carol", HBEA).available, market.holding("carol", HBEA).incoming) == (100, 0)
+
+
 @pytest.mark.parametrize(
     ("buyer", "reason"),
     [
