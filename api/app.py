@@ -2,11 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import resources
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import problems
@@ -18,6 +15,7 @@ from api.front import Front
 from api.gateway import Gateway
 from api.idempotency import Idempotency
 from api.metrics import Metrics
+from api.pages import STATIC, add_pages
 from api.routers import (
     access as access_routes,
 )
@@ -39,7 +37,6 @@ from api.routers import (
     stream,
 )  # fmt: skip
 from api.sequence import Sequenced
-from api.stream import asyncapi
 from api.stream.feed import Feed
 from api.watching import Watch
 
@@ -78,6 +75,9 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
         lifespan=lifespan,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # measured by api.metrics, not per request
+        docs_url=None,
+        redoc_url=None,
+        static_url=STATIC,
     )
     app.state.gateway = gateway
     app.state.feed = Feed(gateway)
@@ -114,19 +114,5 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     document(app)
-
-    page = resources.files("api.web").joinpath("index.html").read_text("utf-8")
-
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def index() -> str:
-        return page
-
-    @app.get("/asyncapi.json", include_in_schema=False)
-    async def stream_document() -> dict[str, Any]:
-        return asyncapi.document()
-
-    @app.get("/asyncapi", response_class=HTMLResponse, include_in_schema=False)
-    async def stream_page() -> str:
-        return asyncapi.page()
-
+    add_pages(app)
     return app

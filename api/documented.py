@@ -3,6 +3,7 @@
 `Idempotency-Key` at each POST and `Carbonex-Sequence` at each GET belong to no route, so the routes do not know them.
 Examples of parameters and bodies are made of the examples that fields have, else of the market of this package's tests;
 each is well-formed, which is tried for every route. Examples of errors are the codes by status, each with its sentence.
+Examples of answers are what tests got for theirs: `examples.json`.
 """
 
 import re
@@ -10,6 +11,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api.examples import answers_of
 from api.problems import MEDIA_TYPE, details_of, said_by_status
 
 KEYLESS = "/v1/session"
@@ -74,6 +76,9 @@ def _add_to(described: dict[str, Any]) -> None:
                 example = _CSV if kind == "text/csv" else _example(content["schema"], shapes)
                 content.setdefault("example", example)
             for status, response in about["responses"].items():
+                for kind, content in response.get("content", {}).items():
+                    if (status, kind) in (answered := answers_of(f"{verb.upper()} {path}")):
+                        content["example"] = answered[status, kind]
                 if MEDIA_TYPE in response.get("content", {}):
                     problems[status] = _problem(int(status), response["description"])
                     about["responses"][status] = {"$ref": f"#/components/responses/{status}"}

@@ -1,5 +1,7 @@
 """The outermost application: it names each request, counts it, and lets nobody in while the exchange stops.
 
+Every answer leaves with the headers by which browsers keep it safe (:mod:`api.pages`).
+
 A request's id is the client's `X-Request-Id`, if it is one, else one made here; it stands in the answer and in every
 log line of the request. What is counted as a problem is what the client is told: the `code` of the answer.
 """
@@ -18,6 +20,7 @@ from api.access.rules import OPEN, RULES, rule_of
 from api.life import GOING_AWAY, Life, stopping
 from api.logs import REQUEST_ID
 from api.metrics import Metrics
+from api.pages import headers_for
 
 _log = logging.getLogger("carbonex.requests")
 
@@ -64,12 +67,13 @@ class Front:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER, request_id)]
+                message["headers"] = [*message.get("headers", ()), (HEADER, request_id), *safe]
             elif status >= 400:
                 self._metrics.problems[_code_of(message.get("body", b""))] += 1
             await send(message)
 
         method, path = scope["method"], scope["path"]
+        safe = headers_for(path)
         app = stopping().response() if self._life.is_stopping and path not in _ALWAYS else self._app
         self._life.under_way += 1
         began = perf_counter()

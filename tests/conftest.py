@@ -29,6 +29,10 @@ settings.register_profile("explore", settings.get_profile("same"), max_examples=
 settings.load_profile("same")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--renew-examples", action="store_true", help="write api/examples.json anew (tests/api/noting.py)")
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real market data: CARBONEX_DATA, or ../shared/data beside the project."""

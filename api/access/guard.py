@@ -38,6 +38,7 @@ class Caller(NamedTuple):
     """Who asks."""
 
     key: Key | None  # None: there are no keys, and everybody may do everything
+    token: str = ""  # of the browser session, where it is one
 
     def is_role(self, *roles: Role) -> bool:
         return self.key is None or self.key.role in roles
@@ -124,7 +125,9 @@ class Access:
             return Caller(self._signer(headers, method, target, body))
         token = _cookie(headers.get("cookie", ""))
         if token:
-            return Caller(self._of_session(token, headers, changes))
+            if changes and not _is_of_own_page(headers):
+                raise _unknown("foreign_page", "A session acts for pages of the exchange alone.")
+            return self._of_session(token)
         raise _unknown("key_missing", f"Sign the request: {signing.KEY}, {signing.TIMESTAMP}, {signing.SIGNATURE}.")
 
     def _signer(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Key:
@@ -158,9 +161,7 @@ class Access:
             raise _unknown("key_unknown", "There is no such key, or it has been revoked.")
         return key
 
-    def _of_session(self, token: str, headers: dict[str, str], changes: bool) -> Key:
-        if changes and not _is_of_own_page(headers):
-            raise _unknown("foreign_page", "A session acts for pages of the exchange alone.")
+    def _of_session(self, token: str) -> Caller:
         found = self.sessions.whose(token, self.now_ns())
         if found is None:
             raise _unknown("session_over", "The session is over; log in again.")
@@ -168,15 +169,18 @@ class Access:
         key = self._key(key_id)
         if key.version != version:
             raise _unknown("session_over", "The key has been rotated; log in again.")
-        return key
+        return Caller(key, token)
 
     def still(self, caller: Caller) -> Caller:
-        """Who has opened a socket, as his key stands now. Problem 401 if it is not good any more."""
+        """Who has opened a socket, as his key stands now. Problem 401 if it or his session is not good any more.
+
+        Who listens is not idle: a session lasts while its socket is open, up to its hours.
+        """
         if not self.is_on:
             return caller
         if caller.key is None:
             raise _unknown("key_missing", "The exchange has keys by now; sign the handshake.")
-        return Caller(self._key(caller.key.key_id))
+        return self._of_session(caller.token) if caller.token else Caller(self._key(caller.key.key_id))
 
     def require_rate(self, key: Key) -> Rate:
         """Count a request of a key. Problem 429 if it asks too often."""

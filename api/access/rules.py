@@ -30,7 +30,7 @@ GROUPS = {
 
 # Without a key: whether the exchange lives, its documentation, the way in.
 OPEN = frozenset({
-    "/", "/health", "/health/live", "/health/ready", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json",
+    "/", "/health", "/health/live", "/health/ready", "/docs", "/redoc", "/openapi.json",
     "/asyncapi", "/asyncapi.json", "/v1/session",
 })  # fmt: skip
 OPEN_BELOW = ("/static-offline-docs/",)

@@ -9,6 +9,7 @@ from api import order_batches, order_entry
 from api.access import TheAccess, TheCaller
 from api.gateway import TheGateway
 from api.order_views import order_after, order_view
+from api.paging import ThePage
 from api.problems import RESPONSES
 from api.schemas import Amendment, CancelledOrders, Identifier, NewBatch, NewOrder, OrderBatchView, OrderView, SideName
 from matching.ladder import is_resting
@@ -93,11 +94,15 @@ async def show(order_id: int, account_id: Identifier, gateway: TheGateway) -> Or
 
 @router.get("")
 async def list_orders(
-    account_id: Identifier, gateway: TheGateway, client_order_id: Identifier | None = None, open_only: bool = False
+    account_id: Identifier,
+    gateway: TheGateway,
+    page: ThePage,
+    client_order_id: Identifier | None = None,
+    open_only: bool = False,
 ) -> list[OrderView]:
     """An account's orders, oldest first; `open_only`: those that rest, or wait for their stop price."""
     account, history = gateway.account(account_id).number, gateway.history
     found = history.orders_of(account) if client_order_id is None else history.orders_named(account, client_order_id)
-    if open_only:
-        found = [one for one in found if is_resting(gateway.exchange.path.desk.ladder, one)]
-    return [order_view(gateway, one) for one in found]
+    ladder = gateway.exchange.path.desk.ladder
+    shown = (one for one in found if not open_only or is_resting(ladder, one))
+    return [order_view(gateway, one) for one in page.of(shown, lambda order_id: order_id)]

@@ -5,6 +5,7 @@ channel that it may subscribe to. Frames of the server are arrays of the message
 """
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
@@ -13,6 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.examples import answers_of
 from api.stream import frames, messages
 from api.stream.messages import ChannelName, Told
 
@@ -82,14 +84,15 @@ ERRORS = {
     "rate_limited": "The key asks too often.",
     "stopping": "The exchange is stopping; when all is said that is under way, the socket closes with 1001.",
     "key_unknown": "The key has been revoked; the socket closes with 4003.",
+    "session_over": "The browser session is over, or its key has been rotated; the socket closes with 4003.",
     "key_missing": "The handshake is not signed; the socket closes with 4003.",
 }
 _DESCRIPTION = f"""A WebSocket. A client sends JSON objects in text frames, by their `op`, or arrays of up to
 {frames.REQUESTS_MAX} of them, each taken in its turn and answered for itself, as if it had come alone; the server sends
 JSON arrays of messages, by their `type`. Orders are refused with the codes of the HTTP routes that do the same. Close
 codes: 1001 the exchange stops (a heartbeat has said how far each channel has come, the error `stopping` after it the
-number of the last command), 4003 the key is missing or not good any more, 4008 too slow. `seq` counts events of the
-exchange in trades, book, orders, fills and drop_copy, and commands in status, auction, balances and settlement; it goes
+number of the last command), 4003 the key is missing, or it or the browser session is not good any more, 4008 too slow.
+`seq` counts events of the exchange in trades, book, orders, fills and drop_copy, and commands in status, auction, balances and settlement; it goes
 on over restarts, while `session_id` is the life of a serving process, within which what was told can be replayed."""
 
 
@@ -137,6 +140,9 @@ def _message(shape: type[BaseModel]) -> dict[str, Any]:
     }
     if shape in EXAMPLES:
         found["examples"] = [{"name": EXAMPLES[shape]["op"], "payload": EXAMPLES[shape]}]
+    else:
+        told = answers_of(shape.__name__).values()
+        found["examples"] = [{"name": shape.__name__, "payload": one} for one in told]
     return found
 
 
@@ -197,9 +203,10 @@ def page() -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>carbonex stream</title>",
         "<style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #ccc;padding:.2rem .5rem;"
-        "text-align:left;vertical-align:top}pre{background:#f4f4f4;padding:.5rem;overflow:auto}</style>",
-        f"<h1>{escape(said['info']['title'])}</h1><p>{escape(said['info']['description'])}</p>",
+        "table{border-collapse:collapse;width:100%}td,th{border-bottom:1px solid #8884;padding:.2rem .5rem;"
+        "text-align:left;vertical-align:top}:root{color-scheme:light dark}code,pre{background:#8882}"
+        "pre{padding:.5rem;white-space:pre-wrap;overflow-wrap:anywhere}</style>",
+        f"<h1>{escape(said['info']['title'])}</h1><p>{_prose(said['info']['description'])}</p>",
         '<p>As a document: <a href="/asyncapi.json">asyncapi.json</a></p>',
     ]
     for title, action in (("What you may send", "receive"), ("What you are told", "send")):
@@ -207,27 +214,33 @@ def page() -> str:
         for name, operation in said["operations"].items():
             if operation["action"] == action:
                 shapes = [one["$ref"].rsplit("/", 1)[1] for one in operation["messages"]]
-                parts.append(f"<h3>{escape(name)}</h3>")
+                parts.append(f"<h3><code>{escape(name)}</code></h3>")
                 parts += [_shape_shown(said["components"]["messages"][shape], schemas[shape]) for shape in shapes]
     parts.append("<h2>Answers</h2>")
     parts += [
         _shape_shown(said["components"]["messages"][one.__name__], schemas[one.__name__]) for one in messages.ABOUT
     ]
-    rows = "".join(f"<tr><td><code>{code}</code><td>{escape(text)}" for code, text in ERRORS.items())
+    rows = "".join(f"<tr><td><code>{code}</code><td>{_prose(text)}" for code, text in ERRORS.items())
     parts.append(f"<h2>Error codes</h2><table>{rows}</table></html>")
     return "\n".join(parts)
 
 
 def _shape_shown(message: dict[str, Any], schema: dict[str, Any]) -> str:
-    required = set(schema.get("required", ()))
+    required, fields = set(schema.get("required", ())), schema.get("properties", {})
+    explains = any("description" in field for field in fields.values())
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code><td>{escape(_kind(field))}{'' if name in required else ', optional'}"
-        f"<td>{escape(field.get('description', ''))}"
-        for name, field in schema.get("properties", {}).items()
+        + (f"<td>{_prose(field.get('description', ''))}" if explains else "")
+        for name, field in fields.items()
     )
     examples = "".join(f"<pre>{escape(json.dumps(one['payload']))}</pre>" for one in message.get("examples", ()))
-    head = f"<h4>{escape(message['name'])}</h4><p>{escape(message['summary'])}</p>"
-    return f"{head}{examples}<table><tr><th>Field<th>Is<th>Means{rows}</table>"
+    head = f"<h4>{escape(message['name'])}</h4><p>{_prose(message['summary'])}</p>"
+    return f"{head}{examples}<table><tr><th>Field<th>Is{'<th>Means' if explains else ''}{rows}</table>"
+
+
+def _prose(text: str) -> str:
+    """Text with what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _kind(field: dict[str, Any]) -> str:

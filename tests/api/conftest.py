@@ -1,7 +1,7 @@
 """A gateway in this process, and a client that reaches it without a socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from api.schemas import OrderView
 from api.timers import Clock
 from exchange.journal import Journal, MemoryJournal
 from exchange.rules import RuleSet, load_rule_set
+from tests.api import noting
 
 MORNING_NS = 1_767_576_600_000_000_000  # 2026-01-05 09:30 in Shanghai
 
@@ -107,6 +108,44 @@ async def plain_desk(anyio_backend: str) -> AsyncIterator[Desk]:
         await made.enrol()
         await made.open()
         yield made
+
+
+@pytest.fixture(autouse=True)
+def answers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[noting.Answers]:
+    """What is answered in a test that gives examples; afterwards they are compared, or renewed."""
+    found: noting.Answers = {}
+    if request.node.get_closest_marker("examples") is None:
+        yield found
+        return
+    answer = httpx.ASGITransport.handle_async_request
+
+    async def noted(self: httpx.ASGITransport, asked: httpx.Request) -> httpx.Response:
+        response = await answer(self, asked)
+        body = b"".join([part async for part in response.stream])  # type: ignore[union-attr]
+        noting.note(found, asked, response.status_code, response.headers, body)
+        return response
+
+    monkeypatch.setattr(httpx.ASGITransport, "handle_async_request", noted)
+    yield found
+    examples, test = noting.of_file(), request.node.nodeid.rsplit("/", 1)[-1]
+    if request.config.getoption("--renew-examples"):
+        _renew(examples, test, found)
+        return
+    ours = {kind: value for kind, (its, value) in examples.items() if its == test}
+    got = {kind: found.get(kind) for kind in ours}
+    assert ours, "a test that gives no example need not be marked"
+    changed = [kind for kind in ours if noting.masked(got[kind]) != noting.masked(ours[kind])]
+    assert changed == [], "if it is to be so: pytest tests/api -m examples --renew-examples"
+
+
+def _renew(examples: dict[noting.Kind, tuple[str, Any]], test: str, found: noting.Answers) -> None:
+    """Put what a test got among the examples: its own that have changed, and what no other test gives."""
+    for kind, value in found.items():
+        its, old = examples.get(kind, ("", None))
+        if (its == test and noting.masked(old) != noting.masked(value)) or (its != test and not old):
+            examples[kind] = test, value
+    gone = {kind for kind, (its, _) in examples.items() if its == test and kind not in found}
+    noting.write({kind: one for kind, one in examples.items() if kind not in gone})
 
 
 def hold_back(gateway: Gateway) -> asyncio.Event:

@@ -77,7 +77,9 @@ class Door:
         await client.open_day("2026-01-05")
         await client.set_phase("continuous")
         for role in Role:
+            self.wall.now_ns += 1  # keys are listed by their age
             self.signers[role] = self.signer(self.keys.create(role, ACCOUNTS.get(role, "")))
+        self.wall.now_ns += 1
         self.signers["rival"] = self.signer(self.keys.create(Role.TRADER, "HEAT"))
 
     @staticmethod
@@ -343,6 +345,7 @@ async def test_a_body_that_is_too_large_is_not_read(door):
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
+@pytest.mark.examples
 async def test_each_refused_attempt_is_noted(door, caplog):
     caplog.set_level("WARNING", "carbonex.access")
     await door.ask("rival", "GET", "/v1/accounts/STEEL")
@@ -358,6 +361,7 @@ async def test_each_refused_attempt_is_noted(door, caplog):
 # ---------------------------------------------------------------- keys
 
 
+@pytest.mark.examples
 async def test_the_operator_makes_rotates_and_revokes_keys_over_the_wire(door):
     made = (
         await door.ask("operator", "POST", "/v1/keys", {"role": "trader", "account_id": "HEAT", "key_id": "k"})
@@ -540,6 +544,7 @@ async def test_no_more_orders_are_open_than_the_key_allows_and_none_grows_beyond
     assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
 
 
+@pytest.mark.examples
 async def test_the_kill_switch_cancels_all_orders_and_lets_none_in(door):
     await door.ask("trader", "POST", "/v1/orders", order())
     await door.ask("trader", "POST", "/v1/orders", order(price="39.00"))
@@ -558,6 +563,7 @@ async def log_in(door: Door, who: str) -> httpx.Response:
     return await door.http.post("/v1/session", json={"key_id": signer.key_id, "secret": signer.secret})
 
 
+@pytest.mark.examples
 async def test_a_browser_logs_in_looks_around_and_logs_out(door):
     answer = await log_in(door, "trader")
     assert answer.status_code == 204
@@ -616,11 +622,15 @@ def test_a_session_ends_when_it_is_idle_and_after_its_time():
 
 
 async def talked(
-    door: Door, headers: dict[str, str], *frames: dict[str, Any], before: Callable[[], object] = lambda: None
+    door: Door,
+    headers: dict[str, str],
+    *frames: dict[str, Any],
+    before: Callable[[], object] = lambda: None,
+    until: int | None = None,
 ) -> list[Any]:
     """What one hears who opens the stream and sends frames: messages, and the close code at the end if there is one.
 
-    `before` is called when the socket is open.
+    `before` is called when the socket is open. `until`: listen until it closes with this code.
     """
     sent = [{"type": "websocket.connect"}]
     sent += [{"type": "websocket.receive", "text": json.dumps(frame)} for frame in frames]
@@ -641,7 +651,7 @@ async def talked(
             heard.extend(json.loads(message["text"]))
         elif message["type"] == "websocket.close":
             heard.append(message["code"])
-        if len(heard) >= len(frames):
+        if len(heard) >= len(frames) if until is None else until in heard:
             all_heard.set()
 
     scope = {
@@ -750,6 +760,41 @@ async def test_a_socket_ends_with_its_key(door):
         before=lambda: door.keys.revoke(door.signers["trader"].key_id),
     )
     assert [one if isinstance(one, int) else one["code"] for one in heard] == ["key_unknown", REFUSED_SOCKET]
+
+
+async def test_a_socket_of_a_browser_ends_with_its_session_and_with_its_key(door):
+    key_id = door.signers["trader"].key_id
+    ends = {
+        "logged out": (lambda: door.access.sessions.end(door.http.cookies[COOKIE]), "session_over"),
+        "rotated": (lambda: door.keys.rotate(key_id), "session_over"),
+        "revoked": (lambda: door.keys.revoke(key_id), "key_unknown"),
+    }
+    for end, code in ends.values():
+        key = door.keys.get(key_id)
+        door.signers["trader"] = HmacSigner(key_id, door.keys.secrets_of(key)[0])
+        await log_in(door, "trader")
+        own_page = {
+            "cookie": f"{COOKIE}={door.http.cookies[COOKIE]}", "host": "exchange", "origin": "http://exchange",
+        }  # fmt: skip
+        heard = await talked(door, own_page, {"op": "subscribe", "channel": "drop_copy"}, before=end)
+        assert [one if isinstance(one, int) else one["code"] for one in heard] == [code, REFUSED_SOCKET]
+
+
+async def test_a_socket_that_only_listens_hears_that_its_session_has_ended(door):
+    await log_in(door, "trader")
+    token = door.http.cookies[COOKIE]
+    own_page = {"cookie": f"{COOKIE}={token}", "host": "exchange", "origin": "http://exchange"}
+    asked = {"op": "subscribe", "channel": "orders", "account_id": "STEEL"}
+    loop = asyncio.get_running_loop()
+    heard = await talked(
+        door,
+        own_page,
+        asked,
+        until=REFUSED_SOCKET,
+        before=lambda: loop.call_later(0.2, door.access.sessions.end, token),
+    )
+    assert heard[0]["type"] == "subscribed"
+    assert (heard[-2]["code"], heard[-1]) == ("session_over", REFUSED_SOCKET)
 
 
 # ---------------------------------------------------------------- the command line

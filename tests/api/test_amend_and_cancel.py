@@ -32,6 +32,7 @@ async def sellers_of(desk, quantity):
     return filled
 
 
+@pytest.mark.examples
 async def test_less_at_the_same_price_keeps_its_place(queue):
     desk, order_id = queue
     order = await desk.client.amend_order("S", order_id, 60)
@@ -199,6 +200,7 @@ async def test_a_mass_cancel_takes_the_orders_that_are_meant(orders, selection, 
     assert len(await desk.client.orders("B", open_only=True)) == 1
 
 
+@pytest.mark.examples
 async def test_a_mass_cancel_gives_back_everything(orders):
     desk, _ = orders
     await desk.client.cancel_all("S")

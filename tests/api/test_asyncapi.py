@@ -9,7 +9,7 @@ from api.stream import books
 from api.stream.asyncapi import ANSWERS, ARRAY, ERRORS, EXAMPLES, TELLS, document
 from api.stream.frames import FRAMES
 from api.stream.messages import ABOUT, TOLD, BookSnapshot, OpenOrders
-from tests.api import test_stream
+from tests.api import noting, test_stream
 from tests.api.streaming import SYMBOL, amend, order, phase, post, served
 
 
@@ -54,7 +54,8 @@ def test_the_document_and_its_page_are_served_and_need_nothing_from_elsewhere(we
     assert "/asyncapi" not in web.get("/openapi.json").json()["paths"]
 
 
-def test_every_example_of_the_document_is_answered_as_it_says(web):
+@pytest.mark.examples
+def test_every_example_of_the_document_is_answered_as_it_says(web, answers):
     post(web, "/v1/accounts", account_id="E-001", name="Daye Cement")
     post(web, "/v1/issuances", account_id="E-001", unit=SYMBOL, quantity=1000)
     post(web, "/v1/accounts/E-001/transfers", unit=SYMBOL, quantity=1000)
@@ -72,15 +73,19 @@ def test_every_example_of_the_document_is_answered_as_it_says(web):
                 told = ear.ask(**example["payload"])
                 assert told["id"] == example["payload"]["id"], told
                 assert shapes[answer].model_validate(told).type == told["type"]
+                heard(answers, answer, told)
                 executed += 1
         [example] = said["components"]["messages"][ARRAY]["examples"]
         ear.socket.send(json.dumps(example["payload"]))
         for request, told in zip(example["payload"], ear.news(2), strict=True):
             assert (told["type"], told["id"], told["status"]) == ("answer", request["id"], 201)
+        heard(answers, "ErrorTold", ear.ask(op="subscribe", id=4, channel="trades", symbol="HBEA-1999"))
+        heard(answers, "Heartbeat", ear.beat())
     assert executed == len(FRAMES)
 
 
-def test_all_that_is_told_fits_its_schema(web, monkeypatch):
+@pytest.mark.examples
+def test_all_that_is_told_fits_its_schema(web, monkeypatch, answers):
     monkeypatch.setattr(books, "CHECKED", 2)
     post(web, "/v1/accounts/S/deposits", amount="10000.00")
     with web.listen() as ear:
@@ -88,7 +93,7 @@ def test_all_that_is_told_fits_its_schema(web, monkeypatch):
             about = {"account_id": "S"} if channel in ("orders", "fills", "balances", "settlement") else {}
             ear.subscribe(channel, **about)
             for message in ear.standing:
-                check(message)
+                heard(answers, check(message).__name__, message)
         resting = order(web, "S", "sell", "40.00", 50, display_quantity=10, client_order_id="c")
         amend(web, resting, quantity=40)
         order(web, "B", "buy", "40.00", 15)
@@ -110,10 +115,36 @@ def test_all_that_is_told_fits_its_schema(web, monkeypatch):
         while (message := ear.next())["type"] != "settlement":
             if message["type"] != "error":
                 seen.add(check(message))
+                heard(answers, check(message).__name__, message)
         beat = ear.beat()
-        seen |= {check(one) for one in (message, *ear.left())}
+        for one in (message, *ear.left()):
+            seen.add(check(one))
+            heard(answers, check(one).__name__, one)
     assert seen | {BookSnapshot, OpenOrders} == set(TOLD)
     assert {one["channel"] for one in beat["channels"]} == set(TELLS)
+
+
+@pytest.mark.examples
+def test_who_falls_silent_is_told_what_was_cancelled(web, answers):
+    order(web, "S", "sell", "41.00", 50)
+    with web.listen() as ear:
+        ear.ask(op="dead_man", account_id="S", seconds=1)
+        fired = ear.next()
+    assert (fired["type"], fired["count"]) == ("dead_man_fired", 1)
+    heard(answers, "DeadManFired", fired)
+
+
+def test_every_message_has_an_example_that_fits_its_schema():
+    shapes = {one.__name__: one for one in (*FRAMES, *TOLD, *ABOUT)}
+    for name, message in document()["components"]["messages"].items():
+        assert message["examples"], name
+        for example in message["examples"]:
+            shapes[name].model_validate_json(json.dumps(example["payload"]))
+
+
+def heard(answers, name, message):
+    """Keep a message as an example of what it is."""
+    noting.keep(answers, noting.Kind(name, 0, "application/json"), json.dumps(message))
 
 
 def check(message):

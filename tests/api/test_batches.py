@@ -160,6 +160,7 @@ async def test_a_batch_that_can_not_be_taken_changes_nothing(open_desk, body, st
     assert await open_desk.digest() == before
 
 
+@pytest.mark.examples
 async def test_the_client_places_batches(open_desk):
     told = await open_desk.client.place_orders("B", [buy(), TOO_MUCH], "continue")
     assert [order.status for order in told.orders] == ["open", "refused"]

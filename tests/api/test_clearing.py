@@ -50,6 +50,7 @@ def answers(lines):
     ]
 
 
+@pytest.mark.examples
 async def test_a_batch_goes_step_by_step_from_obligations_to_statements(closed):
     walked = Walked(closed.transport)
     async with AsyncClient("http://exchange", transport=walked) as client:
@@ -242,6 +243,7 @@ async def test_steps_that_are_not_next_are_refused(closed):
     assert await code_of(client.fix_obligations()) == (409, "wrong_state")
 
 
+@pytest.mark.examples
 async def test_lists_are_csv_too_and_say_the_same(closed):
     await closed.client.settle()
     for name, shown in (

@@ -24,6 +24,7 @@ async def shown(desk):
     return [(one.trade_id, one.price, one.quantity, one.status) async for one in desk.client.trades("HBEA-2025")]
 
 
+@pytest.mark.examples
 async def test_the_list_of_trades_flags_what_was_put_right(traded):
     assert await shown(traded) == [(1, "40.00", 100, "regular"), (2, "41.00", 50, "regular")]
     answer = await traded.client.bust_trades(HOUSE, [1], "wrong book")

@@ -24,6 +24,7 @@ async def next_day(client, day):
     await client.open_day(day)
 
 
+@pytest.mark.examples
 async def test_a_forest_earns_credits_until_it_turns_out_not_to_exist():
     async with running_desk() as desk:
         market, walked = desk.client, Walked(desk.transport)
@@ -100,3 +101,18 @@ async def test_a_forest_earns_credits_until_it_turns_out_not_to_exist():
                     asked = [one for one in walked.requests if one[0] == method.upper()]
                     assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
         assert all(check.ok for check in await market.checks())
+
+
+@pytest.mark.examples
+async def test_what_is_decided_too_late_is_overdue():
+    async with running_desk() as desk:
+        client = desk.client
+        for account_id, of_class in ((REG, "registry_authority"), ("VERA", "verifier"), ("OLGA", "covered_enterprise")):
+            await client.open_account(account_id, account_id, of_class)
+        await client.open_day("2026-01-05")
+        await client.approve_methodology(REG, "M1", "Afforestation", "forestry", 10)
+        await client.file_project("OLGA", "P1", **FOREST)
+        await client.validate_project("VERA", "P1", True, "it grows")
+        await client.publish_project(REG, "P1")
+        await next_day(client, "2026-06-01")
+        assert [one.what for one in await client.overdue()] == ["decide on project P1"]

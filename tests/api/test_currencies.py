@@ -20,6 +20,7 @@ async def abroad(open_desk):
     return open_desk
 
 
+@pytest.mark.examples
 async def test_dollars_become_yuan_at_the_rate_that_was_set(abroad):
     client = abroad.client
     made = await client.convert_cash("B", "BANK", "USD", "CNY", "100.00")
@@ -31,12 +32,14 @@ async def test_dollars_become_yuan_at_the_rate_that_was_set(abroad):
     assert await client.conversions("S") == []
 
 
+@pytest.mark.examples
 async def test_all_rates_are_kept(abroad):
     await abroad.client.set_exchange_rate(HOUSE, "USD", "7.2")
     rates = await abroad.client.exchange_rates("USD")
     assert [(one.currency, one.rate, one.by) for one in rates] == [("USD", "7.10", HOUSE), ("USD", "7.2", HOUSE)]
 
 
+@pytest.mark.examples
 async def test_a_currency_is_elected_and_given_up(abroad):
     client = abroad.client
     assert (await client.elected_currency("S")).currency is None
@@ -96,6 +99,7 @@ async def test_a_batch_says_what_became_of_proceeds_in_a_currency_that_is_not_wa
     assert (converted.amount, converted.kept_because) == ("398.00", None)
 
 
+@pytest.mark.examples
 async def test_rebates_of_a_year_in_which_nobody_traded(abroad):
     assert (await abroad.client.pay_fee_rebates(HOUSE, 2025)).rebates == []
     with pytest.raises(ApiError, match="rebates_paid"):

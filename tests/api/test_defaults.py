@@ -44,6 +44,7 @@ async def whole_day(desk, day):
     await desk.client.settle()
 
 
+@pytest.mark.examples
 async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
     walked = Walked(desk.transport)
     async with AsyncClient("http://exchange", transport=walked) as client:
@@ -98,6 +99,7 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
         assert (one.trade_id, one.account_id, one.close) == (2, "S", "40.00")
         assert (one.currency, one.amount, one.unpaid) == ("CNY", "200.00", "0.00")
         assert "200.00" in table_of([ended])
+        assert (await client.write_off_recourse(HOUSE, "P", "200.00", "gone"))[-1].owed == "0.00"
 
     for path, verbs in make_app(desk.gateway).openapi()["paths"].items():
         for method, about in verbs.items():
@@ -106,6 +108,20 @@ async def test_a_failure_from_the_deal_to_the_last_fen_of_recourse(desk):
                 asked = [one for one in walked.requests if one[0] == method.upper()]
                 assert any(re.fullmatch(pattern, at) for _, at in asked), f"{method} {path}"
     assert all(check.ok for check in await desk.client.checks())
+
+
+@pytest.mark.examples
+async def test_who_pays_in_time_has_cured_the_failure(desk):
+    client = desk.client
+    await client.fund_reserve(HOUSE, "50000.00")
+    await desk.open(FIRST)
+    await client.agree_delivery(HOUSE, "D-1", **TERMS)
+    await client.set_phase("closed")
+    await client.settle()
+    await whole_day(desk, DUE)
+    await client.deposit("P", "5000.00")
+    cured = await client.cure_failure("P", 1)
+    assert (cured.state, cured.owed) == ("cured", "0.00")
 
 
 async def test_the_statements_of_both_sides_say_what_failed_and_what_became_of_it(desk):

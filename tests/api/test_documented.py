@@ -1,17 +1,21 @@
 """The OpenAPI document against the exchange: each route's examples are asked, each code has its example."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 import api
 from api.access.rules import is_open
 from api.app import make_app
 from api.problems import OTHERS, ProblemDetails, said_by_status, status_of
+from api.stream import asyncapi
 from exchange.reasons import Reason
+from tests.api import noting
 from tests.api.conftest import Desk
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +112,39 @@ async def test_every_error_of_a_route_has_an_example_of_each_code(desk):
                 details = ProblemDetails.model_validate(example["value"])
                 assert (details.code, details.status) == (code, int(status))
                 assert details.detail.endswith((".", "required"))
+
+
+WITHOUT_EXAMPLE = {("get", "/metrics")}  # which says what its lines mean itself
+
+
+async def test_every_route_has_an_example_of_each_answer_and_it_fits_its_schema(desk):
+    """Each of them is what a test has got: `answers` in conftest.py compares them anew."""
+    said = make_app(desk.gateway).openapi()
+    for verb, path, about in routes(desk):
+        for status, response in about["responses"].items():
+            if not status.startswith("2") or (verb, path) in WITHOUT_EXAMPLE:
+                continue
+            for kind, content in response.get("content", {}).items():
+                assert content["example"], (verb, path, status, kind)
+                if kind == "application/json":
+                    schema = content["schema"] | {"components": said["components"]}
+                    wrong = [str(one) for one in Draft202012Validator(schema).iter_errors(content["example"])]
+                    assert wrong == [], (verb, path)
+                else:
+                    assert isinstance(content["example"], str)
+    assert len(json.dumps(said)) < 1_200_000
+
+
+async def test_every_example_of_an_answer_is_of_a_test_and_of_a_route_or_message(desk):
+    operations = {f"{verb.upper()} {path}" for verb, path, _ in routes(desk)}
+    stream = set(asyncapi.document()["components"]["messages"])
+    folder = Path(__file__).parent
+    for kind, (test, value) in noting.of_file().items():
+        assert kind.of in operations | stream
+        file, name = test.split("::")
+        text = (folder / file).read_text("utf-8")
+        assert f"def {name.split('[')[0]}(" in text
+        assert len(json.dumps(value)) <= noting.LONGEST
 
 
 async def test_what_a_route_has_made_is_linked_to_the_routes_that_name_it(desk):

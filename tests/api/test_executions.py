@@ -25,6 +25,7 @@ async def traded(open_desk):
 # ---------------------------------------------------------------- fills
 
 
+@pytest.mark.examples
 async def test_an_account_sees_its_side_of_its_trades(traded):
     bought, sold = await traded.client.fills("B"), await traded.client.fills("S")
     assert [(one.trade_id, one.side, one.price, one.quantity, one.liquidity) for one in bought] == [
@@ -75,6 +76,7 @@ def life(found):
     return [(one.exec_type, one.ord_status, one.last_qty, one.cum_qty, one.leaves_qty) for one in found]
 
 
+@pytest.mark.examples
 async def test_the_life_of_an_order_event_by_event(traded):
     await traded.client.amend_order("B", 3, 30, "40.00")
     await traded.client.cancel_order("B", 3)
@@ -155,6 +157,7 @@ def shown(candles):
     return [(one.start[11:16], one.open, one.high, one.low, one.close, one.volume, one.trades) for one in candles]
 
 
+@pytest.mark.examples
 async def test_candles_by_the_minute_leave_out_what_is_empty(timed):
     assert shown(await timed.client.candles("HBEA-2025", "1m")) == [
         ("09:30", "40.00", "41.00", "40.00", "41.00", 30, 2), ("09:34", "39.00", "39.00", "39.00", "39.00", 30, 1),

@@ -1,6 +1,9 @@
 """The front: names of requests, what is counted, health, and who is let in towards the end."""
 
 import asyncio
+import base64
+import hashlib
+import re
 
 import pytest
 
@@ -50,6 +53,7 @@ async def test_refusals_and_orders_have_a_name_too(open_desk):
 # ---------------------------------------------------------------- health
 
 
+@pytest.mark.examples
 async def test_a_running_exchange_is_ready(desk):
     live, ready = await desk.http.get("/health/live"), await desk.http.get("/health/ready")
     assert (live.status_code, live.json()["status"]) == (200, "ok")
@@ -186,3 +190,38 @@ async def test_who_measures_has_a_key_for_it_or_the_token(desk, tmp_path):
         assert (await desk.http.get("/v1/market", headers=headers)).status_code == 401
         assert (await desk.http.post("/metrics", headers=headers)).status_code in (401, 404)
     keys.close()
+
+
+# ---------------------------------------------------------------- what browsers are told
+
+
+async def test_answers_are_kept_by_nobody_and_framed_by_nobody(open_desk):
+    answers = [
+        await open_desk.http.get("/v1/market"),
+        await open_desk.http.post("/v1/orders", json=ORDER),
+        await open_desk.http.post("/v1/orders", json={}),
+        await open_desk.http.get("/nowhere"),
+        await open_desk.http.get("/health"),
+    ]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+
+
+async def test_a_page_runs_the_scripts_that_stand_in_it_and_no_others(desk):
+    for path in ("/", "/docs", "/redoc", "/asyncapi"):
+        answer = await desk.http.get(path)
+        [policy] = answer.headers.get_list("content-security-policy")
+        parts = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+        assert parts["frame-ancestors"] == parts["form-action"] == parts["base-uri"] == "'none'"
+        assert "unsafe" not in parts["script-src"] and "http" not in policy
+        scripts = re.findall(r"<script>(.*?)</script>", answer.text, re.S)
+        assert len(scripts) == answer.text.count("<script>") == parts["script-src"].count("'sha256-")
+        for script in scripts:
+            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in parts["script-src"]
+        for loaded in re.findall(r'(?:src|href)="(/static[^"]+)"', answer.text):
+            file = await desk.http.get(loaded)
+            assert file.status_code == 200 and file.headers["x-content-type-options"] == "nosniff"

@@ -13,6 +13,7 @@ from tests.api.conftest import MORNING_NS, hold_back, running_desk
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.examples
 async def test_a_day_by_hand_settles_to_the_fen(open_desk):
     client = open_desk.client
     await client.place_order("S", "HBEA-2025", "sell", "40.00", 100)
@@ -41,6 +42,7 @@ async def test_a_day_by_hand_settles_to_the_fen(open_desk):
     assert all(line.paid_in == line.held for line in await client.reconciliation())
 
 
+@pytest.mark.examples
 async def test_the_days_figures(open_desk):
     client = open_desk.client
     for price, quantity in (("40.00", 100), ("41.00", 50)):
@@ -216,6 +218,7 @@ async def test_a_day_that_has_passed_is_not_caught_up(desk):
     assert next_step(desk.gateway.exchange, afternoon).command == OpenDay(date(2026, 1, 5))
 
 
+@pytest.mark.examples
 async def test_an_instrument_in_another_currency_is_paid_for_in_it(desk):
     client = desk.client
     assert (await client.register_currency("USD")).is_own is False

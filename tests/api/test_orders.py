@@ -17,6 +17,7 @@ async def test_an_order_rests_and_its_backing_is_reserved(open_desk):
     assert [(level.price, level.quantity, level.orders) for level in book.bids] == [("40.00", 100, 1)]
 
 
+@pytest.mark.examples
 async def test_a_trade_answers_with_fills_price_and_fee(open_desk):
     resting = await open_desk.client.place_order("S", "HBEA-2025", "sell", "39.50", 60)
     order = await open_desk.client.place_order("B", "HBEA-2025", "buy", "41.00", 100)
@@ -48,6 +49,7 @@ async def test_a_cancel_gives_back_what_was_reserved(open_desk):
         await open_desk.client.cancel_order("S", order.order_id)
 
 
+@pytest.mark.examples
 async def test_a_repeated_client_order_id_gets_the_first_answer(open_desk):
     body = {"account_id": "B", "symbol": "HBEA-2025", "side": "buy", "price": "40.00", "quantity": 10}
     first = await open_desk.http.post("/v1/orders", json=body | {"client_order_id": "x"})

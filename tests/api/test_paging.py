@@ -53,7 +53,7 @@ UNPAGED = {  # which do not grow with what happens, or not beyond the currencies
 async def test_every_list_that_grows_comes_in_pages(desk):
     for path, verbs in described(desk.gateway).items():
         answer = verbs.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {})
-        if answer.get("schema", {}).get("type") == "array" and path not in UNPAGED | {"/v1/orders"}:
+        if answer.get("schema", {}).get("type") == "array" and path not in UNPAGED:
             assert path in lists_of(desk.gateway), path
 
 
@@ -95,7 +95,7 @@ async def pages(desk: Desk, target: str, limit: int) -> list[Any]:
 
 
 ELSEWHERE = {  # tried in tests of their own
-    "/v1/keys", "/v1/denials", "/v1/trades", "/v1/fills", "/v1/candles", "/v1/orders/{order_id}/history",
+    "/v1/keys", "/v1/denials", "/v1/trades", "/v1/orders", "/v1/fills", "/v1/candles", "/v1/orders/{order_id}/history",
 }  # fmt: skip
 EMPTY = {  # of which these two markets have none, or one
     "/v1/accounts/{account_id}/obligations", "/v1/methodologies",
@@ -147,6 +147,25 @@ async def test_a_row_that_goes_meanwhile_takes_no_other_with_it(desk):
     await desk.client.release_units("REG", locks[0].lock_id, 10)
     rest = await desk.http.get("/v1/locks", params={"cursor": first.headers["Carbonex-Cursor"]})
     assert [one["lock_id"] for one in first.json() + rest.json()] == [lock.lock_id for lock in locks]
+
+
+async def test_orders_come_in_pages_all_of_them_or_those_that_are_open(open_desk):
+    placed = [(await open_desk.sell("41.00", 1)).order_id for _ in range(7)]
+    gone = {placed[0], placed[3], placed[6]}
+    for order_id in gone:
+        await open_desk.client.cancel_order("S", order_id)
+    for asked, wanted in (("", placed), ("&open_only=true", [one for one in placed if one not in gone])):
+        for limit in (1, 2, 4, 7):
+            found = await pages(open_desk, f"/v1/orders?account_id=S{asked}", limit)
+            assert [one["order_id"] for one in found] == wanted, (asked, limit)
+
+    first = await open_desk.http.get("/v1/orders?account_id=S&open_only=true&limit=2")
+    await open_desk.client.cancel_order("S", placed[2])  # the last row that was given
+    await open_desk.sell("41.00", 1)
+    rest = await open_desk.http.get(
+        "/v1/orders", params={"account_id": "S", "open_only": "true", "cursor": first.headers["Carbonex-Cursor"]}
+    )
+    assert [one["order_id"] for one in first.json() + rest.json()] == [*placed[1:3], *placed[4:6], placed[6] + 1]
 
 
 async def test_what_is_no_cursor_of_the_list_is_refused(desk):

@@ -39,6 +39,7 @@ async def test_orders_of_a_call_rest_even_where_they_cross(call_desk):
     assert (listed.phase, listed.halt_reason) == ("call", None)
 
 
+@pytest.mark.examples
 async def test_the_auction_is_indicated_while_the_call_lasts(call_desk):
     empty = await call_desk.client.auction("HBEA-2025")
     assert told([empty]) == [("HBEA-2025", None, 0, 0)]
@@ -109,6 +110,7 @@ async def test_the_book_of_a_call_hides_what_icebergs_hide(call_desk):
 # ---------------------------------------------------------------- halts
 
 
+@pytest.mark.examples
 async def test_a_halted_instrument_takes_cancels_only(open_desk):
     order = await open_desk.sell("41.00", 10)
     other = await open_desk.sell("41.00", 10)

@@ -66,6 +66,7 @@ async def refused(answer):
     return error.value.status, error.value.code
 
 
+@pytest.mark.examples
 async def test_a_compliance_year_from_its_opening_to_the_lapse(registry):
     walked = Walked(registry.transport)
     app = make_app(registry.gateway)
@@ -296,6 +297,7 @@ async def test_coverage_and_obligors_come_as_csv(registry):
         assert not {"bases", "usable", "pending"} & set(found) and "{" not in answer.text
 
 
+@pytest.mark.examples
 async def test_carry_over_by_the_national_rules():
     async with running_desk("national") as desk:
         client = desk.client
@@ -318,6 +320,7 @@ async def test_carry_over_by_the_national_rules():
         )  # fmt: skip
 
 
+@pytest.mark.examples
 async def test_what_is_parked_is_released(registry):
     client = registry.client
     await client.change_account_status(REG, "E", "frozen", "a court")
@@ -332,6 +335,7 @@ async def test_what_is_parked_is_released(registry):
     assert (released.quantity, released.serials) == (12_600, [(1, 12_600)])
 
 
+@pytest.mark.examples
 async def test_who_does_not_report_is_assessed(registry):
     client = registry.client
     await client.open_day("2026-01-05")
@@ -346,6 +350,7 @@ async def test_who_does_not_report_is_assessed(registry):
     assert assessed.consequences[0].account_id == "E"
 
 
+@pytest.mark.examples
 async def test_a_large_holder_is_reported(registry):
     await registry.client.open_period(REG, 2025, 0)
     await registry.client.issue("I", "HBEA-2025", 500_001)

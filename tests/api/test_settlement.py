@@ -47,6 +47,7 @@ async def code_of(answer):
     return error.value.status, error.value.code
 
 
+@pytest.mark.examples
 async def test_statements_from_their_issue_to_the_answered_objection(stated):
     walked = Walked(stated.transport)
     async with AsyncClient("http://exchange", transport=walked) as client:
@@ -136,6 +137,7 @@ async def test_by_the_real_time_no_day_opens_before_the_window_for_objections_is
         assert await desk.digest() == digest
 
 
+@pytest.mark.examples
 async def test_a_statement_says_the_same_in_every_format(stated):
     client = stated.client
     shown = await client.statement("B", DAY)
