@@ -108,8 +108,8 @@ def next_commands(answer: object) -> list[str]:
     match answer:
         case schemas.SettlementView(cases=cases) | schemas.BatchView(cases=cases):
             return [f"case {number}" for number in cases]
-        case schemas.CaseView(state=CaseState.NOTIFIED, number=number, overdue=False):
-            return [f"cure {number}"]
+        case schemas.CaseView(state=CaseState.NOTIFIED, number=number, account_id=who, overdue=False):
+            return [f"cure {number} --by {who}"]
         case schemas.CaseView(state=CaseState.NOTIFIED, number=number):
             return [f"cover {number}", f"close-out {number}"]
         case schemas.CaseView(account_id=who, owed=owed) if Decimal(owed):

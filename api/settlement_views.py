@@ -174,9 +174,9 @@ def _lacked(case: Case, account: Account) -> dict[int, int]:
 def _corrections(gateway: Gateway, batch: Batch, account: Account) -> Iterator[Correction]:
     """The trades of an account that were put right after the statements before a batch's, until these."""
     before = gateway.exchange.clearing.batch(batch.number - 1)
-    since_ns = before.reached[Stage.STATED] if before else 0
+    since = before.stated_by if before else 0
     for one in gateway.exchange.clearing.corrections:
-        if account.number in (one.seller, one.buyer) and since_ns < one.now_ns <= batch.reached[Stage.STATED]:
+        if account.number in (one.seller, one.buyer) and since < one.sequence < batch.stated_by:
             yield one
 
 

@@ -5,7 +5,8 @@ import io
 from collections.abc import Sequence
 from decimal import Decimal
 from textwrap import wrap
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -14,6 +15,7 @@ from api.layout import Column, laid_out
 from api.sentences import account_text, amount, next_commands, obligor_lines, said, serial_text, serials_text
 
 PIPED = 100  # columns of a text that goes to a file or another program
+_IDS = {"trades": "trade ids", "failed": "failed trade ids", "cases": "case numbers"}  # where they are lists
 _NUMBERS = (  # that count nothing
     "year", "vintage", "first", "last", "serial", "first_serial", "last_serial", "number", "sequence", "trade_id",
     "lock_id", "request_id", "reference", "reduction", "reductions",
@@ -136,11 +138,18 @@ def csv_of(rows: Sequence[BaseModel], kind: type[BaseModel] | None = None) -> st
 def _plain_names(kind: type[BaseModel]) -> list[str]:
     names = []
     for name, field in kind.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names += [f"{name}_{inner}" for inner in _plain_names(field.annotation)]
+        if (shape := _shape_in(field.annotation)) is not None:
+            names += [f"{name}_{inner}" for inner in _plain_names(shape)]
         elif not _holds_shapes(field.annotation):
             names.append(name)
     return names
+
+
+def _shape_in(annotation: Any) -> type[BaseModel] | None:
+    """The shape that a field is, or is unless it is left out."""
+    kinds = [one for one in get_args(annotation) or (annotation,) if one is not NoneType]
+    is_shape = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
+    return kinds[0] if is_shape and get_origin(annotation) in (None, Union, UnionType) else None
 
 
 def _holds_shapes(annotation: Any) -> bool:
@@ -224,7 +233,8 @@ def _one(answer: BaseModel, width: int, title: str = "") -> list[str]:
     inside: list[str] = []
     plain: list[tuple[str, str]] = []
     for name in type(answer).model_fields:
-        value, label = getattr(answer, name), _label(name)
+        value = getattr(answer, name)
+        label = _label(name, value)
         if isinstance(value, BaseModel):
             inside += _one(value, width, label)
         elif not _is_listed(value):
@@ -288,14 +298,19 @@ def _column(rows: Sequence[BaseModel], name: str) -> Column:
     values = [getattr(row, name) for row in rows]
     is_number = all(type(value) in (int, type(None)) or _is_money(value) for value in values)
     is_nested = any(isinstance(value, dict | list | BaseModel) for value in values)
-    return Column(_label(name), [_text(value, name) for value in values], is_number, is_nested or name in _PROSE)
+    return Column(
+        _label(name, values[0]), [_text(value, name) for value in values], is_number, is_nested or name in _PROSE
+    )
 
 
 def _is_money(value: Any) -> bool:
     return isinstance(value, str) and value.removeprefix("-").replace(".", "", 1).isdecimal() and value[-3:-2] == "."
 
 
-def _label(name: str) -> str:
+def _label(name: str, value: Any = None) -> str:
+    """A field's name in words; numbers in a list are names, and no counts."""
+    if isinstance(value, list) and name in _IDS:
+        return _IDS[name]
     return name.replace("_", " ")
 
 
@@ -317,7 +332,7 @@ def _text(value: Any, name: str = "") -> str:
             return ", ".join(f"{key}: {_text(one)}" for key, one in value.items())
         case tuple() if len(value) == 2:
             return serials_text([value])
-        case list():
-            return ", ".join(_text(one) for one in value)
+        case list():  # numbers of a list are names of trades or cases: 1234, 1235
+            return ", ".join(str(one) if type(one) is int else _text(one) for one in value)
         case _:
             return str(value)

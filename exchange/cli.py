@@ -148,7 +148,9 @@ def bank(
         Path | None,
         typer.Option(help="Keep its sub-ledgers in this SQLite file; left out: in memory, booked anew at each start."),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="End after so many settled days.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, help="End after so many settled days, one that waits already among them.")
+    ] = None,
 ) -> None:
     """Be the settlement bank of an exchange that was started with --bank none, until Ctrl-C."""
     from api.client import CONNECTION_LOST, ApiError, AsyncClient

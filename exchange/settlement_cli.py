@@ -126,7 +126,7 @@ async def late(client: "AsyncClient", batch: BatchNumber) -> "BaseModel":
 
 @asks(settlement, panel=STEPS)
 async def deliver(client: "AsyncClient", batch: BatchNumber) -> "BaseModel":
-    """Units against cash, irrevocably."""
+    """Units against cash, irrevocably. Who has not paid in by then, as far as the bank has confirmed, has failed."""
     return await client.settlement_step(batch, "delivery")
 
 
@@ -254,7 +254,7 @@ def reply(
     if policy not in ("accept", "reject", "partial"):
         fail("invalid_option", "--policy is accept, reject, or partial")
     if out.exists():
-        fail("file_exists", f"{out} is there already")
+        fail("file_exists", f"{out} is there already; name another")
     try:
         told = read_instructions(_read(file))
     except BankFileError as error:
@@ -271,11 +271,14 @@ def reply(
 def _read(file: Path) -> str:
     """A file's text, byte by byte: its checksum counts the ends of lines."""
     try:
-        return file.read_bytes().decode()
+        text = file.read_bytes().decode()
     except OSError as error:
         fail("file_unreadable", f"{file}: {error.strerror}")
     except UnicodeDecodeError:
         fail("malformed_file", f"{file} is no text")
+    if not text:
+        fail("malformed_file", f"{file} is empty")
+    return text
 
 
 # ---------------------------------------------------------------- deals and failures
@@ -283,7 +286,7 @@ def _read(file: Path) -> str:
 
 @asks(settlement, changes=False, panel=FAILURES)
 async def deals(client: "AsyncClient") -> "Sequence[BaseModel]":
-    """All deals with a later leg."""
+    """All deals with a later leg; one that is due has become a trade, and its batches say what came of it."""
     return await client.deals()
 
 

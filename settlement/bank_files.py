@@ -19,15 +19,16 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 Row = Sequence[object]
+_Line = TypeVar("_Line", bound=msgspec.Struct)
 
 _END = "\r\n"  # of a row (RFC 4180); so the writer quotes either
 
@@ -238,10 +239,7 @@ def read_instructions(text: str) -> InstructionFile:
     """The instruction file that a text is. BankFileError if it is none, or not as it was written."""
     (batch, day, mode), rows, count = _parts(text, "payments", 3, 5)
     with _form_as_fault():
-        lines = tuple(
-            InstructionLine(int(number), account, currency, Direction(direction), int(fen))
-            for number, account, currency, direction, fen in rows
-        )
+        lines = _read(rows, (int, str, str, Direction, int), InstructionLine)
         file = InstructionFile(int(batch), date.fromisoformat(day), mode, lines)
     _require_positive(line.fen for line in lines)
     _require_single([line.line for line in lines])
@@ -255,10 +253,7 @@ def read_answers(text: str) -> AnswerFile:
     """The answer file that a text is. BankFileError if it is none, or not as it was written."""
     (batch, answers_to, ending), rows, count = _parts(text, "answers", 3, 8)
     with _form_as_fault():
-        lines = tuple(
-            LineAnswer(int(number), account, currency, Direction(direction), int(fen), Reply(reply), int(paid), reason)
-            for number, account, currency, direction, fen, reply, paid, reason in rows
-        )
+        lines = _read(rows, (int, str, str, Direction, int, Reply, int, str), LineAnswer)
         file = AnswerFile(int(batch), answers_to, lines, ending == "more")
     _require_positive(amount for line in lines for amount in (line.fen, line.paid))
     _require_single([line.line for line in lines])
@@ -271,10 +266,7 @@ def read_bookings(text: str) -> BookingFile:
     """The bookings file that a text is. BankFileError if it is none, not as it was written, or makes or loses money."""
     (day, previous, checksum), rows, count = _parts(text, "bookings", 3, 8)
     with _form_as_fault():
-        lines = tuple(
-            Booking(int(batch), account, currency, Reach(reach), cause, int(reference), int(fen))
-            for _, batch, account, currency, reach, cause, reference, fen in rows
-        )
+        lines = _read(rows, (None, int, str, str, Reach, str, int, int), Booking)
         before = date.fromisoformat(previous) if previous else None
         file = BookingFile(date.fromisoformat(day), before, checksum, lines)
     _require_single([row[0] for row in rows])
@@ -292,7 +284,7 @@ def read_balances(text: str) -> BalanceFile:
     """
     (day,), rows, count = _parts(text, "balances", 1, 4)
     with _form_as_fault():
-        lines = tuple(BankBalance(account, currency, int(fen)) for _, account, currency, fen in rows)
+        lines = _read(rows, (None, str, str, int), BankBalance)
         file = BalanceFile(date.fromisoformat(day), lines)
     _require_positive(line.fen for line in lines)
     _require_single([row[0] for row in rows])
@@ -349,14 +341,29 @@ def doubled(keys: Iterable[Hashable]) -> list[Hashable]:
 def _parts(text: str, kind: str, header_fields: int, fields: int) -> tuple[list[str], list[list[str]], int]:
     """Header, lines and count of lines of a file of a kind; what its numbers mean is for the caller."""
     with _form_as_fault():
-        header, *rows, trailer = csv.reader(io.StringIO(text, newline=""), strict=True)
-        end, count, _ = trailer
-        lines = [row for row in rows if row[:1] != ["total"]]
-        if (*header[:1], end) != (kind, "end") or len(header) != header_fields + 1:
-            raise ValueError(f"this is no file of {kind}")
-        if any(len(row) != fields for row in lines):
-            raise ValueError(f"a line has {fields} fields")
-        return header[1:], lines, int(count)
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        first, last = (rows[0], rows[-1]) if rows else ([], [])
+        if (first[:1], last[:1], len(first), len(last)) != ([kind], ["end"], header_fields + 1, 3):
+            raise ValueError(f"this is no file of {kind}, or its last lines are missing")
+        lines = [row for row in rows[1:-1] if row[:1] != ["total"]]
+        for number, row in enumerate(lines, 1):
+            if len(row) != fields:
+                raise ValueError(f"line {number} has {len(row)} fields, not {fields}")
+        return first[1:], lines, int(last[1])
+
+
+def _read(
+    rows: list[list[str]], kinds: Sequence[Callable[[str], Any] | None], line: Callable[..., _Line]
+) -> tuple[_Line, ...]:
+    """Lines made of their fields, each of its kind; None: a field that the line does not keep."""
+    return tuple(line(*_fields(number, row, kinds)) for number, row in enumerate(rows, 1))
+
+
+def _fields(number: int, row: list[str], kinds: Sequence[Callable[[str], Any] | None]) -> list[Any]:
+    try:
+        return [kind(field) for kind, field in zip(kinds, row, strict=True) if kind]
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from None
 
 
 @contextmanager

@@ -76,6 +76,7 @@ class Batch(msgspec.Struct, eq=False):
     report: BatchReport | None = None  # of the delivery
     line: Line | None = None  # of its statements
     stated: str = ""  # the seal of this line
+    stated_by: int = 0  # the sequence of the command that issued them
     payments: Payments | None = None  # what the bank was told and has answered
     answers: dict[int, Answer] = msgspec.field(default_factory=dict)  # to them, by account
 

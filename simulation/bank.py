@@ -82,7 +82,7 @@ class SettlementBank:
         compared = [report.date for report in await self.client.reconciliations()]
         if compared:
             self.batches = {batch.number: batch for batch in await self.client.batches()}
-            self.reported = {batch.number for batch in self.batches.values() if batch.date <= max(compared)}
+            self.reported = {one for day, numbers in self._days().items() if day <= max(compared) for one in numbers}
             await self._book(max(compared))
 
     async def run(self, days: int | None = None) -> None:
@@ -133,14 +133,15 @@ class SettlementBank:
         self.batches |= {batch.number: batch for batch in rows}
 
     def _is_waiting(self, batch: BatchRow) -> bool:
-        is_open = batch.late and batch.stage != "final" and batch.number not in self.answered
+        is_open = batch.late and batch.number not in self.answered
         return batch.stage == "instructed" or is_open
 
     def _days(self) -> dict[date, list[int]]:
-        """The numbers of the batches of every day, in order."""
+        """The numbers of the batches of every day that have statements, in order."""
         days: dict[date, list[int]] = {}
         for batch in self.batches.values():
-            days.setdefault(batch.date, []).append(batch.number)
+            if batch.stage in ("stated", "final"):
+                days.setdefault(batch.date, []).append(batch.number)
         return days
 
     async def _answer(self, batch: BatchRow, now_ns: int) -> None:

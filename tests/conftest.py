@@ -1,6 +1,7 @@
 """What all tests share: where the real data lie, how hard Hypothesis tries, and what comes first.
 
-The default is the same examples on every run; `pytest --hypothesis-profile explore` looks for new ones.
+The default is the same examples on every run, as many as a quick run has time for; with CARBONEX_THOROUGH, as in CI,
+several times as many; `pytest --hypothesis-profile explore` looks for new ones.
 """
 
 import os
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from numba.core import config
 
-EXAMPLES = 60 if config.DISABLE_JIT else 30 if config.BOUNDSCHECK else 300
+THOROUGH = bool(os.environ.get("CARBONEX_THOROUGH"))
+EXAMPLES = (60 if config.DISABLE_JIT else 30 if config.BOUNDSCHECK else 300) // (1 if THOROUGH else 3)
 # Histories of the whole trading path; CARBONEX_EXPLORE says how many new ones to try instead.
 HISTORIES = int(os.environ.get("CARBONEX_EXPLORE") or (2000 if EXAMPLES == 300 else EXAMPLES))
 

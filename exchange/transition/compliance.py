@@ -39,6 +39,7 @@ from exchange.transition.step import (
     period_of,
     require,
     require_right,
+    reserve_of,
     set_position_limit,
     take_out_of_the_world,
     unit_named,
@@ -443,16 +444,19 @@ def lapse_units(step: Step, command: LapseUnits) -> happened.UnitsLapsed:
 def _lapse(step: Step, account: int, unit: Unit, origin: Origin, kept: int = 0) -> int:
     """Cancel never-traded units of an origin that are free: on the registry side first, then on the trading side.
 
-    So many tonnes are `kept` on the registry side. Returns tonnes.
+    So many tonnes are `kept` on the registry side, and on the trading side what the reserve holds as security.
+    Returns tonnes.
     """
-    exchange = step.exchange
+    exchange, reserve = step.exchange, reserve_of(step.exchange)
+    is_reserve = reserve is not None and account == reserve.number
+    secured = exchange.clearing.defaults.secured_by(unit.number) if is_reserve else 0
 
     def lapses(block: Block) -> bool:
         return block.origin == origin and not block.ever_traded
 
     titled = sum(block.quantity for block in exchange.serials.of(account, unit.number) if lapses(block))
     balance = exchange.path.desk.balances[account, unit.number]
-    quantity = min(titled, int(balance.registry) - kept + holdings.withdrawable(balance))
+    quantity = min(titled, int(balance.registry) - kept + holdings.withdrawable(balance) - secured)
     if quantity:
         _bring_to_registry(exchange, account, unit.number, quantity + kept)
         take_out_of_the_world(step, account, unit, quantity, Cause.CANCELLED, wanted=lapses)

@@ -14,11 +14,11 @@ Where a trade stands decides what is undone:
 | has settled                            | units, cash and fees move back as new entries; the batch stays as it is  |
 
 A list is put right as a whole: it is refused if what goes back is not there after all of it has, whatever the order.
-What is not there has been spent, sold on, withdrawn or moved to the registry side. What was sold on counts as gone
-even if as much was bought afterwards: trade by trade the sale would come up for settlement before its units. From
-settled trades only what is settled itself is taken back: first what may not be resold yet, which is what was bought
-last, then what is available. What a trade gives besides, since it was larger than it said, comes out of what is
-available, like that of any trade.
+What is not there has been spent, sold on, withdrawn or moved to the registry side; or it was brought for what the bank
+has not confirmed, and is still to count for that. What was sold on counts as gone even if as much was bought
+afterwards: trade by trade the sale would come up for settlement before its units. From settled trades only what is
+settled itself is taken back: first what may not be resold yet, which is what was bought last, then what is available.
+What a trade gives besides, since it was larger than it said, comes out of what is available, like that of any trade.
 
 The orders of the trade are left alone: what they traded is not offered again, and if they rest their fees go on from
 what they were charged. Limits bind orders and not corrections: a corrected price may lie off the band, and a position
@@ -55,6 +55,7 @@ from exchange.reasons import Reason, Refused
 from exchange.rows import EVENT, EventKind
 from exchange.sessions import Phase
 from exchange.state import Exchange
+from exchange.transition.failing import brought
 from exchange.transition.step import Step, acting, require
 from matching import ladder as book_of
 from matching.orders import Side
@@ -232,6 +233,7 @@ class _Unwinding:
     """The balances after corrections, all of them at once: kept if nobody lacks anything, forgotten otherwise."""
 
     def __init__(self, exchange: Exchange, corrections: list[Correction]) -> None:
+        self._exchange = exchange
         self._desk = exchange.path.desk
         self._house = exchange.house
         self._today = exchange.date
@@ -286,9 +288,11 @@ class _Unwinding:
         lacking = {}
         for place, balance in self._balances.items():
             given, taken_back = self._given[place], self._taken_back[place]
+            tied = brought(self._exchange, *place) if given or taken_back else 0
             too_much = given - holdings.withdrawable(balance)
             balance.available -= given
-            missing = max(-balance.available, -balance.incoming, too_much, taken_back - holdings.returnable(balance))
+            gone = taken_back + tied - holdings.returnable(balance)
+            missing = max(-balance.available, -balance.incoming, too_much, gone)
             if missing > 0:
                 lacking[place] = int(missing)
             else:

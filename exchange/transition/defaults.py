@@ -555,8 +555,10 @@ def dispose_security(step: Step, command: DisposeSecurity) -> happened.SecurityD
     found = f"{buyer.account_id} needs {money(outlay)} and has {money(free)}: name a buyer that has it"
     require(outlay <= free, Reason.INSUFFICIENT_CASH, found)
 
+    bucket = "incoming" if exchange.market.resale_lag_days else "available"  # it has been bought today
     for unit, tonnes in sorted(secured.items()):
-        move_units(step, reserve.number, buyer.number, exchange.units[unit], tonnes, "security_sold", Cause.TRADED)
+        asset = exchange.units[unit]
+        move_units(step, reserve.number, buyer.number, asset, tonnes, "security_sold", Cause.TRADED, bucket)
         del defaults.security[case.number, unit]
     for claim, part in parts:
         claim.repaid += part

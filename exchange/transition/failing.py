@@ -444,9 +444,21 @@ def may_spare(exchange: Exchange, account: int, asset: int) -> int:
     given = sum(move.amount for move in moves if move.gives == asset)
     taken = sum(move.taken for move in moves if move.takes == asset) if _netted(exchange, {asset}) else 0
     free = free_of(exchange, account, asset)
-    spare = min(free, free - given + taken)
-    fresh = [case for case in cases if asset in case.deposited]
-    return max(0, spare - sum(min(case.deposited[asset], unpaid(exchange, case).get(asset, 0)) for case in fresh))
+    return max(0, min(free, free - given + taken) - brought(exchange, account, asset))
+
+
+def brought(exchange: Exchange, account: int, asset: int) -> int:
+    """Fen that an account has brought instead of what the bank has not confirmed, and that are still to count for it.
+
+    In the batch at the bank, or to cure its cases: if they went elsewhere meanwhile they would count twice.
+    """
+    batch, fen_brought = exchange.clearing.to_deliver, 0
+    if batch is not None and batch.payments is not None:
+        fen_brought = batch.payments.counts(exchange.accounts[account].account_id, exchange.asset_names[asset])
+    for case in exchange.clearing.defaults.of(account):
+        if case.is_open and asset in case.deposited:
+            fen_brought += min(case.deposited[asset], unpaid(exchange, case).get(asset, 0))
+    return fen_brought
 
 
 def require_not_due(exchange: Exchange, account: int, asset: int, amount: int) -> None:

@@ -15,7 +15,7 @@ from exchange.commands import (
     SettleDay,
     SettlementCommand,
 )
-from exchange.reasons import Reason
+from exchange.reasons import Reason, Refused
 from exchange.rows import TRADE, joined
 from exchange.sessions import Phase
 from exchange.state import Exchange
@@ -81,7 +81,9 @@ def fix_obligations(step: Step) -> tuple[Batch, dict[str, int]]:
     require(exchange.phase == Phase.CLOSED, Reason.WRONG_PHASE, "settlement follows the close")
     today = date_of(exchange)
     under_way = house.under_way
-    require(under_way is None, Reason.WRONG_STATE, f"batch {under_way and under_way.number} is under way")
+    if under_way is not None:
+        detail = f"batch {under_way.number} is under way ({under_way.stage}): it is delivered and stated first"
+        raise Refused(Reason.WRONG_STATE, detail)
     returned, due = joined([np.zeros(0, TRADE), *house.returned]), house.deals_due(today)
     waiting = returned.size + exchange.trades_today().size + len(due)
     is_first = not house.of_day(today)
@@ -168,7 +170,7 @@ def state(step: Step, batch: Batch) -> int:
     batch.line.check(exchange.terms)
     assert batch.report is not None
     check_report(batch.line, batch.report, exchange.terms)
-    batch.stated = batch.line.seal()
+    batch.stated, batch.stated_by = batch.line.seal(), step.sequence
     house.opening, house.entries = closing, []
     batch.reached[Stage.STATED] = step.now_ns
     return len(batch.line.concerned())

@@ -99,7 +99,9 @@ def require_right(account: Account, right: Right) -> None:
     """Refused if the account's class or status does not give it a right."""
     may = account.may(right)
     require(
-        may, Reason.NOT_PERMITTED, f"{account.account_id}, {account.participant_class.label}, {account.status}: {right}"
+        may,
+        Reason.NOT_PERMITTED,
+        f"{account.account_id}, {account.participant_class.label}, {account.status}, has no right to {right}",
     )
 
 
@@ -154,7 +156,8 @@ def batch_under_way(exchange: Exchange, *stages: BatchStage) -> Batch:
     batch = exchange.clearing.under_way
     if batch is None:
         raise Refused(Reason.WRONG_STATE, "no batch is under way")
-    require(batch.stage in stages, Reason.WRONG_STATE, f"batch {batch.number} is {batch.stage}")
+    said = f"batch {batch.number} is {batch.stage}, not {' or '.join(stages)}"
+    require(batch.stage in stages, Reason.WRONG_STATE, said)
     return batch
 
 
@@ -217,11 +220,13 @@ def move_cash(step: Step, giver: int, taker: int, asset: int, amount: int, cause
     _enter(step, giver, taker, asset, amount, cause)
 
 
-def move_units(step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str, title: Cause) -> None:
-    """Move units from the trading side of one account to that of another, with title."""
+def move_units(
+    step: Step, giver: int, taker: int, unit: Unit, quantity: int, cause: str, title: Cause, bucket: str = "available"
+) -> None:
+    """Move units from the trading side of one account to that of another, and title; what is bought may wait."""
     exchange = step.exchange
     take(exchange.path.desk.balances[giver, unit.number], quantity)
-    exchange.path.desk.balances[taker, unit.number].available += quantity
+    exchange.path.desk.balances[taker, unit.number][bucket] += quantity
     _count(exchange, giver, unit, -quantity)
     _count(exchange, taker, unit, quantity)
     _enter(step, giver, taker, unit.number, quantity, cause)

@@ -4,6 +4,8 @@ import pytest
 
 from api.client import ApiError
 from api.schemas import NewTradeTerms
+from exchange.journal import MemoryJournal
+from tests.api.test_settling import desk_on, trade
 
 HOUSE = "EXCHANGE"
 pytestmark = pytest.mark.anyio
@@ -88,6 +90,19 @@ async def test_statements_say_why_a_trade_was_put_right(traded):
     assert (await traded.client.statement("D", 1)).corrections == []
     entries = (await traded.client.statement("B", 1)).entries
     assert [(one.quantity, one.price) for one in entries if one.cause == "purchase"] == [(None, None), (50, "41.00")]
+
+
+async def test_what_is_put_right_in_the_moment_of_the_statements_is_in_the_next_ones():
+    async with desk_on(MemoryJournal(), None) as desk:  # its clock stands still
+        await trade(desk)
+        await desk.client.settle()
+        said = await desk.client.statement("B", 1)
+        await desk.client.bust_trades(HOUSE, [1], "not meant")
+        assert await desk.client.statement("B", 1) == said and said.corrections == []
+        await desk.open("2026-01-06")
+        await desk.client.set_phase("closed")
+        await desk.client.settle()
+        assert [one.reason for one in (await desk.client.statement("B", 2)).corrections] == ["not meant"]
 
 
 async def test_a_repeated_order_gets_its_first_answer_whatever_was_put_right_since(open_desk):

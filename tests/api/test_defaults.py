@@ -173,7 +173,7 @@ async def test_an_answer_says_which_case_was_opened_and_what_to_type_next(desk):
     assert (settled.failed, settled.cases) == ([1], [1])
     assert table_of(settled).endswith("next:  carbonex settlement case 1\n")
     assert table_of(await client.batch(2)).endswith("next:  carbonex settlement case 1\n")
-    assert table_of(await client.case(1)).endswith("next:  carbonex settlement cure 1\n")
+    assert table_of(await client.case(1)).endswith("next:  carbonex settlement cure 1 --by P\n")
     desk.gateway.clock.advance_to(desk.gateway.clock.now_ns() + 60 * HOUR_NS)
     assert "settlement cover 1 | carbonex settlement close-out 1" in table_of(await client.case(1))
     await client.fund_reserve(HOUSE, "50000.00")

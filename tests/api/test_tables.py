@@ -7,7 +7,7 @@ import pytest
 
 from api import schemas
 from api.layout import Column, laid_out
-from api.tables import csv_of, table_of
+from api.tables import _label, csv_of, table_of
 from registry.locks import LockKind
 
 WIDTHS = (80, 100, 200)
@@ -51,6 +51,17 @@ def test_a_table_that_is_too_wide_is_stacked_with_a_block_for_each_record():
     assert stacked.split("\n\n")[0].splitlines() == [
         f"unit                   {CODES[0]}", "held by the authority  1,000,000",
     ]  # fmt: skip
+
+
+def test_a_shape_that_may_be_left_out_has_its_columns_all_the_same():
+    names = csv_of([], schemas.CorrectionView).split()[0].split(",")
+    assert [name for name in names if name.startswith("after_")] == [
+        f"after_{name}" for name in schemas.TradeTerms.model_fields
+    ]
+
+
+def test_numbers_in_a_list_are_told_apart_from_a_count():
+    assert [_label("failed", 2), _label("failed", [1234])] == ["failed", "failed trade ids"]
 
 
 def test_headings_and_prose_wrap_at_words():

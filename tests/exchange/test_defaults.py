@@ -446,6 +446,14 @@ def test_where_the_house_has_no_cash_whoever_is_willing_buys_the_security():
     assert replayed(market).digest() == market.digest()
 
 
+def test_a_security_is_bought_like_anything_else_and_waits_as_the_rules_say():
+    market = secured()
+    market.must(DisposeSecurity(HOUSE, 1, "carol"))
+    assert (market.holding("carol", HBEA).available, market.holding("carol", HBEA).incoming) == (0, 100)
+    market.open_day("2026-01-12")
+    assert (market.holding("carol", HBEA).available, market.holding("carol", HBEA).incoming) == (100, 0)
+
+
 @pytest.mark.parametrize(
     ("buyer", "reason"),
     [
@@ -986,6 +994,48 @@ def test_what_is_brought_between_the_banks_answer_and_the_delivery_counts_for_th
         market.must(DeliverBatch())
         assert market.last.failed == failed
     assert market.settled("alice") == (fen("9000.00"), 100)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_brought_for_a_batch_does_not_leave_before_it_is_delivered(mode):
+    """The bank has refused 221.00 of what alice was to pay in; she brings 300.00, of which 79.00 are not for that."""
+    market = sold_on_the_book(mode)
+    market.must(RegisterCurrency("USD"))
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    market.deposit(BANK, "9000.00", "USD")
+    market.must(InstructBank())
+    market.answer(SimulatedBank(partial={"alice": fen("4000.00")}))
+    market.withdraw("alice", market.money("alice"))
+    market.deposit("alice", "300.00")
+    before = market.digest()
+    assert market.withdraw("alice", "79.01") == "refused: insufficient_cash"
+    assert market.do(ConvertCash("alice", BANK, CNY, "USD", fen("79.01"))) == "refused: insufficient_cash"
+    assert market.digest() == before
+
+    assert market.withdraw("alice", "79.00") == "CashWithdrawn"
+    market.must(DeliverBatch())
+    assert market.last.failed == set()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_was_brought_for_the_bank_is_not_there_for_a_bust(mode):
+    """alice has sold 50 t, and buys 100 t for money that the bank has not: what she brings instead is for that."""
+    market = Failing(mode, bank=True, alice=cash("3000.00") + units(50), bob=cash("4000.00") + units(100))
+    market.play("alice sells 50 @ 42.00\nbob buys 50 @ 42.00")
+    market.evening()
+    market.play(f"open {DUE}\nstart\nbob sells 100 @ 42.00\nalice buys 100 @ 42.00\nclose")
+    market.must(FixObligations())
+    market.must(InstructBank())
+    market.answer(SimulatedBank(reject=frozenset({"alice"})))
+    market.withdraw("alice", market.money("alice"))
+    market.deposit("alice", "4221.00")
+    bust = BustTrades(HOUSE, [1], "mistyped")
+    before = market.digest()
+    assert market.do(bust) == "refused: insufficient_cash" and market.digest() == before
+
+    market.must(DeliverBatch())
+    assert market.last.failed == set()
+    market.must(bust)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -7,17 +7,21 @@ import msgspec
 import pytest
 
 from exchange.commands import (
+    AgreeDelivery,
     CarryOverUnits,
     ChangeAccountStatus,
     CloseSurrender,
     ConfirmSurrender,
+    CoverFailure,
     DecideCoverage,
     FileReport,
     ForceSurrender,
+    FundReserve,
     GiveUnits,
     IssueUnits,
     LapseUnits,
     PayFine,
+    PayRecourse,
     RegisterUnit,
     RejectSurrender,
     ReleaseParked,
@@ -30,6 +34,7 @@ from exchange.commands import (
     VerifyReport,
 )
 from exchange.transition.compliance import usable_for, whole_plan
+from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus
 from registry.allocation import Historical
 from registry.compliance import Eligibility, Outcome
@@ -37,8 +42,9 @@ from registry.emissions import SourceStream, Verdict
 from registry.rules import Penalty
 from registry.serials import BlockState, Origin
 from registry.units import Species
+from settlement.rules import DefaultRules, ReserveRules
 from tests.exchange.cycle import FUEL, HUBEI, INSPECTOR, NATIONAL, PROVINCE, Cycle, enterprise, replayed
-from tests.exchange.market import CNY, HBEA, cash, nothing
+from tests.exchange.market import CNY, HBEA, cash, nothing, units
 
 TRADED = "trader sells 10 @ 42.00\nrich buys 10 @ 42.00"
 
@@ -335,6 +341,32 @@ def test_free_allowances_that_were_never_traded_lapse_with_the_reserve_and_all_o
     assert cycle.holding("plant", HBEA)[:4] == (0, 40, 0, 0)
     assert cycle.holding("rich", HBEA).settled == 100
     assert cycle.registry("trader") == 50 and cycle.registry(PROVINCE) == 0
+
+
+def test_what_the_reserve_holds_as_security_does_not_lapse():
+    """poor has 100 t of its own, never traded, and cannot pay for 100 t more: the reserve gets the older numbers."""
+    reserve = ReserveRules(share="0", target="0", house_funds_max="0")
+    settlement = msgspec.structs.replace(HUBEI.settlement, reserve=reserve, defaults=DefaultRules(cure_working_days=0))
+    cycle = Cycle(msgspec.structs.replace(HUBEI, settlement=settlement), plant=enterprise, poor=nothing)
+    cycle.must(IssueUnits("poor", HBEA, 100, Origin.FREE))
+    cycle.join("rich", units(100))
+    cycle.run_to_window(2025, plant=(1_000, 0))
+    cycle.deposit(HOUSE, "5000.00")
+    cycle.must(FundReserve(HOUSE, 500_000))
+    cycle.must(AgreeDelivery(HOUSE, "D", "rich", "poor", HBEA, 100, 4_200, date(2026, 1, 6)))
+    cycle.next_day("2026-01-06")
+    cycle.play("close\nsettle")
+    cycle.now_ns = cycle.exchange.clearing.defaults.cases[0].deadline_ns
+    cycle.must(CoverFailure(HOUSE, 1))
+    cycle.play("settle")
+    assert cycle.holding(RESERVE, HBEA).settled == 100
+
+    cycle.close_window(2025)
+    cycle.must(LapseUnits(PROVINCE, 2025))
+    assert cycle.event.tonnes == {cycle.number("plant"): 1_000}
+    cycle.deposit("poor", "5000.00")
+    cycle.must(PayRecourse("poor", cycle.exchange.clearing.defaults.claims[0].left))
+    assert (cycle.holding("poor", HBEA).settled, cycle.holding(RESERVE, HBEA).settled) == (200, 0)
 
 
 def test_what_is_parked_lapses_as_the_enterprises_own():

@@ -574,3 +574,19 @@ def test_differences_explain_the_difference_of_all(ours, said):
         "ZOE" not in key and "USD" not in key for key, _ in said
     )
     assert (found == []) == (agrees and is_plain)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        pytest.param(("2,B,CNY,250", "2,B,CNY,2.50"), "line 2: invalid literal", id="half a fen"),
+        pytest.param(("2,B,CNY,250", "2,B,CNY"), "line 2 has 3 fields, not 4", id="a field less"),
+        pytest.param(("balances,", "payments,"), "this is no file of balances", id="of another kind"),
+    ],
+)
+def test_what_can_not_be_read_is_named_by_its_line(spoil, said):
+    file = BalanceFile(date(2026, 1, 5), (BankBalance("A", "CNY", 100), BankBalance("B", "CNY", 250)))
+    text = file.text()
+    assert spoil[0] in text
+    with pytest.raises(BankFileError, match=said):
+        read_balances(text.replace(*spoil))

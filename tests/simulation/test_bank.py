@@ -79,7 +79,9 @@ async def test_a_late_bank_answers_when_it_has_been_noted_as_late():
         assert "17:30" <= times(batch)["confirmed"] <= "17:59"
 
 
-async def test_a_batch_that_was_delivered_without_it_is_answered_later():
+@pytest.mark.parametrize("next_day", [None, "2026-01-06"])
+async def test_a_batch_that_was_delivered_without_it_is_answered_later(next_day):
+    """Though it is final by then: who waits for a pay-out may not withdraw until the bank has said something."""
     async with bank_beside(Policy.LATE) as (desk, bank, said):
         gateway = desk.gateway
         for command in (FixObligations(), InstructBank()):
@@ -88,6 +90,8 @@ async def test_a_batch_that_was_delivered_without_it_is_answered_later():
         gateway.clock.advance_to(moment_ns(gateway.exchange.market, batch.day, "17:00") + 1)
         for command in (NoteLateBank(), DeliverBatch(), IssueStatements()):
             await gateway.inbox.ask(command)
+        if next_day is not None:
+            await desk.open(next_day)
         gateway.clock.advance_to(gateway.clock.now_ns() + 3_600_000_000_000)
         await bank.look()
         assert batch.payments.open_lines == [] and said[0].startswith("batch 1 of 2026-01-05: 3 lines answered")

@@ -1,6 +1,7 @@
 """The bank beside the exchange keeps its own books: they agree day by day, and what is wrong in them comes to light."""
 
 from contextlib import asynccontextmanager
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -121,6 +122,27 @@ async def test_its_books_agree_day_by_day_whatever_moves_money():
         bank.books.check()
         assert bank.books.balances(booked[2].day) == read_balances(await client.balances_file(WEDNESDAY))
         assert not [told for told in said if "not booked" in told]
+
+
+async def test_a_batch_that_was_fixed_while_it_looked_is_reported_behind_its_statements(monkeypatch):
+    async with market() as (desk, bank, _):
+        client = desk.client
+        bank.policy = Policy.REJECT
+        await whole_day(desk, bank, MONDAY)
+        bank.policy = Policy.ACCEPT
+        seen = await client.market()  # the day is settled
+        await client.deposit("B", "4020.00")
+        await client.cure_failure("B", 1)
+        await client.fix_obligations()
+        with monkeypatch.context() as patch:
+            patch.setattr(client, "market", AsyncMock(return_value=seen))
+            assert await bank.look() == 0 and len(await client.reconciliations()) == 1
+
+        exchange = desk.gateway.exchange
+        while exchange.clearing.under_way is not None:
+            await desk.gateway.inbox.ask(next_of_settlement(exchange).command)
+            await bank.look()
+        assert len(await client.reconciliations()) == 2 and await breaks(desk) == []
 
 
 async def test_what_a_reserve_pays_for_who_failed_and_gets_back_is_booked():
