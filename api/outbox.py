@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 
 
 class Outbox:
-    """A file of orders. It belongs to one robot, and writing waits for the disk (milliseconds)."""
+    """A file of orders. It belongs to one robot and one thread, and writing waits for the disk (milliseconds)."""
 
     def __init__(self, path: str | Path) -> None:
         self._rows = sqlite3.connect(path, isolation_level=None)
