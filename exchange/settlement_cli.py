@@ -363,7 +363,10 @@ async def sell_security(
         str | None, typer.Option(help="Account id of who has agreed to buy them; default: the house.")
     ] = None,
 ) -> "BaseModel":
-    """Sell the units that the reserve holds for a case at the last closing price, against the claim."""
+    """Sell all units that the reserve holds for a case at the last closing price; what is over goes back in cash.
+
+    They are what the covered trades brought, gross, also where the batch was netted.
+    """
     return await client.dispose_security(by, case, to)
 
 

@@ -77,6 +77,8 @@ class WriteOffRecourse(ControlCommand, frozen=True):
 class DisposeSecurity(ControlCommand, frozen=True):
     """Sell all units that the reserve holds for a case at the last closing price, against the claim.
 
+    They are what the covered trades brought, gross, also where the batch was netted; what is over goes back in cash.
+
     To the house, which pays no claim of its own; or to an account that has agreed to buy them, which needs the money.
     """
 
