@@ -1,52 +1,60 @@
-"""The client of the exchange: typed answers, errors with codes, orders that are safe to send again.
+"""The client of the exchange: typed answers, errors with codes, requests that are safe to send again.
+
+    with Client("http://127.0.0.1:8000") as client:
+        order = client.place_order("E-001", "HBEA-2025", "buy", "42.00", 100)
 
     async with AsyncClient("http://127.0.0.1:8000") as client:
         order = await client.place_order("E-001", "HBEA-2025", "buy", "42.00", 100)
 
-Every order carries a client order id, every other POST an `Idempotency-Key`, made here before the first
-attempt and kept over retries: an answer lost on the way never leads to a second order or deposit. An
-amend is not repeated after a failure on the way, since fills that came between would be made up for.
+Both have the same calls (:mod:`api.calls`). Every order carries a client order id, every other POST an
+`Idempotency-Key`, made here before the first attempt and kept over retries: an answer lost on the way never leads to a
+second order or deposit. What is sent again, up to RETRIED_S in all:
+
+| what happened                                  | is sent again                                               |
+|------------------------------------------------|-------------------------------------------------------------|
+| refused for what it is (4xx)                   | never                                                       |
+| 429, 503 with Retry-After: nothing was done    | everything, after that time                                 |
+| no connection was had                          | everything; the first GET is not: perhaps nobody is there   |
+| 500, 502, 503, 504, the answer was lost        | GET, PUT, DELETE, and a POST under its name; never a PATCH  |
+
+An amend is not repeated once the exchange may have it, since fills that came between would be made up for.
 """
 
 import asyncio
 import random
 import time
 import uuid
-from collections.abc import AsyncIterator, Generator, Sequence
-from typing import Any, Literal, Self, TypeVar, cast
+from collections.abc import Generator
+from typing import Any, NamedTuple, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
 
 from api import schemas
+from api.calls import CONNECTION_LOST, ApiError, Awaiting, Waiting, call
 from api.currency_calls import CurrencyCalls
+from api.market_calls import MarketCalls
+from api.outbox import Kept, Outbox
 from api.registry_calls import RegistryCalls
-from api.schemas import ClassName, OrderTypeName, SelfTradePreventionName, SideName, TimeInForceName
 from api.settlement_calls import SettlementCalls
 from api.signing import Signer, from_environment, headers
 
+__all__ = ["CONNECTION_LOST", "ApiError", "AsyncClient", "Client", "DryRun", "NotSent", "Recovered", "Signed"]
+
 CURSOR = "Carbonex-Cursor"  # header of an answer that is not the last page
-CONNECTION_LOST = "connection_lost"  # the code of an ApiError when no answer came
 RETRIED_S = 15.0  # a restart takes a few seconds
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 1.0
+_NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_UNKNOWN = ("answer_lost", "request_outcome_unknown")  # codes of who can't say what became of a request
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
-OnErrorName = Literal["stop", "continue", "rollback"]
 
 
-class ApiError(Exception):
-    """The exchange said no; `code` is stable, `status` the HTTP status."""
+class Recovered(NamedTuple):
+    """What became of an order whose answer its robot has not seen."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
-        super().__init__(f"{code} ({status}): {detail}")
-        self.status = status
-        self.code = code
-        self.detail = detail
-
-    @property
-    def passing(self) -> bool:
-        """Whether it is about the moment, so that the same request may be answered later."""
-        return self.code in (CONNECTION_LOST, "request_in_progress") or self.status in (429, 500, 503)
+    kept: Kept
+    order: schemas.OrderView | None  # as it is now; None if the exchange does not know it
 
 
 class NotSent(Exception):
@@ -80,316 +88,81 @@ class Signed(httpx.Auth):
         yield request
 
 
-class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
-    """A connection to one exchange. Prices and money are decimal strings, quantities tonnes.
+class _Core(MarketCalls, RegistryCalls, SettlementCalls, CurrencyCalls):
+    """What both clients are: what to send, what to send again, and how to read the answers."""
 
-    Where the exchange asks for keys, `signer` signs (:class:`api.signing.HmacSigner`); left out, what the environment
-    names (:func:`api.signing.from_environment`).
-    """
+    outbox: Outbox | None = None
+    _met = False  # whether the exchange has ever answered
 
-    def __init__(
-        self,
-        base_url: str,
-        timeout_s: float = 30.0,
-        connections: int = 20,
-        transport: httpx.AsyncBaseTransport | None = None,
-        signer: Signer | None = None,
-    ) -> None:
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        signer = signer or from_environment()
-        auth = Signed(signer) if signer else None
-        self._http = httpx.AsyncClient(
-            base_url=base_url, timeout=timeout_s, limits=limits, transport=transport, auth=auth
-        )
+    # -- how they differ
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def _exchange(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """Send a request, and get its answer."""
+        raise NotImplementedError
 
-    async def __aexit__(self, *exc: object) -> None:
-        await self._http.aclose()
+    async def _pause(self, seconds: float) -> None:
+        raise NotImplementedError
 
     # -- orders
 
-    async def place_order(
-        self,
-        account_id: str,
-        symbol: str,
-        side: SideName,
-        price: str | None,
-        quantity: int,
-        time_in_force: TimeInForceName | None = None,
-        client_order_id: str | None = None,
-        *,
-        order_type: OrderTypeName = "limit",
-        stop_price: str | None = None,
-        display_quantity: int | None = None,
-        expire_date: str | None = None,
-        post_only: bool = False,
-        self_trade_prevention: SelfTradePreventionName | None = None,
-    ) -> schemas.OrderView:
-        """Place an order; tried again if the answer is lost or the inbox full. ApiError if refused.
+    @call
+    async def recover(self) -> list[Recovered]:
+        """Ask after each order of the outbox that has no answer, and note what became of it; for a robot that starts.
 
-        A market or stop order has no `price`. `time_in_force` is DAY unless named, of a market order IOC.
-        `expire_date` (ISO 8601) belongs to GTD.
+        One that the exchange does not know never came there, or is still on its way: it stays without an answer. To
+        place it under the same id is safe, to place the like of it under another is not.
         """
-        body = {
-            "account_id": account_id,
-            "symbol": symbol,
-            "side": side,
-            "type": order_type,
-            "price": price,
-            "stop_price": stop_price,
-            "quantity": quantity,
-            "display_quantity": display_quantity,
-            "time_in_force": time_in_force,
-            "expire_date": expire_date,
-            "post_only": post_only,
-            "self_trade_prevention": self_trade_prevention,
-            "client_order_id": client_order_id or f"c-{uuid.uuid4().hex}",
-        }
-        return await self._retried("POST", "/v1/orders", schemas.OrderView, json=body)
+        assert self.outbox is not None, "a client with an outbox"
+        return [Recovered(kept, await self._look_up(self.outbox, kept)) for kept in self.outbox.unanswered()]
 
-    async def place_orders(
-        self, account_id: str, orders: Sequence[dict[str, Any]], on_error: OnErrorName = "stop"
-    ) -> schemas.OrderBatchView:
-        """Place up to 1,000 orders at once, each with the fields of `schemas.OrderTerms`; the answer tells of each.
+    async def _place(self, order: dict[str, Any]) -> schemas.OrderView:
+        if self.outbox is None:
+            return await self._retried("POST", "/v1/orders", schemas.OrderView, json=order)
+        kept = self.outbox.sent_before(order)
+        if kept is None:
+            self.outbox.keep([order])
+        elif kept.refusal is not None:
+            raise kept.refusal
+        elif (found := await self._look_up(self.outbox, kept)) is not None:
+            return found
+        name = order["account_id"], order["client_order_id"]
+        try:
+            placed = await self._retried("POST", "/v1/orders", schemas.OrderView, json=order)
+        except ApiError as error:
+            if _is_refusal(error):
+                self.outbox.note_refused(*name, error)
+            raise
+        self.outbox.note_taken(*name, placed.order_id)
+        return placed
 
-        Tried again if the answer is lost: an order that names no client order id gets one.
-        """
-        named = [{"client_order_id": f"c-{uuid.uuid4().hex}"} | order for order in orders]
-        body = {"account_id": account_id, "orders": named, "on_error": on_error}
-        return await self._retried("POST", "/v1/orders/batch", schemas.OrderBatchView, json=body)
+    async def _place_batch(self, batch: dict[str, Any]) -> schemas.OrderBatchView:
+        """Likewise all at once; AlreadySent if one of them is in the outbox."""
+        account_id = batch["account_id"]
+        if self.outbox is not None:
+            self.outbox.keep([{"account_id": account_id} | order for order in batch["orders"]])
+        try:
+            answer = await self._retried("POST", "/v1/orders/batch", schemas.OrderBatchView, json=batch)
+        except ApiError as error:
+            if self.outbox is not None and _is_refusal(error):
+                for order in batch["orders"]:
+                    self.outbox.note_refused(account_id, order["client_order_id"], error)
+            raise
+        if self.outbox is not None:
+            for outcome in answer.orders:
+                _note(self.outbox, account_id, outcome)
+        return answer
 
-    async def amend_order(
-        self, account_id: str, order_id: int, quantity: int, price: str | None = None, stop_price: str | None = None
-    ) -> schemas.OrderView:
-        """Give an order new leaves, and another price if one is named; `priority` of the answer tells the rest.
-
-        Not tried again if the answer is lost: fills that came between would be made up for. Ask for the order.
-        """
-        body = {"account_id": account_id, "quantity": quantity, "price": price, "stop_price": stop_price}
-        return await self._one("PATCH", f"/v1/orders/{order_id}", schemas.OrderView, json=body)
-
-    async def cancel_order(self, account_id: str, order_id: int) -> schemas.OrderView:
-        """Cancel an order. ApiError `unknown_order` if it does not rest any more."""
-        path, params = f"/v1/orders/{order_id}", {"account_id": account_id}
-        tries = 0
-        async for _ in self._attempts():
-            tries += 1
-            try:
-                return await self._one("DELETE", path, schemas.OrderView, params=params)
-            except ApiError as error:
-                if tries > 1 and error.code == "unknown_order":
-                    break  # perhaps the cancel whose answer was lost: the order itself will tell
-                if not error.passing:
-                    raise
-        return await self.order(account_id, order_id)
-
-    async def cancel_all(
-        self, account_id: str, symbol: str | None = None, side: SideName | None = None
-    ) -> schemas.CancelledOrders:
-        """Cancel all orders of an account, or those of an instrument or side.
-
-        Tried again if the answer is lost; the answer then has only what the last try found.
-        """
-        params = _named(account_id=account_id, symbol=symbol, side=side)
-        return await self._retried("DELETE", "/v1/orders", schemas.CancelledOrders, params=params)
-
-    async def order(self, account_id: str, order_id: int) -> schemas.OrderView:
-        return await self._one("GET", f"/v1/orders/{order_id}", schemas.OrderView, params={"account_id": account_id})
-
-    async def orders(self, account_id: str, open_only: bool = False) -> list[schemas.OrderView]:
-        params = {"account_id": account_id, "open_only": open_only}
-        return await self._many("GET", "/v1/orders", schemas.OrderView, params=params)
-
-    async def order_history(self, account_id: str, order_id: int) -> list[schemas.Execution]:
-        """What has happened to an order, event by event."""
-        path, params = f"/v1/orders/{order_id}/history", {"account_id": account_id}
-        return await self._many("GET", path, schemas.Execution, params=params)
-
-    async def fills(self, account_id: str, symbol: str | None = None) -> list[schemas.AccountFill]:
-        """What an account has traded, as it stands, oldest first."""
-        params = _named(account_id=account_id, symbol=symbol)
-        return await self._many("GET", "/v1/fills", schemas.AccountFill, params=params)
-
-    # -- the market
-
-    async def market(self) -> schemas.MarketView:
-        return await self._one("GET", "/v1/market", schemas.MarketView)
-
-    async def rules(self) -> dict[str, Any]:
-        return cast(dict[str, Any], (await self._send("GET", "/v1/rules")).json())
-
-    async def instruments(self) -> list[schemas.InstrumentView]:
-        return await self._many("GET", "/v1/instruments", schemas.InstrumentView)
-
-    async def book(self, symbol: str, depth: int = 10) -> schemas.BookView:
-        return await self._one("GET", f"/v1/books/{symbol}", schemas.BookView, params={"depth": depth})
-
-    async def order_book(self, symbol: str, depth: int = 10) -> schemas.OrderBookView:
-        """The orders of the best price levels."""
-        params = {"depth": depth, "level": "l3"}
-        return await self._one("GET", f"/v1/books/{symbol}", schemas.OrderBookView, params=params)
-
-    async def candles(
-        self, symbol: str, interval: Literal["1m", "5m", "1h", "1d"], newest: int | None = None
-    ) -> list[schemas.CandleView]:
-        """The trades of an instrument by intervals of market time, oldest first; or the last so many."""
-        params = {"symbol": symbol, "interval": interval} | ({} if newest is None else {"newest": newest})
-        return await self._many("GET", "/v1/candles", schemas.CandleView, params=params)
-
-    async def auction(self, symbol: str) -> schemas.AuctionView:
-        """What a call auction would come to now. ApiError `wrong_phase` if there is none."""
-        return await self._one("GET", f"/v1/instruments/{symbol}/auction", schemas.AuctionView)
-
-    async def trades(self, symbol: str) -> AsyncIterator[schemas.TradeView]:
-        """All trades of an instrument, oldest first, page by page."""
-        cursor = 0
-        while True:
-            params = {"symbol": symbol, "cursor": cursor, "limit": 1000}
-            page = await self._one("GET", "/v1/trades", schemas.TradePage, params=params)
-            for trade in page.trades:
-                yield trade
-            if not page.trades:
-                return
-            cursor = page.cursor
-
-    async def summary(self) -> list[schemas.DaySummary]:
-        return await self._many("GET", "/v1/summary", schemas.DaySummary)
-
-    async def process(self) -> int:
-        """The process that answers. ApiError while the exchange takes no commands."""
-        return int((await self._send("GET", "/health")).json()["process"])
-
-    async def state(self) -> schemas.StateView:
-        return await self._one("GET", "/v1/state", schemas.StateView)
-
-    async def checks(self) -> list[schemas.CheckView]:
-        return await self._many("GET", "/v1/checks", schemas.CheckView)
-
-    async def reconciliation(self) -> list[schemas.Reconciliation]:
-        return await self._many("GET", "/v1/reconciliation", schemas.Reconciliation)
-
-    # -- accounts and units
-
-    async def open_account(
-        self,
-        account_id: str,
-        name: str,
-        participant_class: ClassName = "covered_enterprise",
-        beneficial_owner: str | None = None,
-        region: str = "",
-        approved: bool = True,
-    ) -> schemas.AccountView:
-        """Open an account; those that name the same beneficial owner do not trade with one another.
-
-        One that is not approved is pending until its status changes.
-        """
-        body = {
-            "account_id": account_id,
-            "name": name,
-            "participant_class": participant_class,
-            "beneficial_owner": beneficial_owner,
-            "region": region,
-            "approved": approved,
-        }
-        return await self._one("POST", "/v1/accounts", schemas.AccountView, json=body)
-
-    async def accounts(self) -> list[schemas.AccountView]:
-        return await self._many("GET", "/v1/accounts", schemas.AccountView)
-
-    async def account(self, account_id: str) -> schemas.AccountView:
-        return await self._one("GET", f"/v1/accounts/{account_id}", schemas.AccountView)
-
-    async def deposit(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
-        """Pay cash in; without a currency of the market's own."""
-        body = _named(amount=amount, currency=currency)
-        return await self._one("POST", f"/v1/accounts/{account_id}/deposits", schemas.AccountView, json=body)
-
-    async def withdraw(self, account_id: str, amount: str, currency: str | None = None) -> schemas.AccountView:
-        """Pay cash out, likewise."""
-        body = _named(amount=amount, currency=currency)
-        return await self._one("POST", f"/v1/accounts/{account_id}/withdrawals", schemas.AccountView, json=body)
-
-    async def issue(self, account_id: str, unit: str, quantity: int, origin: str = "free") -> schemas.AccountView:
-        body = {"account_id": account_id, "unit": unit, "quantity": quantity, "origin": origin}
-        return await self._one("POST", "/v1/issuances", schemas.AccountView, json=body)
-
-    async def transfer(self, account_id: str, unit: str, quantity: int, to: str = "trading") -> schemas.AccountView:
-        body = {"unit": unit, "quantity": quantity, "to": to}
-        return await self._one("POST", f"/v1/accounts/{account_id}/transfers", schemas.AccountView, json=body)
-
-    async def serials(self, account_id: str) -> list[schemas.SerialBlock]:
-        return await self._many("GET", f"/v1/accounts/{account_id}/serials", schemas.SerialBlock)
-
-    # -- the operator
-
-    async def currencies(self) -> list[schemas.CurrencyView]:
-        return await self._many("GET", "/v1/currencies", schemas.CurrencyView)
-
-    async def register_currency(self, code: str) -> schemas.CurrencyView:
-        return await self._one("POST", "/v1/currencies", schemas.CurrencyView, json={"code": code})
-
-    async def list_instrument(
-        self,
-        symbol: str,
-        species: str,
-        vintage: int,
-        opening_price: str | None = None,
-        currency: str | None = None,
-    ) -> schemas.InstrumentView:
-        """Without a currency it is quoted in the market's own."""
-        terms = _named(opening_price=opening_price, currency=currency)
-        body = {"symbol": symbol, "species": species, "vintage": vintage, **terms}
-        return await self._one("POST", "/v1/instruments", schemas.InstrumentView, json=body)
-
-    async def open_day(self, day: str) -> schemas.MarketView:
-        return await self._one("POST", "/v1/trading-days", schemas.MarketView, json={"date": day})
-
-    async def set_phase(self, phase: str) -> schemas.MarketChange:
-        """To `call`, `continuous`, `break` or `closed`; the answer has the auctions that this ended."""
-        return await self._one("PUT", "/v1/market/phase", schemas.MarketChange, json={"phase": phase})
-
-    async def halt(self, reason: str, symbol: str | None = None) -> schemas.MarketChange:
-        """Halt trading in an instrument, or in all."""
-        body = {"reason": reason, "symbol": symbol}
-        return await self._one("POST", "/v1/market/halts", schemas.MarketChange, json=body)
-
-    async def resume(self, reason: str, symbol: str | None = None) -> schemas.MarketChange:
-        """End the halt of an instrument, or all halts."""
-        params = _named(reason=reason, symbol=symbol)
-        return await self._one("DELETE", "/v1/market/halts", schemas.MarketChange, params=params)
-
-    async def settle(self) -> schemas.SettlementView:
-        return await self._one("POST", "/v1/settlements", schemas.SettlementView)
-
-    async def bust_trades(self, by: str, trade_ids: list[int], reason: str) -> schemas.TradesPutRight:
-        """Undo trades, all or none of them."""
-        body = {"by": by, "trade_ids": trade_ids, "reason": reason}
-        return await self._one("POST", "/v1/trades/busts", schemas.TradesPutRight, json=body)
-
-    async def correct_trades(
-        self, by: str, corrections: list[schemas.NewTradeTerms], reason: str
-    ) -> schemas.TradesPutRight:
-        """Give trades another price or quantity, all or none of them."""
-        body = {"by": by, "corrections": [one.model_dump() for one in corrections], "reason": reason}
-        return await self._one("POST", "/v1/trades/corrections", schemas.TradesPutRight, json=body)
-
-    async def corrections(self, trade_id: int | None = None) -> list[schemas.CorrectionView]:
-        """What was put right, oldest first; or of one trade."""
-        params = {} if trade_id is None else {"trade_id": trade_id}
-        return await self._many("GET", "/v1/trades/corrections", schemas.CorrectionView, params=params)
-
-    async def settlement(self, day: str) -> schemas.SettlementView:
-        return await self._one("GET", f"/v1/settlements/{day}", schemas.SettlementView)
-
-    async def run_timers(self, days: int | None = None, skip_idle: bool = False) -> schemas.MarketView:
-        body = {"running": True, "days": days, "skip_idle": skip_idle}
-        return await self._one("PUT", "/v1/timers", schemas.MarketView, json=body)
-
-    async def set_speed(self, speed: float) -> schemas.MarketView:
-        """Let the simulated clock run so many market seconds a second."""
-        return await self._one("PUT", "/v1/clock", schemas.MarketView, json={"speed": speed})
+    async def _look_up(self, outbox: Outbox, kept: Kept) -> schemas.OrderView | None:
+        """An order that was perhaps taken, as it is now."""
+        params: dict[str, Any] = {"account_id": kept.account_id}
+        if kept.order_id is not None:
+            return await self._one("GET", f"/v1/orders/{kept.order_id}", schemas.OrderView, params=params)
+        params["client_order_id"] = kept.client_order_id
+        found = await self._many("GET", "/v1/orders", schemas.OrderView, params=params)
+        if not found:
+            return None
+        outbox.note_taken(kept.account_id, kept.client_order_id, found[-1].order_id)
+        return found[-1]
 
     # -- on the wire
 
@@ -408,56 +181,149 @@ class AsyncClient(RegistryCalls, SettlementCalls, CurrencyCalls):
         return found
 
     async def _retried(self, method: str, path: str, shape: type[_Answer], **request: Any) -> _Answer:
-        """For requests that the exchange recognises when they come again."""
+        """For requests that the exchange recognises by what they say when they come again."""
         return shape.model_validate_json((await self._again(method, path, **request)).content)
 
+    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        if method == "POST":
+            request["headers"] = {"Idempotency-Key": uuid.uuid4().hex} | request.get("headers", {})
+        return await self._again(method, path, **request)
+
     async def _again(self, method: str, path: str, **request: Any) -> httpx.Response:
-        last: ApiError | None = None
-        async for _ in self._attempts():
+        """Send until there is an answer that stands, with growing pauses; see the table above."""
+        deadline, pause_s, perhaps_done = time.monotonic() + RETRIED_S, _FIRST_PAUSE_S, False
+        while True:
             try:
                 return await self._once(method, path, **request)
             except ApiError as error:
-                if not error.passing:
+                error.perhaps_done = perhaps_done
+                wait_s = max(error.wait_s, pause_s * random.uniform(0.5, 1.0))
+                if not self._may_repeat(method, error) or time.monotonic() + wait_s > deadline:
                     raise
-                last = error
-        assert last is not None
-        raise last
-
-    async def _attempts(self) -> AsyncIterator[None]:
-        """One after another with growing pauses, until RETRIED_S have passed."""
-        loop = asyncio.get_running_loop()
-        deadline, pause_s = loop.time() + RETRIED_S, _FIRST_PAUSE_S
-        while True:
-            yield
-            if loop.time() + pause_s > deadline:
-                return
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                perhaps_done = perhaps_done or not error.is_untouched
+            await self._pause(wait_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        if method != "POST":
-            return await self._once(method, path, **request)
-        request["headers"] = {"Idempotency-Key": uuid.uuid4().hex} | request.get("headers", {})
-        return await self._again(method, path, **request)
+    def _may_repeat(self, method: str, error: ApiError) -> bool:
+        if error.is_untouched:
+            return self._met or method != "GET" or error.status != 0
+        return error.passing and method != "PATCH"
 
     async def _once(self, method: str, path: str, **request: Any) -> httpx.Response:
         try:
-            response = await self._http.request(method, path, **request)
+            response = await self._exchange(method, path, **request)
         except httpx.TransportError as error:
-            raise ApiError(0, CONNECTION_LOST, f"{type(error).__name__} {error}".strip()) from error
+            said = f"{type(error).__name__} {error}".strip()
+            raise ApiError(0, CONNECTION_LOST, said, is_untouched=isinstance(error, _NEVER_SENT)) from error
+        self._met = True
         if response.is_error:
             raise _error(response)
         return response
 
 
-def _named(**params: str | None) -> dict[str, str]:
-    """The parameters that have a value."""
-    return {name: value for name, value in params.items() if value is not None}
+class AsyncClient(_Core, Awaiting):
+    """A connection to one exchange, for those who await. Prices and money are decimal strings, quantities tonnes.
+
+    Where the exchange asks for keys, `signer` signs (:class:`api.signing.HmacSigner`); left out, what the environment
+    names (:func:`api.signing.from_environment`). With an `outbox` its orders are on disk before they are sent; that is
+    yours to close.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 30.0,
+        connections: int = 20,
+        transport: httpx.AsyncBaseTransport | None = None,
+        signer: Signer | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self.outbox = outbox
+        self._http = httpx.AsyncClient(
+            base_url=base_url,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            transport=transport,
+            auth=_auth(signer),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._http.aclose()
+
+    async def _exchange(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return await self._http.request(method, path, **request)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Client(_Core, Waiting):
+    """The same connection for those who wait: every call of :class:`AsyncClient` without `await`.
+
+    Not to be used in an event loop, which it would hold up.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 30.0,
+        connections: int = 20,
+        transport: httpx.BaseTransport | None = None,
+        signer: Signer | None = None,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self.outbox = outbox
+        self._http = httpx.Client(
+            base_url=base_url,
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            transport=transport,
+            auth=_auth(signer),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.close()
+
+    async def _exchange(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return self._http.request(method, path, **request)
+
+    async def _pause(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+def _auth(signer: Signer | None) -> Signed | None:
+    signer = signer or from_environment()
+    return Signed(signer) if signer else None
+
+
+def _is_refusal(error: ApiError) -> bool:
+    """Whether an order was refused for good: there is none under its id."""
+    return 400 <= error.status < 500 and not error.passing and error.code not in _UNKNOWN
+
+
+def _note(outbox: Outbox, account_id: str, outcome: schemas.BatchedOrder) -> None:
+    if outcome.client_order_id is None:
+        return
+    if outcome.order_id is not None:
+        outbox.note_taken(account_id, outcome.client_order_id, outcome.order_id)
+    else:
+        refusal = ApiError(422, outcome.code or outcome.status, outcome.detail or "")
+        outbox.note_refused(account_id, outcome.client_order_id, refusal)
 
 
 def _error(response: httpx.Response) -> ApiError:
+    status = response.status_code
     try:
         problem = response.json()
-        return ApiError(response.status_code, problem["code"], problem["detail"])
+        code, detail = problem["code"], problem["detail"]
     except (ValueError, KeyError, TypeError):
-        return ApiError(response.status_code, "unreadable_answer", response.text[:200])
+        code, detail = "unreadable_answer", response.text[:200]
+    asked = response.headers.get("Retry-After", "")
+    wait_s = float(asked) if asked.isdecimal() else 0.0  # it may be a date: then as long as we think
+    return ApiError(status, code, detail, wait_s, is_untouched=status == 429 or (status == 503 and bool(asked)))

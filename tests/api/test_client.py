@@ -25,6 +25,9 @@ class LossyTransport(httpx.AsyncBaseTransport):
                 raise httpx.ReadError("connection reset")
         return response
 
+    async def aclose(self):
+        await self.inner.aclose()
+
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch):
@@ -116,7 +119,8 @@ async def test_a_busy_exchange_is_asked_again():
     assert answers == []
 
 
-async def test_an_answer_that_is_no_problem_is_still_one_error():
+async def test_an_answer_that_is_no_problem_is_still_one_error(monkeypatch):
+    monkeypatch.setattr(client_module, "RETRIED_S", 0.01)
     transport = httpx.MockTransport(lambda request: httpx.Response(502, text="<html>bad gateway</html>"))
     async with AsyncClient("http://exchange", transport=transport) as client:
         with pytest.raises(ApiError, match="unreadable_answer"):

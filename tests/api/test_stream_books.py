@@ -313,13 +313,36 @@ def test_a_local_book_raises_where_a_message_is_missing(told):
     assert (raised.value.last_seq, raised.value.next_prev_seq) == (first["seq"], second["seq"])
 
 
-def test_a_local_book_raises_where_a_message_comes_twice_or_from_another_session(told):
+def test_a_local_book_leaves_alone_what_comes_twice(told):
+    book, messages = told
+    for number, message in enumerate(messages):
+        book.apply(message)
+        before = book.seq, list(book)
+        for earlier in messages[: number + 1]:
+            if earlier["seq"] <= book.seq:
+                assert not book.apply(earlier)
+        assert (book.seq, list(book)) == before
+    assert book.best_ask == ("40.05", 1, 1) and len(book) == 2
+
+
+def test_a_local_book_raises_where_a_message_is_from_another_session(told):
     book, [first, second, *_] = told
     book.apply(first)
     with pytest.raises(BookGap):
-        book.apply(first)
-    with pytest.raises(BookGap):
         book.apply(second | {"session_id": "another"})
+
+
+def test_an_event_is_taken_whole_or_again(told):
+    book, [first, second, taker, maker, taken] = told
+    assert book.apply(first) and book.apply(second)
+    with pytest.raises(BookGap):
+        book.apply(maker)  # the first part is missing
+    assert [book.apply(one) for one in (taker, maker)] == [False, False]
+    with pytest.raises(BookGap):  # the last part is missing
+        book.apply(taken | {"seq": taken["seq"] + 1})
+    assert book.seq == second["seq"] and book.best_ask == ("40.05", 2, 1)
+    assert [book.apply(one) for one in (taker, maker, taken)] == [False, False, True]
+    assert book.seq == taken["seq"] and book.best_ask == ("40.05", 1, 1)
 
 
 def test_a_local_book_raises_where_its_checksum_does_not_fit(told):
