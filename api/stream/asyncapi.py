@@ -92,8 +92,9 @@ _DESCRIPTION = f"""A WebSocket. A client sends JSON objects in text frames, by t
 JSON arrays of messages, by their `type`. Orders are refused with the codes of the HTTP routes that do the same. Close
 codes: 1001 the exchange stops (a heartbeat has said how far each channel has come, the error `stopping` after it the
 number of the last command), 4003 the key is missing, or it or the browser session is not good any more, 4008 too slow.
-`seq` counts events of the exchange in trades, book, orders, fills and drop_copy, and commands in status, auction, balances and settlement; it goes
-on over restarts, while `session_id` is the life of a serving process, within which what was told can be replayed."""
+`seq` counts events of the exchange in trades, book, orders, fills and drop_copy, and commands in status, auction,
+balances and settlement; it goes on over restarts, while `session_id` is the life of a serving process, within which
+what was told can be replayed."""
 
 
 @cache
