@@ -23,7 +23,6 @@ _OURS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", 
 _FRAMELESS = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 # Statements as HTML bring their style along.
 _ANSWER = f"default-src 'none'; style-src 'unsafe-inline'; {_FRAMELESS}"
-OF_PAGES = _OURS
 OF_ANSWERS: Headers = [
     *_OURS,
     (b"cache-control", b"no-store"),
@@ -36,7 +35,7 @@ def headers_for(path: str) -> Headers:
     """What an answer says besides; a page has its policy itself."""
     if path.startswith("/v1/"):
         return OF_ANSWERS
-    return OF_PAGES if path in _PATHS or path.startswith(STATIC) else OF_ANSWERS
+    return _OURS if path in _PATHS or path.startswith(STATIC) else OF_ANSWERS
 
 
 def add_pages(app: FastAPI) -> None:

@@ -37,5 +37,5 @@ class BookingFiles:
 
     def _drawn(self, day: date, previous: date | None, checksum: str, lines: list[Line]) -> BookingFile:
         exchange = self._exchange
-        account_ids = ["", *(account.account_id for account in exchange.accounts)]
-        return BookingFile(day, previous, checksum, bookings(lines, exchange.terms, account_ids, exchange.currencies))
+        booked = bookings(lines, exchange.terms, exchange.account_ids, exchange.currencies)
+        return BookingFile(day, previous, checksum, booked)

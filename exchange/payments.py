@@ -17,8 +17,8 @@ from settlement.cycle import Batch, Stage
 def instructions(exchange: Exchange, batch: Batch) -> InstructionFile:
     """The instruction file of a batch."""
     owed = exchange.positions(batch.trades)
-    account_ids = ["", *(account.account_id for account in exchange.accounts)]
-    return instructions_of(batch.number, batch.day, batch.mode, owed.out, owed.into, account_ids, exchange.currencies)
+    out, into, names = owed.out, owed.into, exchange.account_ids
+    return instructions_of(batch.number, batch.day, batch.mode, out, into, names, exchange.currencies)
 
 
 def confirmed(exchange: Exchange, batch: Batch) -> dict[tuple[int, int], int] | None:
@@ -94,7 +94,7 @@ def closing_balances(exchange: Exchange, day: date) -> dict[tuple[str, str], int
     if not lines:
         return None
     closing = lines[-1].closing
-    account_ids = {account.number: account.account_id for account in exchange.accounts}
+    account_ids = exchange.account_ids
     return {
         (account_ids[account], code): int(closing[account, asset])
         for code, asset in exchange.currencies.items()

@@ -87,6 +87,11 @@ class Exchange:
         return self.rules
 
     @property
+    def account_ids(self) -> list[str]:
+        """Whose a row of the balances is, by account number; the first is nobody's."""
+        return ["", *(account.account_id for account in self.accounts)]
+
+    @property
     def asset_names(self) -> list[str]:
         """What a column of the balances stands for, by asset number: code of a currency or of a unit."""
         coded = {number: code for code, number in self.currencies.items()}

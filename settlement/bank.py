@@ -179,14 +179,18 @@ class Payments(msgspec.Struct, eq=False):
 
     def paid_in(self) -> dict[tuple[str, str], int]:
         """Fen confirmed of each (account, currency) that has to pay in, or brought since, at most what was asked."""
-        return {holding: fen + self.counts(*holding) for holding, fen in self._debits(self.confirmed).items()}
+        counted = self._counted()
+        return {holding: fen + counted.get(holding, 0) for holding, fen in self._debits(self.confirmed).items()}
 
     def counts(self, account_id: str, currency: str) -> int:
         """Fen that somebody has brought and that count as paid in, so that they must not be spent otherwise."""
-        holding = account_id, currency
-        if holding not in self.brought:
-            return 0
-        return min(self.brought[holding], self.asked()[holding] - self._debits(self.confirmed)[holding])
+        return self._counted().get((account_id, currency), 0)
+
+    def _counted(self) -> dict[tuple[str, str], int]:
+        if not self.brought:
+            return {}
+        asked, confirmed = self.asked(), self._debits(self.confirmed)
+        return {holding: min(fen, asked[holding] - confirmed[holding]) for holding, fen in self.brought.items()}
 
     def _debits(self, amount: Callable[[InstructionLine], int]) -> dict[tuple[str, str], int]:
         sums: dict[tuple[str, str], int] = {}
