@@ -117,6 +117,19 @@ def test_what_an_order_has_reserved_is_not_free_for_a_later_leg(mode):
 # ---------------------------------------------------------------- between the bank's word and the delivery
 
 
+def exchange_dollars(market):
+    """Dollars at 7 CNY, and a bank that has 9,000.00 of them."""
+    market.must(RegisterCurrency("USD"))
+    market.must(SetExchangeRate(HOUSE, "USD", "7"))
+    market.deposit(BANK, "9000.00", "USD")
+
+
+def list_in_dollars(market):
+    """A second instrument, at 6.00 USD."""
+    market.must(RegisterCurrency("USD"))
+    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+
+
 def at_the_bank(mode, alice="5000.00", bob=100):
     """The bank has confirmed what alice pays bob for a deal that is due; nothing is delivered yet."""
     market = agreed(mode, bank=True, alice=cash(alice), bob=units(bob))
@@ -158,9 +171,7 @@ def test_who_needs_nothing_for_the_batch_takes_what_is_its_own(mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_what_a_deal_under_way_needs_is_not_converted(mode):
     market = at_the_bank(mode)
-    market.must(RegisterCurrency("USD"))
-    market.must(SetExchangeRate(HOUSE, "USD", "7"))
-    market.deposit(BANK, "9000.00", "USD")
+    exchange_dollars(market)
     before = market.digest()
     assert market.do(ConvertCash("alice", BANK, "CNY", "USD", fen("779.01"))) == "refused: insufficient_cash"
     assert market.digest() == before
@@ -495,8 +506,7 @@ def test_a_security_quoted_in_a_currency_without_a_rate_is_sold_once_somebody_se
     """alice had the dollars for 100 t of one kind, and not the money for 100 t of the other; netted, both failed."""
     market = Failing("gross_net", reserve="5000.00", alice=nothing, bob=units(100), carol=cash("5000.00"))
     market.play("close\nsettle")
-    market.must(RegisterCurrency("USD"))
-    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    list_in_dollars(market)
     market.give("bob", "HBEA-2026", 100)
     market.deposit("alice", "603.00", "USD")
     market.play("open 2026-01-06")
@@ -569,8 +579,7 @@ def test_what_is_quoted_in_another_currency_is_claimed_at_the_rate_in_force(mode
     """40 t at 6.00 dollars, for 7.00 each, are 1,680.00 of what claims are in."""
     market = Failing(mode, reserve="5000.00", house="5000.00", alice=nothing, bob=cash("2000.00"))
     market.evening()
-    market.must(RegisterCurrency("USD"))
-    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    list_in_dollars(market)
     market.give("bob", "HBEA-2026", 60)
     market.give(HOUSE, "HBEA-2026", 40)
     market.deposit("alice", "603.00", "USD")
@@ -615,8 +624,7 @@ def test_a_cover_too_pays_what_is_due_in_another_currency_at_the_rate_in_force(m
     """Nobody has the 100 t that bob sold at 5.00 dollars, and they close at 6.00: alice is due 100.00 of them."""
     market = Failing(mode, reserve="5000.00", alice=nothing, bob=nothing)
     market.evening()
-    market.must(RegisterCurrency("USD"))
-    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    list_in_dollars(market)
     market.deposit("alice", "600.00", "USD")
     market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 500, date.fromisoformat(DUE)))
     market.next_evening()
@@ -640,8 +648,7 @@ def failed_in_dollars(mode, **people):
     """bob has agreed to sell 100 t to alice at 7.00 dollars, and she has none; it closes at 6.00."""
     market = Failing(mode, **people)
     market.evening()
-    market.must(RegisterCurrency("USD"))
-    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    list_in_dollars(market)
     market.give("bob", "HBEA-2026", 100)
     market.must(AgreeDelivery(HOUSE, "F-1", "bob", "alice", "HBEA-2026", 100, 700, date.fromisoformat(DUE)))
     market.next_evening()
@@ -730,8 +737,7 @@ def test_who_sold_for_dollars_that_do_not_come_has_its_units_again(mode):
     """Nobody covers in dollars: bob's units, sold on the book, would wait for ever."""
     market = Failing(mode, bank=True, reserve="9000.00", alice=nothing, bob=nothing)
     market.evening()
-    market.must(RegisterCurrency("USD"))
-    market.must(ListInstrument("HBEA-2026", Species.ALLOWANCE, 2026, 600, "USD"))
+    list_in_dollars(market)
     market.give("bob", "HBEA-2026", 100)
     market.deposit("alice", "603.00", "USD")
     market.play(f"open {DUE}\nstart\nbob sells 100 HBEA-2026 @ 6.00\nalice buys 100 HBEA-2026 @ 6.00\nclose")
@@ -1000,9 +1006,7 @@ def test_what_is_brought_between_the_banks_answer_and_the_delivery_counts_for_th
 def test_what_is_brought_for_a_batch_does_not_leave_before_it_is_delivered(mode):
     """The bank has refused 221.00 of what alice was to pay in; she brings 300.00, of which 79.00 are not for that."""
     market = sold_on_the_book(mode)
-    market.must(RegisterCurrency("USD"))
-    market.must(SetExchangeRate(HOUSE, "USD", "7"))
-    market.deposit(BANK, "9000.00", "USD")
+    exchange_dollars(market)
     market.must(InstructBank())
     market.answer(SimulatedBank(partial={"alice": fen("4000.00")}))
     market.withdraw("alice", market.money("alice"))

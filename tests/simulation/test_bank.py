@@ -50,6 +50,14 @@ async def settle_with(desk, bank):
     return desk.gateway.exchange.clearing.batches[-1]
 
 
+async def settle_two_days(desk):
+    """Settle the day and the one after it by hand, without the bank."""
+    await desk.client.settle()
+    await desk.open("2026-01-06")
+    await desk.client.set_phase("closed")
+    await desk.client.settle()
+
+
 @pytest.mark.parametrize(
     ("policy", "replies", "failed"),
     [
@@ -101,11 +109,7 @@ async def test_a_batch_that_was_delivered_without_it_is_answered_later(next_day)
 
 async def test_later_balances_that_somebody_else_has_sent_do_not_end_it():
     async with bank_beside(Policy.ACCEPT) as (desk, bank, said):
-        for day in (DAY, "2026-01-06"):
-            if day != DAY:
-                await desk.open(day)
-                await desk.client.set_phase("closed")
-            await desk.client.settle()
+        await settle_two_days(desk)
         await desk.client.reconcile_bank_file("EXCHANGE", await desk.client.balances_file("2026-01-06"))
         await bank.look()
         assert said[0].startswith("balances of 2026-01-05: ")
@@ -127,11 +131,7 @@ async def test_what_it_gets_and_sends_is_kept_in_files(tmp_path):
 
 async def test_a_day_that_passed_between_two_looks_is_reported_too():
     async with bank_beside(Policy.ACCEPT) as (desk, bank, said):
-        for day in (DAY, "2026-01-06"):
-            if day != DAY:
-                await desk.open(day)
-                await desk.client.set_phase("closed")
-            await desk.client.settle()
+        await settle_two_days(desk)
         assert (await bank.look(), await bank.look()) == (2, 0)
         assert [str(report.date) for report in await desk.client.reconciliations()] == [DAY, "2026-01-06"]
         assert len(said) == 2

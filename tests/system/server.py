@@ -31,14 +31,15 @@ class Server:
     def __enter__(self) -> "Server":
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         deadline = time.monotonic() + 180
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.process.communicate()[0]
-            try:
-                if httpx.get(f"{self.url}/health/ready").is_success:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
+        with httpx.Client(base_url=self.url) as client:  # to make one takes longer than to ask
+            while time.monotonic() < deadline:
+                assert self.process.poll() is None, self.process.communicate()[0]
+                try:
+                    if client.get("/health/ready").is_success:
+                        return self
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.05)
         raise AssertionError("the server does not answer")
 
     def kill(self) -> None:
