@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from exchange.lobster import BookRow, LobsterError, Message, MessageType, Sample, read_books, read_messages
-from exchange.replay import Divergence, replay_as_reported
+from exchange.research.lobster import BookRow, Message, Sample, read_books, read_messages
+from exchange.research.messages import FormatError, MessageType
+from exchange.research.reported import Divergence, replay_as_reported
 from matching.orders import Side
 
 MICROSOFT = "lobster/MSFT_2012-06-21_34200000_37800000_message_50.csv"
@@ -25,17 +26,17 @@ def test_a_thousand_messages_of_microsoft_make_the_book_that_the_file_shows(real
     report = replay_as_reported(real_sample(real_data, MICROSOFT))
     assert report.divergences == ()
     assert report.rows_compared == 999
-    assert report.levels_least >= 45
-    assert report.levels_compared == 96_358
+    assert report.levels_least == 50
+    assert (report.levels_compared, report.adopted, report.vanished) == (99_895, 5, 0)
     assert report.unknown_orders == 0
 
 
-def test_ten_levels_of_apple_agree_at_every_price_that_stayed_in_view(real_data: Path) -> None:
-    sample = real_sample(real_data, APPLE)
-    report = replay_as_reported(sample, always_in_view=True)
+def test_ten_levels_of_apple_agree_but_where_a_level_came_into_view_unannounced(real_data: Path) -> None:
+    report = replay_as_reported(real_sample(real_data, APPLE))
     assert report.divergences == ()
-    assert (report.rows_compared, report.levels_compared) == (998, 6_403)
-    assert replay_as_reported(sample).divergences, "orders that left the best ten levels come back otherwise"
+    assert (report.rows_compared, report.levels_least) == (998, 10)
+    assert (report.levels_compared, report.adopted, report.vanished) == (19_948, 12, 2)
+    assert report.unknown_orders == 0
 
 
 def test_one_wrong_share_in_the_real_book_is_found(real_data: Path, tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_message_that_breaks_the_format_is_named_by_file_row_and_column(
     tmp_path: Path, line: str, column: int, fault: str
 ) -> None:
     file = written(tmp_path, messages=f"{line}\n")
-    with pytest.raises(LobsterError, match=r"message_2\.csv, row 1") as caught:
+    with pytest.raises(FormatError, match=r"message_2\.csv, row 1") as caught:
         list(read_messages(file))
     assert (caught.value.file, caught.value.row, caught.value.column) == (file, 1, column)
     assert fault in caught.value.fault
@@ -187,7 +188,7 @@ def test_a_book_that_breaks_the_format_is_named_by_file_row_and_column(
 ) -> None:
     good = BOOKS.splitlines()[0]
     file = written(tmp_path, books=f"{good}\n{line}\n").with_name("HB_2012-06-21_34200000_57600000_orderbook_2.csv")
-    with pytest.raises(LobsterError, match=r"orderbook_2\.csv, row 2") as caught:
+    with pytest.raises(FormatError, match=r"orderbook_2\.csv, row 2") as caught:
         list(read_books(file, 2))
     assert (caught.value.row, caught.value.column) == (2, column)
     assert fault in caught.value.fault
@@ -200,12 +201,12 @@ def test_a_book_that_breaks_the_format_is_named_by_file_row_and_column(
         (MESSAGES, BOOKS.rsplit("\n", 2)[0], "orderbook_2.csv, row 10: there is no book after message 10"),
         (MESSAGES.rsplit("\n", 2)[0], BOOKS, "message_2.csv, row 10: there is no message before book 10"),
         (MESSAGES.replace("1000050,1", "1000050,1,null"), BOOKS, "row 6: 7 columns instead of 6"),
-        ("", BOOKS, "message_2.csv, row 0: the file is empty"),
-        (MESSAGES, "", "orderbook_2.csv, row 0: the file is empty"),
+        ("", BOOKS, "message_2.csv: the file is empty"),
+        (MESSAGES, "", "orderbook_2.csv: the file is empty"),
     ],
 )
 def test_files_must_be_in_order_and_belong_together(tmp_path: Path, messages: str, books: str, fault: str) -> None:
-    with pytest.raises(LobsterError, match=fault.replace(".", r"\.")):
+    with pytest.raises(FormatError, match=fault.replace(".", r"\.")):
         replay_as_reported(Sample.of(written(tmp_path, messages, books)))
 
 
@@ -219,11 +220,11 @@ def test_a_seventh_column_is_allowed_throughout(tmp_path: Path) -> None:
     [
         ("HB.csv", "the name must read"),
         ("HB_2012-02-30_0_1_message_2.csv", "the name has no date"),
-        ("HB_2012-06-21_0_1_message_2.csv", "orderbook_2.csv, row 0: there is no such file"),
+        ("HB_2012-06-21_0_1_message_2.csv", "orderbook_2.csv: there is no such file"),
     ],
 )
 def test_a_file_by_another_name_is_no_sample(tmp_path: Path, name: str, fault: str) -> None:
     (tmp_path / name).write_text(MESSAGES)
     (tmp_path / name.replace("message", "orderbook").replace("06-21", "02-30")).write_text(BOOKS)
-    with pytest.raises(LobsterError, match=fault):
+    with pytest.raises(FormatError, match=fault):
         Sample.of(tmp_path / name)
