@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.types import ASGIApp
 
 from api import problems
 from api.access.bodies import Bounded
@@ -84,13 +85,6 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     app.state.access = access or Access(None)
     app.state.metrics = metrics = Metrics(gateway, app.state.feed, app.state.access)
     gateway.inbox.watch = Watch(gateway, metrics)
-    # The last one added is the first to be asked.
-    app.add_middleware(Bounded)
-    app.add_middleware(FastLane, gateway=gateway, access=app.state.access)
-    app.add_middleware(Sequenced, exchange=gateway.exchange)
-    app.add_middleware(Idempotency, file=gateway.requests, exchange=gateway.exchange)
-    app.add_middleware(Guard, access=app.state.access)
-    app.add_middleware(Front, life=gateway.life, metrics=metrics)
     # Orders first: the router tries routes in turn.
     for router in (
         orders.router,
@@ -111,8 +105,19 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
         defaults.router,
         stream.router,
     ):
-        app.include_router(router)
+        app.router.routes.extend(router.routes)  # which are whole as they are: nothing is built anew for each app
     problems.install(app)
     document(app)
     add_pages(app)
+    app.middleware_stack = _doors(app, gateway)
     return app
+
+
+def _doors(app: FastAPI, gateway: Gateway) -> ASGIApp:
+    """The application behind our own doors: they stand before what FastAPI does for every request, so that an order
+    gets its answer without that.
+    """
+    access: Access = app.state.access
+    lane = FastLane(Bounded(app.build_middleware_stack()), gateway, access)
+    known = Idempotency(Sequenced(lane, gateway.exchange), gateway.requests, gateway.exchange)
+    return Front(Guard(known, access), gateway.life, app.state.metrics)

@@ -2,14 +2,47 @@
 
 uvicorn bounds neither how long the head of a request may be nor how long a client may take over it. Bodies are bounded
 by the application (:mod:`api.access.bodies`), frames of the stream by the stream.
+
+And an answer leaves in one piece where uvicorn writes its head and its body apart: each write goes through the kernel
+and wakes the client.
 """
 
 import asyncio
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_MAX = 64 << 10  # bytes of a request line and headers, besides what came with its first byte
 HEAD_S = 60  # from the connection, or the first byte of a further request, to the end of its head
+
+
+class _InOnePiece:
+    """The transport of one answer: its head waits for the first of its body."""
+
+    __slots__ = ("_cycle", "_head", "_transport")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle, self._transport = cycle, cycle.transport
+        self._head: bytes | None = None
+
+    def write(self, data: bytes) -> None:
+        if not self._cycle.response_started:
+            self._transport.write(data)  # 100 Continue
+        elif self._head is None:
+            self._head = data
+        elif self._head:
+            self._transport.writelines((self._head, data))
+            self._head = b""
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -33,7 +66,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before and self.scope["method"] != "HEAD":  # whose answer has no body
+            transport: Any = _InOnePiece(self.cycle)
+            self.cycle.transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._head += len(data)

@@ -10,7 +10,7 @@ from api.timers import iso
 from api.views import liquidity_of
 from exchange.instruments import Instrument
 from exchange.reasons import Reason
-from exchange.rows import EventKind
+from exchange.rows import EventKind, told
 from matching.pricing import round_half_up
 from registry.accounts import Account
 
@@ -28,7 +28,7 @@ _TYPES: dict[EventKind, Literal["new", "trade", "canceled", "replaced", "trigger
 class _Side(NamedTuple):
     """One side of a trade."""
 
-    trade: Any  # TRADE row
+    trade: Any  # TRADE row, told
     side: SideName
     order_id: int
 
@@ -37,26 +37,26 @@ def sides_of(gateway: Gateway, account: Account) -> Iterator[_Side]:
     """An account's sides of the trades of the book, oldest first, buying before selling."""
     trades = gateway.history.trades
     mine = trades[(trades["buyer"] == account.number) | (trades["seller"] == account.number)]
-    for trade in mine[mine["buy_order_id"] != 0]:
+    for trade in told(mine[mine["buy_order_id"] != 0]):
         if trade.buyer == account.number:
-            yield _Side(trade, "buy", int(trade.buy_order_id))
+            yield _Side(trade, "buy", trade.buy_order_id)
         if trade.seller == account.number:
-            yield _Side(trade, "sell", int(trade.sell_order_id))
+            yield _Side(trade, "sell", trade.sell_order_id)
 
 
 def account_fill(gateway: Gateway, one: _Side) -> AccountFill:
     """A side of a trade as it stands."""
     exchange, trade = gateway.exchange, one.trade
-    listed = exchange.instruments[int(trade.instrument)]
-    shown = fill_view(listed, trade, one.order_id, exchange.clearing.corrections.latest(int(trade.trade_id)))
+    listed = exchange.instruments[trade.instrument]
+    shown = fill_view(listed, trade, one.order_id, exchange.clearing.corrections.latest(trade.trade_id))
     return AccountFill(
         **dict(shown),
         order_id=one.order_id,
         symbol=listed.symbol,
         side=one.side,
         currency=exchange.asset_names[listed.cash],
-        at=iso(int(trade.now_ns), exchange.market.timezone),
-        sequence=int(trade.sequence),
+        at=iso(trade.now_ns, exchange.market.timezone),
+        sequence=trade.sequence,
     )
 
 

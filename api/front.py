@@ -21,6 +21,7 @@ from api.life import GOING_AWAY, Life, stopping
 from api.logs import REQUEST_ID
 from api.metrics import Metrics
 from api.pages import headers_for
+from api.problems import broken
 
 _log = logging.getLogger("carbonex.requests")
 
@@ -61,7 +62,7 @@ class Front:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
-        status = 500
+        status = 0
 
         async def told(message: Message) -> None:
             nonlocal status
@@ -79,6 +80,10 @@ class Front:
         began = perf_counter()
         try:
             await app(scope, receive, told)
+        except Exception:
+            if not status:
+                await broken().response()(scope, receive, told)
+            raise
         finally:
             self._life.under_way -= 1
             key = (method, path) if (method, path) in _STATIC else _route_of(method, path)

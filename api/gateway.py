@@ -24,7 +24,7 @@ from exchange.rules import RuleSet
 from exchange.settling import bank_account
 from exchange.state import Exchange
 from registry.accounts import Account, ParticipantClass
-from settlement.bank import Policy
+from settlement.rules import Policy
 
 BANK = "BANK"  # account id of the simulated settlement bank
 

@@ -26,7 +26,8 @@ new day has begun meanwhile, or the matter is one that no journal holds (API key
 nobody can say: `request_outcome_unknown` (409), and it is not done again.
 
 What is not kept: answers of 503, before which nothing has happened; secrets of API keys, which are shown once: a repeat
-gets `answer_not_kept` (409). Logging in takes no key.
+gets `answer_not_kept` (409). A question whose answer was lost in a crash stays one when its repeat gets a 503: what
+came of the first is still to be said. Logging in takes no key.
 """
 
 import asyncio
@@ -65,14 +66,30 @@ _Got = TypeVar("_Got")
 
 
 class Mark:
-    """The request in whose name commands are handed in."""
+    """The request in whose name commands are handed in.
 
-    def __init__(self, token: str) -> None:
+    `day`: the trading day after which its commands must not be taken any more, as its ordinal; 0: they may be.
+    """
+
+    def __init__(self, token: str, day: int = 0) -> None:
         self.token = token
+        self.day = day
         self.orders = 0
 
 
 _asking: ContextVar[Mark | None] = ContextVar("asking", default=None)
+
+
+def last_day() -> int:
+    """The trading day on which alone what is handed in now may be taken; 0: any."""
+    mark = _asking.get()
+    return mark.day if mark else 0
+
+
+def outcome_unknown() -> Problem:
+    """Nobody can say whether a request was carried out."""
+    said = "Whether the request was carried out can't be said; it is not done again. Look, and use another key."
+    return Problem(409, "request_outcome_unknown", said)
 
 
 def marked(command: Command) -> Command:
@@ -300,9 +317,8 @@ class Idempotency:
             response = Problem.of(found.refused).response()
             return Answered(response.status_code, response.raw_headers, bytes(response.body)), True
         if first.token in self.file.lost or not self._may_be_done(first):
-            said = "Whether the request was carried out can't be said; it is not done again. Look, and use another key."
-            raise Problem(409, "request_outcome_unknown", said)
-        return await self._carried_out(first, scope, body, receive), False
+            raise outcome_unknown()
+        return await self._carried_out(first, scope, body, receive, is_first=False), False
 
     def _may_be_done(self, first: Asked) -> bool:
         """Whether a request that is not in the journal under its token has not been done, or is known if it has."""
@@ -310,8 +326,13 @@ class Idempotency:
             return first.day == self._day
         return not first.path.startswith("/v1/keys")
 
-    async def _carried_out(self, asked: Asked, scope: Scope, body: bytes, receive: Receive) -> Answered:
-        """Let the application answer; its answer is written down before anybody gets it."""
+    async def _carried_out(
+        self, asked: Asked, scope: Scope, body: bytes, receive: Receive, is_first: bool = True
+    ) -> Answered:
+        """Let the application answer; its answer is written down before anybody gets it.
+
+        Not `is_first`: it was asked before a crash, and may have been carried out then.
+        """
         status, headers, parts = 500, list[tuple[bytes, bytes]](), list[bytes]()
 
         async def kept(message: Message) -> None:
@@ -321,7 +342,9 @@ class Idempotency:
             elif message["type"] == "http.response.body":
                 parts.append(message.get("body", b""))
 
-        mark = _asking.set(Mark(asked.token))
+        # An order is known to the exchange on its day only, and that may end while it waits in the inbox.
+        is_of_today = not is_first and asked.path.startswith("/v1/orders")
+        mark = _asking.set(Mark(asked.token, asked.day if is_of_today else 0))
         try:
             await self.app(scope, given(body, receive), kept)
         except BaseException:
@@ -330,14 +353,15 @@ class Idempotency:
         finally:
             _asking.reset(mark)
         answered = Answered(status, headers, b"".join(parts))
-        await self._keep(asked, answered)
+        await self._keep(asked, answered, is_first)
         return answered
 
-    async def _keep(self, asked: Asked, answered: Answered) -> None:
+    async def _keep(self, asked: Asked, answered: Answered, is_first: bool) -> None:
         """Write down an answer, if it is one; what can't be written down is no reason not to give it."""
         try:
             if answered.status == 503:
-                await self.file.forget(asked.token)
+                if is_first:
+                    await self.file.forget(asked.token)
             elif answered.status >= 500:
                 self.file.lost.add(asked.token)
             elif answered.status < 300 and _SECRET.fullmatch(asked.path):

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from api.history import History
-from api.idempotency import marked, marked_batch
+from api.idempotency import last_day, marked, marked_batch, outcome_unknown
 from api.logs import REQUEST_ID
 from api.problems import Problem
 from exchange.commands import Command, Control, OrderBatch, control
@@ -86,6 +86,7 @@ class Waiting(NamedTuple):
     size: int  # how many commands
     at: float  # when it was handed in, of `perf_counter`
     request_id: str
+    day: int = 0  # the trading day on which alone it may be taken, as its ordinal; 0: any
 
 
 class Passed(NamedTuple):
@@ -114,6 +115,7 @@ class Inbox:
         self._called = asyncio.Event()  # set when something waits, or nothing will any more
         self._is_closed = False
         self.room = capacity  # for how many more commands
+        self._of_a_day = 0  # commands waiting that may be taken on one day only
         self.broken: str | None = None  # the code of why it takes no more: "stopping", or what broke it
         self.stop: Callable[[], None] = lambda: None  # stops the process
         self.watch: Callable[[Passed], None] = lambda passed: None
@@ -125,7 +127,7 @@ class Inbox:
     def offer_for(self, command: Command, hear: Callable[[Answer | None, Problem | None], None]) -> None:
         """Hand in a command whose answer is told by a call. Problem likewise, and then there is none."""
         self._require_room(1)
-        self._take_in(command, Reply(hear), 1)
+        self._take_in(marked(command), Reply(hear), 1)
 
     def offer_batch(self, batch: OrderBatch) -> "asyncio.Future[BatchAnswer]":
         """Hand in a batch of orders, which all go into one durable write. Problem as of one command."""
@@ -139,7 +141,9 @@ class Inbox:
 
     def _take_in(self, command: Command | OrderBatch, answer: "asyncio.Future[Any] | Reply", size: int) -> None:
         self.room -= size
-        self._waiting.append(Waiting(command, answer, size, perf_counter(), REQUEST_ID.get()))
+        day = last_day()
+        self._of_a_day += day > 0
+        self._waiting.append(Waiting(command, answer, size, perf_counter(), REQUEST_ID.get(), day))
         self._called.set()
 
     def _require_room(self, size: int) -> None:
@@ -199,7 +203,8 @@ class Inbox:
     def break_down(self, error: Exception, group: Sequence[Waiting] = ()) -> None:
         """Fail every waiting command and have the process stopped: the journal holds what has happened."""
         self.broken = error.code if isinstance(error, JournalError) else "internal_error"
-        _log.critical("the exchange stops: %s", error, exc_info=error)
+        expected = isinstance(error, JournalError)  # the disk, which is told in one line
+        _log.critical("the exchange stops: %s", error, exc_info=None if expected else error)
         for waiting in [*group, *self._waiting]:
             _fail(waiting, Problem(500, self.broken, "The exchange has stopped; ask again after its restart."))
         self._waiting.clear()
@@ -208,7 +213,19 @@ class Inbox:
 
     async def _process(self, group: list[Waiting]) -> None:
         while group:
-            group = group[await self._process_some(group) :]
+            if self._of_a_day:
+                group = self._of_today(group)
+            if group:
+                group = group[await self._process_some(group) :]
+
+    def _of_today(self, group: list[Waiting]) -> list[Waiting]:
+        """Without those whose day is over, which are told so."""
+        today = self.engine.exchange.date
+        over = [waiting for waiting in group if waiting.day and (today is None or waiting.day != today.toordinal())]
+        self._of_a_day -= len(over)
+        for waiting in over:
+            _fail(waiting, outcome_unknown())
+        return [waiting for waiting in group if waiting not in over] if over else group
 
     async def _process_some(self, group: list[Waiting]) -> int:
         """Journal, apply and answer the first commands of a group; returns how many were taken."""
@@ -224,6 +241,7 @@ class Inbox:
         applied = perf_counter()
         answers = _Answers(self.history, batch, outcome, first_new)
         for waiting, receipt in zip(group, receipts, strict=False):
+            self._of_a_day -= waiting.day > 0
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
             elif not waiting.answer.done():

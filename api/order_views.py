@@ -1,7 +1,6 @@
 """What has become of an order: its events, one after another, and the view of it that clients get."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Literal
 
@@ -70,8 +69,7 @@ class ToldOrder(msgspec.Struct, gc=False):
     sequence: int
 
 
-@dataclass(slots=True)
-class Course:
+class Course(msgspec.Struct, gc=False):
     """An order after some of its events; prices in ticks, quantities in tCO2e."""
 
     price_ticks: int
@@ -83,7 +81,7 @@ class Course:
     prevented: int = 0
     reason: Reason = Reason.NONE  # why the rest is gone
     priority: Priority = Priority.NONE
-    trade_ids: list[int] = field(default_factory=list)
+    trade_ids: list[int] = []
 
     @property
     def status(self) -> Literal["open", "waiting", "filled", "cancelled"]:
@@ -219,7 +217,7 @@ def _average_price(listed: Instrument, trades: list[tuple[Any, Correction | None
 
 
 def fill_view(listed: Instrument, trade: Any, order_id: int, correction: Correction | None) -> schemas.Fill:
-    """A trade from the side of one of its orders, as it was booked, or as a correction left it."""
+    """A trade, told, from the side of one of its orders, as it was booked, or as a correction left it."""
     return schemas.Fill.model_validate(_told_fill(listed, trade, order_id, correction), from_attributes=True)
 
 
@@ -228,10 +226,10 @@ def _told_fill(listed: Instrument, trade: Any, order_id: int, correction: Correc
     charged = trade if correction is None else correction.after
     said = correction.before if correction and correction.is_bust else charged
     return ToldFill(
-        int(trade.trade_id),
-        listed.price(int(said.price_ticks)),
-        int(said.quantity),
-        money(int(charged.buyer_fee if bought else charged.seller_fee)),
+        trade.trade_id,
+        listed.price(said.price_ticks),
+        said.quantity,
+        money(charged.buyer_fee if bought else charged.seller_fee),
         liquidity_of(trade, order_id),
         status_of(correction),
     )

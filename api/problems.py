@@ -296,6 +296,11 @@ def no_account(account_id: str) -> Problem:
     return Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
 
 
+def broken() -> Problem:
+    """500: an error of ours."""
+    return Problem(500, "internal_error", "The exchange hit an error of its own; nothing was lost.")
+
+
 def status_of(reason: Reason) -> int:
     """The HTTP status of a refusal. KeyError of a reason that refuses nothing."""
     return _STATUS_OF[reason]
@@ -361,5 +366,5 @@ def install(app: FastAPI) -> None:
         return Problem(error.status_code, code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(Exception)
-    async def broken(request: Request, error: Exception) -> JSONResponse:
-        return Problem(500, "internal_error", "The exchange hit an error of its own; nothing was lost.").response()
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return broken().response()

@@ -22,7 +22,7 @@ from exchange.commands import Control, StartTrading
 from exchange.sessions import CalendarError, Phase, Step, local_moment, next_trading_day, timetable
 from exchange.settling import next_of_bank, next_of_settlement, waiting_for_bank
 from exchange.state import Exchange
-from settlement.bank import Policy
+from settlement.rules import Policy
 
 _log = logging.getLogger("carbonex")
 _LONGEST_NAP_S = 0.05

@@ -18,7 +18,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -44,12 +43,13 @@ from benchmarks.measure import WrongAnswer, show, table
 from benchmarks.trading_path import market
 from exchange import invariants
 from exchange.commands import OnError
-from exchange.engine import read_batches
+from exchange.engine import recorded
 from exchange.instruments import money
-from exchange.journal import SqliteJournal, read_blocks
+from exchange.journal import SqliteJournal
 from exchange.rows import EventKind
 from exchange.state import Exchange
 from exchange.transition import apply
+from simulation.ports import free_port
 
 CONNECTIONS, BATCH_CONNECTIONS, BATCH = 64, 4, 1000
 ACCOUNTS = 64
@@ -283,12 +283,6 @@ def _answers(port: int) -> bool:
             return False
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def prepare(folder: Path) -> tuple[Path, list[signing.Signer]]:
     """A journal of an exchange that trades, everybody rich; and a key for each account, not in use yet."""
     path, engine = folder / "journal", market(ACCOUNTS, 1)
@@ -420,7 +414,7 @@ def _digest(port: int) -> str:
 def check(path: Path, digest: str, answers: list[bytes], sent: Orders) -> None:
     """Every order that was answered stands in the journal as it was sent; `digest`: of who served, if asked."""
     exchange, history = Exchange(), History()
-    for batch in read_batches(block for _, _, block in read_blocks(path)):
+    for batch in recorded(path):
         history.extend(batch, apply(exchange, batch))
     if digest and exchange.digest() != digest:
         raise WrongAnswer("the journal makes another exchange than the one that served")

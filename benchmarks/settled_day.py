@@ -52,8 +52,7 @@ from registry.accounts import ParticipantClass
 from registry.serials import Origin
 from registry.units import Species
 from settlement.bank import SimulatedBank
-from settlement.netting import Mode
-from settlement.rules import SettlementRules
+from settlement.rules import Mode, SettlementRules
 
 BANK = "BANK"
 TRADERS = [f"T{number}" for number in range(ACCOUNTS)]

@@ -30,7 +30,8 @@ from registry import title
 from registry.serials import Cause, Origin, Serials
 from settlement.batch import Discharge, discharge
 from settlement.clearing import Terms, obligations, terms_of, type_of_column, warm_up
-from settlement.netting import Mode, positions
+from settlement.netting import positions
+from settlement.rules import Mode
 
 PARTICIPANTS, INSTRUMENTS = 2000, 8
 HOUSE, ACCOUNTS = 1, PARTICIPANTS + 1  # participants are 2 and on

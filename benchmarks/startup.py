@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks.flows import make_flow
 from benchmarks.measure import WrongAnswer, show, table
 from benchmarks.trading_path import market, spread_out
-from exchange.engine import read_batches
-from exchange.journal import Batch, SqliteJournal, read_blocks
+from exchange.engine import recorded
+from exchange.journal import Batch, SqliteJournal
 from exchange.rows import CommandKind, type_of_rows
 from exchange.transition import apply
 
@@ -113,7 +113,7 @@ def _start(way: str, path: Path, digest: str) -> Start:
     began, cpu_began = time.perf_counter(), time.process_time()
     gateway, journal = None, None
     if way == "read":
-        for _ in read_batches(block for _, _, block in read_blocks(path)):
+        for _ in recorded(path):
             pass
     else:
         journal = SqliteJournal(path)

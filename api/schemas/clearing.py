@@ -11,7 +11,7 @@ from api.schemas.settlement import Amount
 from settlement.bank import Finding
 from settlement.bank_files import Direction, Reach, Reply
 from settlement.cycle import Stage
-from settlement.netting import Mode
+from settlement.rules import Mode
 
 LINES_MAX = 10_000  # of a bank's answer in JSON; its files may be longer
 Checksum = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the instruction file")]

@@ -126,6 +126,8 @@ class Desk:
 
     async def _act(self, frame: Frame | FastPlace) -> None:
         match frame:
+            case FastPlace():  # first, for nothing comes as often
+                await self._order(frame)
             case frames.Subscribe():
                 self._subscribe(frame)
             case frames.Unsubscribe():

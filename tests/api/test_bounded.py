@@ -1,7 +1,8 @@
-"""The head of a request: how long it may be, and how long on its way."""
+"""The head of a request, how long it may be and how long on its way; and an answer, which leaves in one piece."""
 
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,57 @@ def test_a_head_without_end_ends_the_connection(web):
 def send_for_ever(one, piece):
     while True:
         one.sendall(piece)
+
+
+# ---------------------------------------------------------------- answers
+
+
+class Wire:
+    """A transport that keeps what it is given, piece by piece."""
+
+    def __init__(self):
+        self.pieces = []
+
+    def write(self, data):
+        self.pieces.append(data)
+
+    def writelines(self, parts):
+        self.pieces.append(b"".join(parts))
+
+    def close(self):
+        self.pieces.append("closed")
+
+
+def test_a_head_leaves_with_the_first_of_its_body():
+    cycle = SimpleNamespace(transport=Wire(), response_started=False)
+    answer = bounded._InOnePiece(cycle)
+    answer.write(b"100 Continue")
+    cycle.response_started = True
+    for part in (b"head.", b"body", b", more of it"):
+        answer.write(part)
+    answer.close()
+    assert cycle.transport.pieces == [b"100 Continue", b"head.body", b", more of it", "closed"]
+
+
+def test_a_head_without_a_body_leaves_when_the_connection_is_closed():
+    cycle = SimpleNamespace(transport=Wire(), response_started=True)
+    answer = bounded._InOnePiece(cycle)
+    answer.write(b"head")
+    answer.close()
+    assert cycle.transport.pieces == [b"head", "closed"]
+
+
+def test_who_asks_first_whether_to_go_on_and_who_wants_the_head_alone_are_answered(web):
+    with connected(web) as one:
+        body = b'{"account_id": "D", "name": "D"}'
+        head = b"POST /v1/accounts HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n"
+        one.sendall(head + b"content-length: %d\r\n\r\n" % len(body))
+        assert one.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        one.sendall(body)
+        assert one.recv(65_536).startswith(b"HTTP/1.1 201")
+        one.sendall(REQUEST.replace(b"GET", b"HEAD") + b"\r\n")
+        assert one.recv(65_536).startswith(b"HTTP/1.1 ")
+        one.sendall((REQUEST + b"\r\n") * 2)  # both at once
+        heard = b""
+        while heard.count(b"HTTP/1.1 200") < 2:
+            heard += one.recv(65_536)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import re
 
 import pytest
@@ -118,6 +119,24 @@ async def test_what_is_under_way_is_answered_before_the_end(open_desk):
     held.set()
     await drained
     assert order.done() and order.result().status_code == 201
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+async def test_an_error_of_ours_is_a_problem_on_either_way(open_desk, monkeypatch, content_type):
+    """Orders are answered before the routes, unless their content type says more than usual."""
+
+    def fail(*given):
+        raise ValueError("of ours")
+
+    for name in ("offer", "offer_for"):
+        monkeypatch.setattr(open_desk.gateway.inbox, name, fail)
+    headers = {"content-type": content_type, "x-request-id": "mine"}
+    answer = await open_desk.http.post("/v1/orders", content=json.dumps(ORDER), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert answer.headers["x-request-id"] == "mine"
+    samples = await measured(open_desk)
+    assert samples['carbonex_requests_total{method="POST",route="/v1/orders",status="500"}'] == 1
+    assert samples['carbonex_problems_total{code="internal_error"}'] == 1
 
 
 def test_readiness_names_the_first_reason():

@@ -323,6 +323,47 @@ async def test_an_order_of_another_day_is_not_placed_after_a_crash(life, monkeyp
     assert len(await client.orders("B")) == 1
 
 
+async def test_a_repeat_that_was_not_taken_in_does_not_make_the_first_be_forgotten(life, monkeypatch):
+    """Placed, the answer lost in a crash; the repeat finds an exchange that stops. A day later it is no new order."""
+
+    def place():
+        return life.desk.http.post("/v1/orders", json=ORDER, headers=key("k"))
+
+    await life.crash(monkeypatch, "journalled", place)
+    monkeypatch.setattr(life.desk.gateway.inbox, "broken", "stopping")
+    assert code(await place()) == (503, "stopping")
+    monkeypatch.undo()
+    client = life.desk.client
+    await client.set_phase("closed")
+    await client.settle()
+    await life.desk.open("2026-01-06")
+    assert code(await place()) == (409, "request_outcome_unknown")
+    assert len(await client.orders("B")) == 1
+
+
+async def test_a_repeat_whose_day_ends_while_it_waits_is_no_order_of_the_next_day(life, monkeypatch):
+    """Placed, the answer lost in a crash; between the repeat's question and its turn in the inbox the day changes."""
+    await life.crash(monkeypatch, "journalled", lambda: life.desk.http.post("/v1/orders", json=ORDER, headers=key("k")))
+    client, inbox = life.desk.client, life.desk.gateway.inbox
+    await client.set_phase("closed")
+    await client.settle()
+    taken_in = inbox._take_in
+
+    def behind_the_next_day(*waiting):
+        monkeypatch.undo()
+        inbox._put(control(OpenDay(date(2026, 1, 6))), 1)
+        taken_in(*waiting)
+
+    monkeypatch.setattr(inbox, "_take_in", behind_the_next_day)
+    repeated = await life.desk.http.post("/v1/orders", json=ORDER, headers=key("k"))
+    assert life.desk.gateway.exchange.date == date(2026, 1, 6)
+    assert code(repeated) == (409, "request_outcome_unknown")
+    assert len(await client.orders("B")) == 1
+    assert inbox._of_a_day == 0
+    await client.set_phase("continuous")
+    assert code(await life.desk.http.post("/v1/orders", json=ORDER, headers=key("another"))) == (201, "ok")
+
+
 async def test_of_keys_no_journal_tells(tmp_path, monkeypatch):
     door = Door(tmp_path)
     async with door.gateway.running(), door.http:

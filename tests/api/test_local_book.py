@@ -161,6 +161,7 @@ class Meddler:
 
     def __init__(self, url, seed):
         self.url, self.rng, self.done = url.replace("http", "ws"), random.Random(seed), Counter()
+        self.next: list[str] = []  # every kind of harm comes to pass, however few frames there are
         self.cuts = 0  # connections to be cut
 
     def __enter__(self):
@@ -179,9 +180,12 @@ class Meddler:
             threading.Thread(target=self.ask, args=(client, exchange), daemon=True).start()
             held = None
             for number, frame in enumerate(exchange):
-                what = "passed" if number < 2 else self.rng.choice(["passed", "passed", "dropped", "doubled", "held"])
-                if '"replay"' in frame or '"snapshot"' in frame:
+                if number < 2:
+                    what = "passed"
+                elif '"replay"' in frame or '"snapshot"' in frame:
                     what = self.rng.choice(["passed", "doubled"])
+                else:
+                    what = self.drawn()
                 if self.cuts:
                     self.cuts -= 1
                     client.close()
@@ -191,6 +195,11 @@ class Meddler:
                 if held is not None:
                     client.send(held)
                 held = frame if what == "held" else None
+
+    def drawn(self):
+        if not self.next:
+            self.next = self.rng.sample(["passed", "passed", "dropped", "doubled", "held"], 5)
+        return self.next.pop()
 
     def ask(self, client, exchange):
         with suppress(ConnectionClosed):

@@ -9,7 +9,7 @@ import pytest
 
 from api.settings import ServeSettings, Settings, SettingsError, load, option_of, shown
 from exchange import serve_cli
-from settlement.bank import Policy
+from settlement.rules import Policy
 from tests.system.desk import run
 
 

@@ -9,8 +9,8 @@ from api.gateway import BANK, Gateway
 from api.timers import Clock, iso
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
-from settlement.bank import Policy
 from settlement.cycle import Stage
+from settlement.rules import Policy
 from tests.api.conftest import MORNING_NS, Desk
 
 pytestmark = pytest.mark.anyio
