@@ -8,24 +8,35 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from exchange import credits_cli, emissions_cli, keys_cli, registry_cli, serve_cli, settlement_cli
-from exchange.console import fail, load_compiled, say
-from settlement.bank import Policy
-from settlement.netting import Mode as SettlementMode
-
-if TYPE_CHECKING:
-    from exchange.rows import type_of_rows
+from exchange import (
+    credits_cli,
+    emissions_cli,
+    export_cli,
+    faults_cli,
+    generate_cli,
+    journal_cli,
+    keys_cli,
+    measuring_cli,
+    registry_cli,
+    reliability_cli,
+    research_cli,
+    serve_cli,
+    settlement_cli,
+    sweep_cli,
+)
+from exchange.console import fail, fail_to_read, load_compiled, say
+from settlement.rules import Mode as SettlementMode
+from settlement.rules import Policy
 
 app = typer.Typer(
     name="carbonex",
@@ -40,6 +51,20 @@ app.add_typer(bench, name="bench")
 drills = typer.Typer(help="Rehearse: what must not happen, made to happen in memory.", no_args_is_help=True)
 app.add_typer(drills, name="drill")
 app.command()(serve_cli.serve)
+app.command()(research_cli.replay)
+app.command()(research_cli.convert)
+app.command()(research_cli.validate)
+app.command("kill-test")(reliability_cli.kill_test)
+app.command()(reliability_cli.overload)
+app.command()(reliability_cli.soak)
+app.command()(journal_cli.backup)
+app.command()(faults_cli.faults)
+app.command()(journal_cli.restore)
+app.command()(measuring_cli.counterfactual)
+app.command()(measuring_cli.report)
+app.command()(sweep_cli.sweep)
+app.command()(export_cli.export)
+app.command()(generate_cli.generate)
 app.add_typer(registry_cli.registry, name="registry")
 app.add_typer(settlement_cli.settlement, name="settlement")
 app.add_typer(keys_cli.keys, name="keys")
@@ -50,11 +75,6 @@ DEFAULT_JOURNAL = Path("var/exchange.journal")
 
 JournalFile = Annotated[Path, typer.Option(help="Where the exchange remembers: one file, made if missing.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")]
-
-
-AssignedIds = Annotated[
-    bool, typer.Option("--assigned-ids", help="References are the exchange's own: 1, 2, 3 ... in order of arrival.")
-]
 
 
 class Bank(StrEnum):
@@ -89,8 +109,9 @@ def demo(
 ) -> None:
     """Trade one whole day with simulated enterprises over HTTP, settle it, print what came of it."""
     from simulation.demo import DemoError, market_day, wait_until_ready
+    from simulation.ports import free_port
 
-    port = port or _free_port()
+    port = port or free_port()
     if _is_taken("127.0.0.1", port):
         fail("address_in_use", f"127.0.0.1:{port} is taken; choose another with --port")
     _date(day)
@@ -193,40 +214,9 @@ def check(journal: Annotated[Path, typer.Argument(help="The journal file.")] = D
             failing = one.__name__
             one(exchange)
     except JournalError as error:
-        fail(error.code, error.detail, 2 if error.code == "journal_corrupt" else 1)
+        fail_to_read(error)
     except AssertionError as error:
         fail(failing, str(error), 2)
-
-
-@app.command()
-def replay(
-    flow: Annotated[Path, typer.Argument(help="Order flow: .parquet, .csv or .npy.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Events: .parquet, .csv or .npy.")],
-    assigned_ids: AssignedIds = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the events file.")] = False,
-) -> None:
-    """Play a foreign order flow through the book (generic rules, no accounts) and write what happened."""
-    from exchange.flow import FlowPlayer, new_events
-    from exchange.flow_files import FlowFileError, read_flow, write_events
-    from exchange.rows import EventKind
-
-    refused = 0
-
-    def counted(parts: "Iterator[type_of_rows]") -> "Iterator[type_of_rows]":
-        nonlocal refused
-        for part in parts:
-            refused += int((part["kind"] == EventKind.REFUSED).sum())
-            yield part
-
-    try:
-        rows = read_flow(flow)
-        load_compiled("flow")
-        written = write_events(out, counted(FlowPlayer(assigned_ids).play(rows, new_events())), force)
-    except FlowFileError as error:
-        fail("invalid_flow_file", str(error))
-    say(f"{rows.size:,} messages, {written:,} events in {out}")
-    if refused:
-        say(f"{refused:,} messages were refused; the events say why")
 
 
 @app.command()
@@ -294,7 +284,7 @@ def default(
 @bench.command()
 def matching(
     flow: Annotated[Path | None, typer.Option(help="Order flow to time; default: the five named flows.")] = None,
-    assigned_ids: AssignedIds = False,
+    assigned_ids: research_cli.AssignedIds = False,
     messages: Annotated[int, typer.Option(min=1000, help="Length of each named flow.")] = 2_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
 ) -> None:
@@ -412,6 +402,18 @@ def gateway(
 
 
 @bench.command()
+def replay(
+    messages: Annotated[int, typer.Option(min=10_000, help="Length of the flow, in messages.")] = 2_000_000,
+    runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
+) -> None:
+    """Messages a second of reading LOBSTER and ITCH and of matching again, beside the ladder on the same rows."""
+    from benchmarks import foreign_flow as benchmark
+
+    load_compiled("flow")
+    benchmark.run(messages, runs)
+
+
+@bench.command()
 def startup(
     commands: Annotated[int, typer.Option(min=1000, help="In the journal, and those that found the exchange.")] = (
         10_000_000
@@ -441,13 +443,6 @@ def _is_taken(host: str, port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main() -> None:

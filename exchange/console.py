@@ -1,9 +1,12 @@
 """How commands of the command line speak to a person: a line, an error with its code, a word about compiling."""
 
 import sys
-from typing import Literal, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from exchange.journal import JournalError
 
 
 def say(text: str) -> None:
@@ -15,6 +18,11 @@ def fail(code: str, detail: str, status: int = 1) -> NoReturn:
     """One clear error with its code, and out."""
     print(f"carbonex: {code}: {detail}", file=sys.stderr, flush=True)  # noqa: T201
     raise typer.Exit(status)
+
+
+def fail_to_read(error: "JournalError") -> NoReturn:
+    """A journal that can't be read; one that is not what was written is a check that failed (2)."""
+    fail(error.code, error.detail, 2 if error.code == "journal_corrupt" else 1)
 
 
 def load_compiled(loops: Literal["trading", "flow", "title"]) -> None:

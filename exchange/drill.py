@@ -70,8 +70,7 @@ from registry.serials import Origin
 from registry.units import Species
 from settlement.clearing import buyer_pays, obligations, seller_receives
 from settlement.default import Case
-from settlement.netting import Mode
-from settlement.rules import ReserveRules
+from settlement.rules import Mode, ReserveRules
 
 BEFORE = date(2026, 1, 4)  # the first trading day after it opens the drill
 OPENING, LATER, CHEAP, RISEN = "50.00", "50.00", "48.00", "51.00"

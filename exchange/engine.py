@@ -16,12 +16,13 @@ from typing import NamedTuple, cast
 import msgspec
 import numpy as np
 
+from exchange.client_orders import Key, Placed
 from exchange.commands import UNDO_BATCH, Command, FoundExchange, OnError, OrderBatch, control
 from exchange.journal import Batch, Journal, JournalError, read_blocks
 from exchange.reasons import Reason, Refused
 from exchange.rows import COMMAND, CommandKind, InBatch, type_of_rows
 from exchange.rules import RuleSet, load_rule_set
-from exchange.state import Exchange, Placed
+from exchange.state import Exchange
 from exchange.trading import Written
 from exchange.transition import Outcome, apply, apply_rows, content_of, contents_of
 
@@ -63,6 +64,7 @@ class Engine:
         """
         for batch in read_batches(self.journal.blocks()):
             yield batch, _replayed(self.exchange, batch)
+        self.exchange.client_orders.is_complete()
         if self.exchange.rules is None:
             rules = rules or load_rule_set("hubei")
             batch = self.prepare([control(FoundExchange(rules))], now_ns).batch
@@ -94,8 +96,12 @@ class Engine:
         return self.journal.append(batch.encode())
 
     def apply(self, batch: Batch) -> Outcome:
-        """Apply a journalled batch."""
-        return apply(self.exchange, batch)
+        """Apply a journalled batch. A day that it settles is sealed: one that can't be sealed is none the less so."""
+        was_settled = self.exchange.is_settled
+        outcome = apply(self.exchange, batch)
+        if self.exchange.is_settled and not was_settled:
+            self.journal.seal()
+        return outcome
 
     def submit_rows(self, rows: type_of_rows, now_ns: int) -> Written:
         """Stamp, record and apply rows of the trading path; returns the event rows and trade rows they cause.
@@ -132,7 +138,7 @@ class _Sheet:
         self._first = exchange.sequence + 1
         self._rows: list[bytes] = []
         self._details: list[bytes] = []
-        self._seen: dict[tuple[int, bytes], Placed] = {}  # orders on the sheet
+        self._seen: dict[Key, Placed] = {}  # orders on the sheet
 
     @property
     def _next(self) -> int:
@@ -176,7 +182,7 @@ class _Sheet:
         assert isinstance(undo, int), "a mass cancel is never a repeat"
         return BatchReceipt(receipts, undo)
 
-    def _sort_out(self, batch: OrderBatch) -> tuple[list[Receipt], list[int], dict[tuple[int, bytes], Placed]]:
+    def _sort_out(self, batch: OrderBatch) -> tuple[list[Receipt], list[int], dict[Key, Placed]]:
         """A receipt for each order of a batch, the places of those that are new, and which may come again."""
         first, details = self._next, batch.details
         if not any(details):
@@ -187,7 +193,7 @@ class _Sheet:
             numbers = range(first, first + len(details))
             placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
             return [*numbers], [*range(len(details))], placed_anew
-        receipts, fresh, seen = list[Receipt](), list[int](), dict[tuple[int, bytes], Placed]()
+        receipts, fresh, seen = list[Receipt](), list[int](), dict[Key, Placed]()
         for place, detail in enumerate(details):
             sequence = first + len(fresh)
             if detail:
@@ -204,9 +210,9 @@ class _Sheet:
             fresh.append(place)
         return receipts, fresh, seen
 
-    def _are_new(self, keys: list[tuple[int, bytes]]) -> bool:
+    def _are_new(self, keys: list[Key]) -> bool:
         """Whether none of these orders came before, nor twice among them."""
-        are_known = not (self._known.keys().isdisjoint(keys) and self._seen.keys().isdisjoint(keys))
+        are_known = self._known.has_any(keys) or not self._seen.keys().isdisjoint(keys)
         return not are_known and len(set(keys)) == len(keys)
 
     def stamped(self, now_ns: int) -> Batch:
@@ -243,6 +249,11 @@ def read_batches(blocks: Iterable[bytes]) -> Iterator[Batch]:
         yield _batch_of(taken, sequence)
 
 
+def recorded(path: Path) -> Iterator[Batch]:
+    """The batches of a journal's file, in order; JournalError where it is not what was written."""
+    return read_batches(block for _, _, block in read_blocks(path))
+
+
 def _batch_of(blocks: Sequence[bytes], sequence: int) -> Batch:
     """The batch of blocks behind a sequence number."""
     try:
@@ -258,7 +269,7 @@ def _batch_of(blocks: Sequence[bytes], sequence: int) -> Batch:
 def read_exchange(path: Path) -> Exchange:
     """The exchange that a journal file describes, read without locking it. JournalError if it can't be."""
     exchange = Exchange()
-    for batch in read_batches(block for _, _, block in read_blocks(path)):
+    for batch in recorded(path):
         _replayed(exchange, batch)
     return exchange
 
@@ -273,7 +284,7 @@ def _replayed(exchange: Exchange, batch: Batch) -> Outcome:
 _STOPPED = Refused(Reason.BATCH_STOPPED, "an earlier order of the batch was refused; this one was not tried")
 
 
-def _used(key: tuple[int, bytes]) -> Refused:
+def _used(key: Key) -> Refused:
     return Refused(
         Reason.CLIENT_ORDER_ID_USED, f"client order id {key[1].decode()!r} stands for another order of today"
     )

@@ -10,9 +10,9 @@ Apache Arrow reads and writes the files: the library of its field, whose types d
 reference.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
+from exchange.outputs import whole_file
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, EVENT, CommandKind, EventKind, joined, type_of_rows
 from matching.orders import Side, TimeInForce
@@ -33,15 +34,15 @@ _OPS: dict[str, int] = {
 _SIDES: dict[str, int] = {"buy": Side.BUY, "sell": Side.SELL}
 _TIMES: dict[str, int] = {time.name: time for time in TimeInForce}
 _NONSENSE = 255  # a code that the exchange refuses
-_REQUIRED = ("op", "ref")
-_NUMBERS = {
+REQUIRED = ("op", "ref")
+NUMBERS = {
     "ref": pa.uint64(),
     "price_ticks": pa.int64(),
     "quantity": pa.int64(),
     "account": pa.uint32(),
     "ts_ns": pa.int64(),
 }
-_CODES: dict[str, dict[str, int]] = {"op": _OPS, "side": _SIDES, "time_in_force": _TIMES}
+CODES: dict[str, dict[str, int]] = {"op": _OPS, "side": _SIDES, "time_in_force": _TIMES}
 
 EVENT_SCHEMA = pa.schema(
     [
@@ -65,33 +66,41 @@ class FlowFileError(ValueError):
 # ---------------------------------------------------------------- in
 
 
+# What NumPy raises besides for the header of an array, which it reads as Python would.
+_OF_A_HEADER = (EOFError, MemoryError, SyntaxError, TokenError, TypeError)
+
+
 def read_flow(path: Path) -> type_of_rows:
     """The command rows (messages,) of a flow file; `sequence` is the row's index. FlowFileError if malformed."""
     try:
         if path.suffix == ".npy":
-            return _from_rows(np.load(path, allow_pickle=False), path)
+            return rows_of_array(np.load(path, allow_pickle=False), path)
         if path.suffix == ".csv":
-            types: dict[str, pa.DataType] = {**_NUMBERS, **dict.fromkeys(_CODES, pa.string())}
+            types: dict[str, pa.DataType] = {**NUMBERS, **dict.fromkeys(CODES, pa.string())}
             convert = pyarrow.csv.ConvertOptions(column_types=types)
-            return _from_table(pyarrow.csv.read_csv(path, convert_options=convert), path)
+            return rows_of_table(pyarrow.csv.read_csv(path, convert_options=convert), path)
         if path.suffix == ".parquet":
-            return _from_table(pyarrow.parquet.read_table(path), path)
-    except (OSError, ValueError) as error:  # Arrow's errors are ValueErrors
+            return rows_of_table(pyarrow.parquet.read_table(path), path)
+    except (OSError, ValueError, *_OF_A_HEADER) as error:  # Arrow's errors are ValueErrors
         if isinstance(error, FlowFileError):
             raise
         raise FlowFileError(f"{path}: {error}") from error
     raise FlowFileError(f"{path}: a flow is a .parquet, .csv or .npy file")
 
 
-def _from_table(table: pa.Table, path: Path) -> type_of_rows:
-    for name in _REQUIRED:
+def rows_of_table(table: pa.Table, path: Path) -> type_of_rows:
+    """The command rows of a table of flow columns. FlowFileError if one that is needed is missing."""
+    for name in REQUIRED:
         if name not in table.column_names:
             raise FlowFileError(f"{path}: column {name!r} is missing; there are {', '.join(table.column_names)}")
+    for name in (*NUMBERS, *CODES):
+        if table.column_names.count(name) > 1:
+            raise FlowFileError(f"{path}: there is more than one column {name!r}")
     columns: dict[str, Any] = {}
-    for name, kind in _NUMBERS.items():
+    for name, kind in NUMBERS.items():
         if name in table.column_names:
             columns[name] = pc.fill_null(table[name].cast(kind), 0).to_numpy()
-    for name, codes in _CODES.items():
+    for name, codes in CODES.items():
         if name in table.column_names:
             columns[name] = _codes(table[name], codes)
     return _rows(columns, table.num_rows)
@@ -109,7 +118,8 @@ def _codes(column: pa.ChunkedArray, codes: dict[str, int]) -> type_of_rows:
     return places[np.where((found >= 0) & (found < len(codes)), found, len(codes))]
 
 
-def _from_rows(loaded: type_of_rows, path: Path) -> type_of_rows:
+def rows_of_array(loaded: type_of_rows, path: Path) -> type_of_rows:
+    """The command rows of an array of rows. FlowFileError if it has no such fields."""
     if loaded.dtype.names is None or loaded.ndim != 1:
         raise FlowFileError(f"{path}: not an array of rows with named fields")
     if {"kind", "order_id"} <= set(loaded.dtype.names):
@@ -118,11 +128,11 @@ def _from_rows(loaded: type_of_rows, path: Path) -> type_of_rows:
             rows[name] = loaded[name]
         rows["sequence"] = np.arange(rows.size)
         return rows
-    for name in _REQUIRED:
+    for name in REQUIRED:
         if name not in loaded.dtype.names:
             raise FlowFileError(f"{path}: field {name!r} is missing; there are {', '.join(loaded.dtype.names)}")
-    columns = {name: loaded[name] for name in _NUMBERS if name in loaded.dtype.names}
-    for name, codes in _CODES.items():
+    columns = {name: loaded[name] for name in NUMBERS if name in loaded.dtype.names}
+    for name, codes in CODES.items():
         if name in loaded.dtype.names:
             columns[name] = _codes(pa.chunked_array([pa.array(loaded[name])]), codes)
     return _rows(columns, loaded.size)
@@ -152,30 +162,26 @@ def write_events(path: Path, parts: Iterable[type_of_rows], overwrite: bool = Fa
         raise FlowFileError(f"{path} exists; --force overwrites it")
     if path.suffix not in (".parquet", ".csv", ".npy"):
         raise FlowFileError(f"{path}: events are written to a .parquet, .csv or .npy file")
-    unfinished = path.with_name(f"{path.name}.unfinished")
     written = 0
     try:
-        if path.suffix == ".npy":
-            kept = [part.copy() for part in parts]
-            events = joined([np.zeros(0, EVENT), *kept])
-            with unfinished.open("wb") as file:
-                np.save(file, events, allow_pickle=False)
-            written = events.size
-        else:
+        with whole_file(path) as beside:
+            if path.suffix == ".npy":
+                kept = [part.copy() for part in parts]
+                events = joined([np.zeros(0, EVENT), *kept])
+                with beside.open("wb") as file:
+                    np.save(file, events, allow_pickle=False)
+                return events.size
             writer: Any = (
-                pyarrow.csv.CSVWriter(unfinished, EVENT_SCHEMA)
+                pyarrow.csv.CSVWriter(beside, EVENT_SCHEMA)
                 if path.suffix == ".csv"
-                else pyarrow.parquet.ParquetWriter(unfinished, EVENT_SCHEMA, compression="zstd")
+                else pyarrow.parquet.ParquetWriter(beside, EVENT_SCHEMA, compression="zstd")
             )
             with writer:
                 for part in parts:
                     writer.write_table(events_table(part))
                     written += part.size
-        os.replace(unfinished, path)
     except OSError as error:
         raise FlowFileError(f"{path}: {error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return written
 
 
@@ -187,20 +193,20 @@ def events_table(events: type_of_rows) -> pa.Table:
     return pa.table(
         [
             pa.array(events["sequence"]),
-            _words(kind, {int(one): one.label for one in EventKind}),
+            words_of(kind, {int(one): one.label for one in EventKind}),
             pa.array(np.ascontiguousarray(events["order_id"]).view(np.uint64)),
             pa.array(np.ascontiguousarray(events["maker_order_id"]).view(np.uint64), mask=~traded),
-            _words(events["side"], {int(side): word for word, side in _SIDES.items()}),
+            words_of(events["side"], {int(side): word for word, side in _SIDES.items()}),
             pa.array(events["price_ticks"], mask=about_nothing),
             pa.array(events["quantity"], mask=about_nothing),
             pa.array(events["leaves"], mask=about_nothing),
-            _words(reason, {int(one): one.code for one in Reason if one != Reason.NONE}),
+            words_of(reason, {int(one): one.code for one in Reason if one != Reason.NONE}),
         ],
         schema=EVENT_SCHEMA,
     )
 
 
-def _words(numbers: type_of_rows, words: dict[int, str]) -> pa.Array:
+def words_of(numbers: type_of_rows, words: dict[int, str]) -> pa.Array:
     """Numbers as words; a number without a word is null."""
     found = [words.get(number) for number in range(256)]
     return pa.DictionaryArray.from_arrays(pa.array(numbers), pa.array(found, pa.string())).cast(pa.string())

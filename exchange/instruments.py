@@ -53,7 +53,7 @@ class Instrument(msgspec.Struct):
 
     def price(self, ticks: int) -> str:
         """Ticks as a decimal price."""
-        return str(ticks * self.tick)
+        return _price_of(ticks, self.tick)
 
 
 class Instruments:
@@ -88,6 +88,11 @@ class Instruments:
 def terms_of_instruments(rows: np.ndarray[Any, np.dtype[Any]]) -> Terms:
     """What INSTRUMENT rows deliver and are paid in."""
     return terms_of(rows["asset"], rows["cash"], rows["fen_per_tick"])
+
+
+@lru_cache(1 << 16)
+def _price_of(ticks: int, tick: Decimal) -> str:
+    return str(ticks * tick)
 
 
 @lru_cache(1 << 16)

@@ -294,6 +294,11 @@ def treasury_is_stated(exchange: Exchange) -> None:
     assert not wrong, f"done and not stated, or stated and not done: {sorted(wrong)[:3]}"
 
 
+def client_orders_are_found(exchange: Exchange) -> None:
+    """Today's orders are found by their client order ids."""
+    exchange.client_orders.check()
+
+
 CHECKS: tuple[Callable[[Exchange], None], ...] = (
     cash_is_conserved,
     units_are_conserved,
@@ -317,6 +322,7 @@ CHECKS: tuple[Callable[[Exchange], None], ...] = (
     corrections_stand,
     defaulters_are_restricted,
     treasury_is_stated,
+    client_orders_are_found,
 )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from exchange.console import fail, load_compiled
+from exchange.console import fail, fail_to_read, load_compiled
 from registry.accounts import AccountStatus
 from registry.emissions import Verdict
 from registry.locks import LockKind
@@ -287,7 +287,7 @@ def _read(journal: Path) -> "Exchange":
     try:
         return read_exchange(journal)
     except JournalError as error:
-        fail(error.code, error.detail, 2 if error.code == "journal_corrupt" else 1)
+        fail_to_read(error)
 
 
 # ---------------------------------------------------------------- accounts and units

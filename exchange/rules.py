@@ -12,7 +12,7 @@ from decimal import Decimal
 from importlib import resources
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -266,13 +266,22 @@ def load_rule_set(name_or_file: str) -> RuleSet:
             text = Path(name_or_file).read_text(encoding="utf-8")
         else:
             text = resources.files("exchange.rulesets").joinpath(f"{name_or_file}.toml").read_text("utf-8")
-        rules = msgspec.convert(tomllib.loads(text), RuleSet)
+        document = tomllib.loads(text)
     except OSError as error:
         raise RuleSetError(
             f"no rule set {name_or_file!r}: neither hubei, national, generic, nor a .toml file"
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
+    return rule_set_of(document, name_or_file)
+
+
+def rule_set_of(document: dict[str, Any], name: str) -> RuleSet:
+    """The rule set that a document describes, under the name that errors give it. RuleSetError says what is wrong."""
+    try:
+        rules = msgspec.convert(document, RuleSet)
+    except msgspec.ValidationError as error:
+        raise RuleSetError(f"rule set {name!r}: {error}") from error
     _check(rules)
     return rules
 

@@ -7,6 +7,7 @@ import errno
 import gc
 import ipaddress
 import signal
+import sqlite3
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from api.access.guard import Access
     from api.gateway import Gateway
+    from api.idempotency import RequestFile
     from api.settings import ServeSettings
 
 
@@ -30,12 +32,14 @@ class Example(StrEnum):
     CONFIG = "config"
     SYSTEMD = "systemd"
     CONTAINER = "container"
+    PROXY = "proxy"
 
 
 EXAMPLES = {
     Example.CONFIG: "carbonex.toml",
     Example.SYSTEMD: "carbonex.service",
     Example.CONTAINER: "Containerfile",
+    Example.PROXY: "nginx.conf",
 }
 
 INVALID = 2  # exit code of settings that can't be
@@ -94,7 +98,8 @@ def serve(
         bool, typer.Option("--show-settings", help="Print all settings and where each came from, and end.")
     ] = False,
     example: Annotated[
-        Example | None, typer.Option(help="Print a file to begin with: settings, systemd unit, container; and end.")
+        Example | None,
+        typer.Option(help="Print a file to begin with (settings, systemd unit, container, proxy) and end."),
     ] = None,
 ) -> None:
     """Run the exchange alone, until Ctrl-C.
@@ -187,13 +192,12 @@ def _access(values: "ServeSettings") -> "Access":
 def _gateway(values: "ServeSettings") -> "Gateway":
     """The exchange of the journal, with its timers set."""
     from api.gateway import Gateway
-    from api.idempotency import RequestFile
     from api.timers import Clock, real_now_ns, simulated_clock
     from exchange.journal import JournalError, SqliteJournal
     from exchange.reasons import Refused
     from exchange.rules import RuleSetError, load_rule_set
     from exchange.sessions import CalendarError
-    from settlement.bank import Policy
+    from settlement.rules import Policy
 
     journal, is_simulated = values.journal, values.clock == "simulated"
     answers = None if values.bank == "none" else Policy(values.bank)
@@ -202,7 +206,7 @@ def _gateway(values: "ServeSettings") -> "Gateway":
         opened = SqliteJournal(journal)
         started_ns = real_now_ns()
         runs = Clock(0, values.speed) if is_simulated else Clock.real()
-        requests = RequestFile(journal.with_name(journal.name + ".requests"))
+        requests = _requests(journal.with_name(journal.name + ".requests"))
         gateway = Gateway(opened, rule_set, runs, values.inbox, answers, requests)
         if is_simulated:
             gateway.clock.advance_to(simulated_clock(gateway.exchange, values.day, values.manual))
@@ -222,6 +226,16 @@ def _gateway(values: "ServeSettings") -> "Gateway":
         if not len(gateway.exchange.instruments):
             say("nothing is listed yet: the first trading day begins when an instrument is (POST /v1/instruments)")
     return gateway
+
+
+def _requests(path: Path) -> "RequestFile":
+    """What was asked under keys, beside the journal."""
+    from api.idempotency import RequestFile
+
+    try:
+        return RequestFile(path)
+    except sqlite3.Error as error:
+        fail("requests_unusable", f"{path}: {error}")
 
 
 def _is_loopback(host: str) -> bool:

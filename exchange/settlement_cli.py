@@ -248,8 +248,9 @@ def reply(
     policy: Annotated[str, typer.Option(help="accept, reject, or partial.")] = "accept",
 ) -> None:
     """Answer an instruction file as a simulated bank does; `confirm` hands the answers in."""
-    from settlement.bank import Policy, bank_by
+    from settlement.bank import bank_by
     from settlement.bank_files import BankFileError, read_instructions
+    from settlement.rules import Policy
 
     if policy not in ("accept", "reject", "partial"):
         fail("invalid_option", "--policy is accept, reject, or partial")

@@ -27,8 +27,9 @@ from exchange.sessions import Step, moment_ns
 from exchange.state import Exchange
 from exchange.transition.failing import besides
 from registry.accounts import Account, Right
-from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
+from settlement.bank import MINUTE_NS, bank_by, minutes_to_be_late
 from settlement.cycle import Batch, Stage
+from settlement.rules import Policy
 
 
 def next_of_settlement(exchange: Exchange) -> Step | None:

@@ -12,6 +12,7 @@ from datetime import date
 import msgspec
 import numpy as np
 
+from exchange.client_orders import ClientOrders
 from exchange.instruments import Instruments, terms_of_instruments
 from exchange.rows import TRADE, joined, type_of_rows
 from exchange.rules import RuleSet
@@ -44,9 +45,6 @@ class DayFigures(msgspec.Struct, frozen=True):
     previous_ticks: int  # the close before
 
 
-Placed = tuple[int, bytes]  # sequence and content of an order's command
-
-
 class Exchange:
     """The state of one market. Empty until it is founded with a rule set."""
 
@@ -75,7 +73,7 @@ class Exchange:
 
         self.days: list[DayFigures] = []  # oldest first
 
-        self.client_orders: dict[tuple[int, bytes], Placed] = {}  # today's, by account and client order id
+        self.client_orders = ClientOrders()  # today's
         self.unsettled_trades: list[type_of_rows] = []  # today's, until their batch is fixed
         self.cash_deposited: Counter[int] = Counter()  # fen by asset number of the currency
         self.cash_withdrawn: Counter[int] = Counter()
@@ -170,7 +168,7 @@ class Exchange:
             for order in orders_of(desk.ladder, instrument.number):
                 stands_at = price_at(desk.ladder.queues[order.queue], int(order.level))
                 add("order", stands_at, *(int(order[name]) for name in _ORDER_FIELDS))
-        for (account_number, client_order_id), (_, row) in sorted(self.client_orders.items()):
+        for (account_number, client_order_id), row in self.client_orders:
             add("client order", account_number, client_order_id, row)
         for values in self.clearing.content():
             add("clearing", *values)

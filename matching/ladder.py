@@ -42,7 +42,7 @@ NOBODY = np.uint32(0)  # the slot of no order
 NO_LEVEL = 1 << 62  # worse than any level
 WINDOW_STEP = 4096  # levels: one summary word
 LEVELS = 1 << 20  # room for levels at first; memory that is not used costs nothing
-FIRST_WINDOW = 4 * WINDOW_STEP
+FIRST_WINDOW = 16 * WINDOW_STEP
 REACH_TICKS = 1 << 25  # the prices of one queue lie within so many ticks
 PRICE_MAX_TICKS = 1 << 40
 QUANTITY_MAX = 1 << 40  # tonnes of an order: no sum of a level's quantities can wrap
@@ -433,9 +433,9 @@ def _with_levels(ladder: Ladder, needed: int) -> Ladder:
     lengths = ladder.queues["end"] - ladder.queues["first"]
     room = int(lengths.sum()) + needed
     wider = ladder._replace(
-        levels=np.zeros(2 * room, LEVEL),
-        words=np.zeros(2 * room >> 6, np.uint64),
-        summary=np.zeros(-(-2 * room >> 12), np.uint64),
+        levels=np.zeros(4 * room, LEVEL),
+        words=np.zeros(4 * room >> 6, np.uint64),
+        summary=np.zeros(4 * room >> 12, np.uint64),
         queues=ladder.queues.copy(),
     )
     end = 0
@@ -471,7 +471,9 @@ def _move(old: Ladder, new: Ladder, queue_index: int, first: int) -> None:
     queue.best += shift
     occupied = _occupied_in(old, was)
     here = occupied + shift
-    new.levels[here] = old.levels[occupied]
+    best, worst = int(occupied[0]), int(occupied[-1])
+    # As raw bytes: NumPy copies records field by field.
+    new.levels[best + shift : worst + shift + 1].view(np.uint8)[:] = old.levels[best : worst + 1].view(np.uint8)
     np.bitwise_or.at(new.words, here >> 6, np.uint64(1) << (here & 63).astype(np.uint64))
     np.bitwise_or.at(new.summary, here >> 12, np.uint64(1) << (here >> 6 & 63).astype(np.uint64))
     standing = np.flatnonzero(new.orders["queue"] == queue_index)

@@ -39,7 +39,7 @@ from settlement.bank_files import (
     doubled,
 )
 from settlement.clearing import type_of_column
-from settlement.netting import Mode
+from settlement.rules import Mode, Policy
 
 # ---------------------------------------------------------------- a batch at the bank
 
@@ -341,15 +341,6 @@ class SimulatedBank(msgspec.Struct, frozen=True):
 
 
 MINUTE_NS = 60_000_000_000
-
-
-class Policy(StrEnum):
-    """How a simulated bank answers: all at once, unless it is late."""
-
-    ACCEPT = "accept"
-    REJECT = "reject"  # the first who has to pay in
-    PARTIAL = "partial"  # half of what the first has to pay in
-    LATE = "late"
 
 
 def minutes_to_be_late(instructed_ns: int, confirm_by_ns: int | None) -> int:

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from settlement.clearing import Terms, obligations, type_of_rows
-from settlement.netting import Mode, Positions, deliveries, payments, positions
+from settlement.netting import Positions, deliveries, payments, positions
+from settlement.rules import Mode
 
 
 class Amounts(msgspec.Struct, frozen=True):

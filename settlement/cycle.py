@@ -42,8 +42,8 @@ from settlement.conversions import Conversions
 from settlement.corrections import Corrections
 from settlement.deals import Deal, DealState
 from settlement.default import Case, CaseState, Defaults, Holding, Leg
-from settlement.netting import Mode
 from settlement.rebates import Rebate
+from settlement.rules import Mode
 from settlement.statements import Entry, Line
 
 

@@ -44,7 +44,8 @@ import msgspec
 import numpy as np
 
 from settlement.clearing import Terms, buyer_pays, obligations, seller_receives, type_of_column, type_of_rows
-from settlement.netting import Mode, positions
+from settlement.netting import positions
+from settlement.rules import Mode
 
 type_of_marks = np.ndarray[Any, np.dtype[np.bool_]]
 

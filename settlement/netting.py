@@ -13,8 +13,6 @@ each receiver can say from whom its tonnes came. What is settled net in cash mov
 one pay-in or pay-out for each participant and currency, :func:`payments`.
 """
 
-from enum import StrEnum
-
 import msgspec
 import numpy as np
 
@@ -23,22 +21,6 @@ from settlement.clearing import Terms, as_given, type_of_column, type_of_rows
 
 DELIVERY = np.dtype([("giver", "u4"), ("taker", "u4"), ("quantity", "i8")])  # accounts; tonnes of a unit
 PAYMENT = np.dtype([("account", "u4"), ("amount", "i8")], align=True)  # fen; positive: to the account
-
-
-class Mode(StrEnum):
-    """What is settled trade by trade (gross) and what is offset first (net)."""
-
-    GROSS_GROSS = "gross_gross"
-    GROSS_NET = "gross_net"  # units gross, cash net
-    NET_NET = "net_net"
-
-    @property
-    def nets_units(self) -> bool:
-        return self == Mode.NET_NET
-
-    @property
-    def nets_cash(self) -> bool:
-        return self != Mode.GROSS_GROSS
 
 
 class Positions(msgspec.Struct, frozen=True):

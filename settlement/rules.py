@@ -1,13 +1,37 @@
-"""What differs between markets in how they settle, as data."""
+"""What differs between markets in how they settle, as data; nothing here needs a compiler."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
-from settlement.netting import Mode
-
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,12}(\.[0-9]{1,2})?$")]
 Share = Annotated[str, msgspec.Meta(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")]
+
+
+class Mode(StrEnum):
+    """What is settled trade by trade (gross) and what is offset first (net)."""
+
+    GROSS_GROSS = "gross_gross"
+    GROSS_NET = "gross_net"  # units gross, cash net
+    NET_NET = "net_net"
+
+    @property
+    def nets_units(self) -> bool:
+        return self == Mode.NET_NET
+
+    @property
+    def nets_cash(self) -> bool:
+        return self != Mode.GROSS_GROSS
+
+
+class Policy(StrEnum):
+    """How a simulated bank answers: all at once, unless it is late."""
+
+    ACCEPT = "accept"
+    REJECT = "reject"  # the first who has to pay in
+    PARTIAL = "partial"  # half of what the first has to pay in
+    LATE = "late"
 
 
 class ReserveRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

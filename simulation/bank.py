@@ -18,8 +18,9 @@ import msgspec
 
 from api.client import ApiError, AsyncClient
 from api.schemas import BatchRow, MarketView
-from settlement.bank import MINUTE_NS, Policy, bank_by, minutes_to_be_late
+from settlement.bank import MINUTE_NS, bank_by, minutes_to_be_late
 from settlement.bank_files import BankFileError, Direction, InstructionLine, read_bookings, read_instructions
+from settlement.rules import Policy
 from simulation.sub_ledgers import BooksError, SubLedgers
 
 _PAUSE_S = 0.1

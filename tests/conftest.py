@@ -47,6 +47,9 @@ LONG_FILES_FIRST = ["system", "exchange"]  # folders; the first starts processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever shares the files among workers should have short ones left when the end is near."""
+    """Skip what a thorough run plays. Whoever shares the files should have short ones left when the end is near."""
+    for item in items:
+        if not THOROUGH and item.get_closest_marker("thorough"):
+            item.add_marker(pytest.mark.skip(reason="CARBONEX_THOROUGH=1 plays it"))
     places = {folder: place for place, folder in enumerate(LONG_FILES_FIRST)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))

@@ -6,7 +6,7 @@ from exchange.events.base import ControlEvent
 from exchange.events.defaults import FailureNotified
 from exchange.events.treasury import CurrencyLeg
 from settlement.batch import BatchReport
-from settlement.netting import Mode
+from settlement.rules import Mode
 
 
 class ObligationsFixed(ControlEvent, frozen=True):

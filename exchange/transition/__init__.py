@@ -7,7 +7,6 @@ name: `market`, `registry`, `allocation`, `compliance`, `emissions`, `credits`, 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import compress
 from typing import Any, get_args
 
 import numpy as np
@@ -124,10 +123,7 @@ def _remember_client_orders(
     sequences = new_rows["sequence"][new_rows["kind"] == EventKind.ACCEPTED]
     places = np.searchsorted(rows["sequence"], sequences)
     named = [details[place] for place in places.tolist()]
-    keys = zip(rows["account"][places].tolist(), named, strict=True)
-    contents = contents_of(rows)
-    placed = zip(sequences.tolist(), [contents[place] for place in places.tolist()], strict=True)
-    exchange.client_orders.update(compress(zip(keys, placed, strict=True), named))
+    exchange.client_orders.add(rows["account"][places], named, sequences, _contents(rows)[places])
 
 
 _CONTENT = slice(COMMAND.fields["order_id"][1], COMMAND.fields["batch"][1])  # type: ignore[index]
@@ -148,8 +144,12 @@ def content_of(packed: bytes) -> bytes:
 
 def contents_of(rows: type_of_rows) -> list[bytes]:
     """Likewise, of many rows."""
-    contents: list[bytes] = rows.view(_WITH_CONTENT)["content"].tolist()
+    contents: list[bytes] = _contents(rows).tolist()
     return contents
+
+
+def _contents(rows: type_of_rows) -> type_of_rows:
+    return rows.view(_WITH_CONTENT)["content"]
 
 
 def _apply_control(step: Step, detail: bytes) -> happened.Event:

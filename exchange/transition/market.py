@@ -5,6 +5,7 @@ from typing import assert_never
 import numpy as np
 
 from exchange import events as happened
+from exchange.client_orders import ClientOrders
 from exchange.commands import (
     BreakSession,
     CloseSession,
@@ -165,7 +166,7 @@ def open_day(step: Step, command: OpenDay) -> happened.DayOpened:
     exchange.date, exchange.session = command.date, 0
     exchange.clearing.close_objections(step.now_ns, opening_ns(exchange.market, command.date))
     exchange.is_interrupted = False
-    exchange.client_orders.clear()
+    exchange.client_orders = ClientOrders()
     holdings.make_incoming_available(desk.balances)
     before = desk.participants.copy()
     set_fees(exchange, *exchange.accounts)

@@ -32,8 +32,7 @@ from registry.accounts import ParticipantClass
 from settlement.bank import SimulatedBank
 from settlement.cycle import Batch, Stage
 from settlement.default import Case
-from settlement.netting import Mode
-from settlement.rules import DefaultRules, ReserveRules, SettlementRules
+from settlement.rules import DefaultRules, Mode, ReserveRules, SettlementRules
 from tests.exchange.market import CNY, HBEA, Market, Stake
 
 MODES = ("gross_gross", "gross_net", "net_net")

@@ -14,8 +14,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from settlement.bank_files import Direction
-from settlement.netting import Mode
 from settlement.rebates import Tier
+from settlement.rules import Mode
 
 HOUSE = "EXCHANGE"
 RESERVE = "RESERVE"

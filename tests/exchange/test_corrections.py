@@ -47,7 +47,7 @@ from registry.units import Species
 from settlement.corrections import NOTHING
 from settlement.cycle import Stage
 from settlement.fees import TURNOVER_MAX
-from settlement.netting import Mode
+from settlement.rules import Mode
 from tests.exchange.cycle import authority, replayed
 from tests.exchange.defaults import Failing
 from tests.exchange.market import CNY, HBEA, Market, cash, units

@@ -38,9 +38,10 @@ from exchange.settling import next_of_bank, next_of_settlement
 from exchange.transition.step import HOUSE, RESERVE
 from registry.accounts import AccountStatus, ParticipantClass
 from registry.units import Species
-from settlement.bank import Policy, SimulatedBank
+from settlement.bank import SimulatedBank
 from settlement.cycle import Stage
 from settlement.default import CaseState
+from settlement.rules import Policy
 from tests.conftest import EXAMPLES
 from tests.exchange.cycle import replayed
 from tests.exchange.defaults import BANK, DEADLINE, DUE, MODES, TOO_LATE, Failing

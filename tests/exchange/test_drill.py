@@ -12,7 +12,7 @@ from exchange.drill import DEFAULTERS, DrillError, reconcile, run_drill, show
 from exchange.rules import load_rule_set
 from exchange.transition.step import HOUSE, RESERVE
 from settlement.default import CaseState
-from settlement.netting import Mode
+from settlement.rules import Mode
 
 
 @pytest.fixture(scope="module", params=list(Mode), ids=str)

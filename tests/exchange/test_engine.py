@@ -1,5 +1,7 @@
 """The engine: every command is stamped, journalled and applied once, and the journal alone brings it all back."""
 
+import shutil
+import sqlite3
 from contextlib import closing
 from datetime import date, timedelta
 
@@ -329,6 +331,25 @@ def test_a_journal_of_other_rules_is_refused():
     with pytest.raises(Refused, match="founded with other rules") as refused:
         list(Engine(journal).open(GENERIC, now_ns=0))
     assert refused.value.reason == Reason.ALREADY_FOUNDED
+
+
+def test_a_day_that_is_settled_is_sealed(tmp_path):
+    path = tmp_path / "exchange.journal"
+    with closing(SqliteJournal(path)) as journal:
+        market = traders(journal)
+        market.play("bob sells 10 @ 42.00\nalice buys 10 @ 42.00")
+        assert seals(path) == []
+        market.play("close\nsettle")
+        settled = market.engine.exchange.sequence
+        market.play("alice buys 5 @ 42.00")
+        shutil.copy(path, tmp_path / "without log")
+    assert seals(tmp_path / "without log") == seals(path)[:1]
+    assert read_exchange(tmp_path / "without log").sequence == settled
+
+
+def seals(path):
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT number FROM seal").fetchall()
 
 
 def test_an_exchange_goes_on_after_a_restart_as_if_nothing_had_been(tmp_path):

@@ -6,9 +6,11 @@ Conservation alone does not notice everything; what the two conservation checks 
 from datetime import date
 
 import msgspec
+import numpy as np
 import pytest
 
 from exchange import invariants
+from exchange.client_orders import MANY, ClientOrders
 from exchange.commands import (
     AgreeDelivery,
     CorrectTrades,
@@ -486,8 +488,18 @@ def what_stood_in_was_never_used(market):
     market.exchange.clearing.batches[0].stood_in[1, 0] = 1
 
 
+def orders_lie_elsewhere_than_their_index_says(market):
+    known = market.exchange.client_orders = ClientOrders()
+    accounts, sequences = np.arange(MANY, dtype=np.uint32), np.arange(MANY)
+    known.add(accounts, [b"x"] * MANY, sequences, np.zeros(MANY, "V2"))
+    known.is_complete()
+    known.check()
+    known._rows = known._rows[::-1]
+
+
 CONSERVATION = {MONEY, TONNES}
 BREAKS = [
+    (orders_lie_elsewhere_than_their_index_says, invariants.client_orders_are_found),
     (a_conversion_is_not_stated, invariants.treasury_is_stated),
     (a_conversion_is_stated_that_was_not, invariants.treasury_is_stated),
     (a_rebate_is_not_stated, invariants.treasury_is_stated),

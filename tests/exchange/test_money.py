@@ -49,7 +49,7 @@ from registry.units import Species
 from settlement.bank import Break, Finding, SimulatedBank
 from settlement.bank_files import AnswerFile, BankBalance, Direction, Fault, Reply
 from settlement.cycle import Stage
-from settlement.netting import Mode
+from settlement.rules import Mode
 from tests.exchange.cycle import replayed
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, units
 

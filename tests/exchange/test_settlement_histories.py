@@ -98,9 +98,8 @@ from settlement.bank import SimulatedBank
 from settlement.bank_files import BankBalance, BookingFile, Reach, read_bookings
 from settlement.bookings import FINAL_PAYMENT
 from settlement.cycle import Stage
-from settlement.netting import Mode
 from settlement.rebates import Tier
-from settlement.rules import DefaultRules, ReserveRules
+from settlement.rules import DefaultRules, Mode, ReserveRules
 from tests.exchange.market import CNY, DAY, HBEA, Market, Stake, nothing
 from tests.exchange.plain_settlement import HOUSE, RESERVE, Plain, Trade
 

@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from exchange import invariants
 from exchange.rules import load_rule_set
 from registry.serials import Cause
-from settlement.netting import Mode
-from settlement.rules import SettlementRules
+from settlement.rules import Mode, SettlementRules
 from tests.exchange.market import HBEA, Market, cash, units
 
 HUBEI = load_rule_set("hubei")

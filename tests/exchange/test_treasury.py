@@ -46,9 +46,8 @@ from registry.holdings import CASH
 from registry.units import Species
 from settlement.bank import SimulatedBank
 from settlement.conversions import Conversion
-from settlement.netting import Mode
 from settlement.rebates import Rebate, Tier
-from settlement.rules import ReserveRules, SettlementRules
+from settlement.rules import Mode, ReserveRules, SettlementRules
 from tests.exchange.cycle import replayed
 from tests.exchange.defaults import Failing
 from tests.exchange.market import CNY, HBEA, Market, Stake, cash, units

@@ -9,7 +9,7 @@ import numpy as np
 from exchange.rows import TRADE, type_of_rows
 from settlement.batch import Amounts, BatchReport
 from settlement.clearing import Terms, terms_of
-from settlement.netting import Mode
+from settlement.rules import Mode
 
 HOUSE, ACCOUNTS, ASSETS = 1, 6, 4
 HBEA, HBCER, EURO = 1, 2, 4  # assets; 0 is the rule set's currency, and nothing has number 3

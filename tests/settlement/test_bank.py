@@ -33,7 +33,7 @@ from settlement.bank_files import (
     read_bookings,
     read_instructions,
 )
-from settlement.netting import Mode
+from settlement.rules import Mode
 
 HOUSE, PLANT, MILL = 1, 2, 3
 NAMES = ["", "EXCHANGE", "PLANT", "MILL"]

@@ -25,7 +25,7 @@ from settlement.default import (
     settling,
     waterfall,
 )
-from settlement.netting import Mode
+from settlement.rules import Mode
 from settlement.statements import CASH
 from tests.settlement.plain_clearing import Trade, rows_of
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from settlement.batch import Amounts, discharge
 from settlement.clearing import buyer_pays, obligations, seller_receives, terms_of
-from settlement.netting import Mode, Positions, deliveries, needed_at_turns, payments, positions
+from settlement.netting import Positions, deliveries, needed_at_turns, payments, positions
+from settlement.rules import Mode
 from tests.settlement import plain_clearing as plain
 from tests.settlement.plain_clearing import ACCOUNTS, ASSETS, EURO, HBCER, HBEA, HOUSE, TERMS, Trade, rows_of
 

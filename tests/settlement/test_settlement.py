@@ -11,7 +11,7 @@ import pytest
 from exchange.rows import type_of_rows
 from settlement.batch import Discharge, discharge
 from settlement.clearing import buyer_pays, seller_receives, terms_of
-from settlement.netting import Mode
+from settlement.rules import Mode
 from settlement.statements import CASH, Entry, Line, Statement
 from tests.settlement.plain_clearing import Trade, rows_of
 

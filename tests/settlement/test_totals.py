@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from settlement.batch import Amounts, BatchReport, discharge
 from settlement.clearing import Terms, terms_of
-from settlement.netting import Mode
+from settlement.rules import Mode
 from settlement.statements import CASH, Entry, Line
 from settlement.totals import Total, check_report, totals, totals_of
 from tests.settlement.plain_clearing import Trade, rows_of

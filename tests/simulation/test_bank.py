@@ -9,9 +9,9 @@ from api.client import ApiError, AsyncClient
 from exchange.commands import DeliverBatch, FixObligations, InstructBank, IssueStatements, NoteLateBank
 from exchange.journal import MemoryJournal
 from exchange.sessions import moment_ns
-from settlement.bank import Policy
 from settlement.bank_files import read_answers, read_balances, read_instructions
 from settlement.cycle import Stage
+from settlement.rules import Policy
 from simulation.bank import BankError, SettlementBank
 from tests.api.conftest import running_desk
 from tests.api.test_settling import desk_on, settled, times, trade

@@ -12,10 +12,9 @@ from exchange.commands import FixObligations
 from exchange.journal import MemoryJournal
 from exchange.rules import load_rule_set
 from exchange.settling import next_of_settlement
-from settlement.bank import Policy, SimulatedBank
+from settlement.bank import SimulatedBank
 from settlement.bank_files import read_balances, read_bookings
-from settlement.netting import Mode
-from settlement.rules import ReserveRules
+from settlement.rules import Mode, Policy, ReserveRules
 from simulation.bank import SettlementBank
 from simulation.sub_ledgers import SubLedgers
 from tests.api.test_settling import desk_on

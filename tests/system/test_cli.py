@@ -45,6 +45,7 @@ def test_a_demo_day_ends_well_and_reconciles(demo):
     assert carbonex("check", journal).returncode == 0
 
 
+@pytest.mark.thorough
 def test_a_second_demo_trades_the_next_day(demo):
     journal, _ = demo
     ended = carbonex("demo", "--exit", "--seconds", 2, "--port", 0, "--journal", journal)
@@ -124,6 +125,7 @@ def test_a_journal_has_one_server_and_a_port_too(tmp_path):
     assert "serving" in server.output and "/docs" in server.output
 
 
+@pytest.mark.thorough
 def test_a_demo_leaves_another_exchange_alone(tmp_path):
     with Server(tmp_path / "exchange.journal") as server:
         before = httpx.get(f"{server.url}/v1/state").json()
@@ -133,6 +135,7 @@ def test_a_demo_leaves_another_exchange_alone(tmp_path):
     assert not (tmp_path / "other.journal").exists()
 
 
+@pytest.mark.thorough
 def test_a_demo_finishes_a_day_that_was_left_closed(tmp_path):
     journal = tmp_path / "exchange.journal"
     with Server(journal) as server:
@@ -147,6 +150,7 @@ def test_a_demo_finishes_a_day_that_was_left_closed(tmp_path):
     assert "2026-01-06 settled" in ended.stdout
 
 
+@pytest.mark.thorough
 def test_an_interrupted_demo_takes_its_exchange_with_it(tmp_path):
     journal = tmp_path / "exchange.journal"
     command = [sys.executable, "-m", "exchange.cli", "demo", "--port", "0", "--journal", str(journal)]

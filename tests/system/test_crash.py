@@ -8,8 +8,8 @@ import pytest
 from api.client import ApiError, AsyncClient
 from api.schemas import OrderView
 from exchange.commands import Command
-from exchange.engine import Engine, read_batches, read_exchange
-from exchange.journal import MemoryJournal, read_blocks
+from exchange.engine import Engine, read_exchange, recorded
+from exchange.journal import MemoryJournal
 from tests.system.server import Server
 
 pytestmark = pytest.mark.anyio
@@ -61,7 +61,7 @@ async def trade(client, number, sent, acknowledged):
 def uninterrupted(journal):
     """An engine that was given the journal's commands one at a time and never stopped."""
     engine = Engine(MemoryJournal())
-    for batch in read_batches(block for _, _, block in read_blocks(journal)):
+    for batch in recorded(journal):
         for row, detail in zip(batch.rows, batch.details, strict=True):
             [receipt], _ = engine.submit([Command(row.tobytes(), detail)], int(row.now_ns))
             assert receipt == row.sequence

@@ -84,6 +84,7 @@ def test_the_commands_of_the_section_work_as_written(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- files to begin with
 
 
+@pytest.mark.thorough
 def test_the_example_of_a_configuration_serves(tmp_path):
     file = tmp_path / "carbonex.toml"
     file.write_text(example("config"))
@@ -124,6 +125,7 @@ def test_systemd_has_nothing_against_the_unit(tmp_path):
     assert (ended.returncode, said) == (0, [])
 
 
+@pytest.mark.thorough
 def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path, monkeypatch):
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
@@ -135,6 +137,7 @@ def test_systemd_is_told_when_it_is_ready_and_when_it_stops(tmp_path, monkeypatc
         assert heard.recv(100) == b"STOPPING=1"
 
 
+@pytest.mark.thorough
 def test_the_container_runs_the_command_with_settings_that_are_some(tmp_path):
     said = example("container").replace("\\\n", " ")
     variables = dict(re.findall(r"(CARBONEX_\w+)=(\S+)", said))

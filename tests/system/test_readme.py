@@ -102,3 +102,14 @@ def test_settlement_works_as_written(journal, tmp_path, monkeypatch):
     assert "balances of 2026-01-08: 0 differ" in said["carbonex bank --books bank.books --days 1"]
     assert (tmp_path / "statement.html").read_text("utf-8").startswith("<!doctype html>")
     assert (tmp_path / "payments.csv").read_bytes().startswith(b"payments,1,")
+
+
+def test_reliability_works_as_written(journal, tmp_path, monkeypatch):
+    (block,) = [block for block in bash_blocks() if "carbonex faults" in block]
+    monkeypatch.chdir(tmp_path)
+    Path("var").mkdir()
+    shutil.copy(journal, "var/exchange.journal")
+    said = [run(call.removeprefix("carbonex ")) for call in block.splitlines()]
+    assert [ended.exit_code for ended in said] == [0] * 5, [ended.output for ended in said]
+    assert "nothing is lost and nothing was done twice" in said[0].stdout
+    assert [ended.stdout for ended in said[2::2]] == ["", ""]

@@ -16,7 +16,7 @@ from api.client import AsyncClient
 from tests.system.server import Server
 from tests.system.test_crash import enrol
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.thorough]
 
 
 @pytest.fixture
