@@ -69,27 +69,27 @@ def run(commands: int, runs: int) -> None:
     show(runs, made)
 
 
-def build(path: Path, commands: int, with_ids: bool) -> str:
+def build(path: Path, commands: int, with_ids: bool, block: int = BLOCK) -> str:
     """Write a journal of so many commands, and more that found the exchange; returns the digest of what it makes."""
     engine = market()
     journal = SqliteJournal(path, durable=False)
-    for block in engine.journal.blocks():
-        journal.append(block)
+    for founding in engine.journal.blocks():
+        journal.append(founding)
     exchange = engine.exchange
-    for batch in _blocks(spread_out(make_flow("calm", commands)), exchange.sequence, exchange.now_ns, with_ids):
+    for batch in _blocks(spread_out(make_flow("calm", commands)), exchange.sequence, exchange.now_ns, with_ids, block):
         journal.append(batch.encode()).result()
         apply(exchange, batch)
     journal.close()
     return exchange.digest()
 
 
-def _blocks(rows: type_of_rows, sequence: int, now_ns: int, with_ids: bool) -> Iterator[Batch]:
+def _blocks(rows: type_of_rows, sequence: int, now_ns: int, with_ids: bool, block: int) -> Iterator[Batch]:
     """The rows of a flow behind a sequence number, as they are journalled."""
     rows["sequence"] = np.arange(sequence + 1, sequence + 1 + rows.size)
-    rows["now_ns"] = now_ns + np.arange(rows.size) // BLOCK * 1_000_000
+    rows["now_ns"] = now_ns + np.arange(rows.size) // block * 1_000_000
     placed = (rows["kind"] == CommandKind.PLACE_ORDER).tolist()
-    for start in range(0, rows.size, BLOCK):
-        part = rows[start : start + BLOCK]
+    for start in range(0, rows.size, block):
+        part = rows[start : start + block]
         named = [b"o-%d" % (start + place) if with_ids and placed[start + place] else b"" for place in range(part.size)]
         yield Batch(part, named)
 

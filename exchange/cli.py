@@ -403,13 +403,14 @@ def gateway(
 
 @bench.command()
 def replay(
-    messages: Annotated[int, typer.Option(min=10_000, help="Length of the flow, in messages.")] = 2_000_000,
+    messages: Annotated[int, typer.Option(min=200_000, help="Length of the flow, in messages.")] = 2_000_000,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each, after one warm-up.")] = 7,
 ) -> None:
-    """Messages a second of reading LOBSTER and ITCH and of matching again, beside the ladder on the same rows."""
+    """Messages a second of reading LOBSTER and ITCH, of matching again, and of our own journal to the final state."""
     from benchmarks import foreign_flow as benchmark
 
     load_compiled("flow")
+    load_compiled("trading")
     benchmark.run(messages, runs)
 
 

@@ -63,7 +63,7 @@ class Engine:
         JournalError if a block can't be read; Refused if the journal was founded with other rules.
         """
         for batch in read_batches(self.journal.blocks()):
-            yield batch, _replayed(self.exchange, batch)
+            yield batch, replayed(self.exchange, batch)
         self.exchange.client_orders.is_complete()
         if self.exchange.rules is None:
             rules = rules or load_rule_set("hubei")
@@ -268,13 +268,19 @@ def _batch_of(blocks: Sequence[bytes], sequence: int) -> Batch:
 
 def read_exchange(path: Path) -> Exchange:
     """The exchange that a journal file describes, read without locking it. JournalError if it can't be."""
+    return exchange_of(recorded(path))
+
+
+def exchange_of(batches: Iterable[Batch]) -> Exchange:
+    """The exchange that batches from the first one on make. JournalError if one can't be read."""
     exchange = Exchange()
-    for batch in recorded(path):
-        _replayed(exchange, batch)
+    for batch in batches:
+        replayed(exchange, batch)
     return exchange
 
 
-def _replayed(exchange: Exchange, batch: Batch) -> Outcome:
+def replayed(exchange: Exchange, batch: Batch) -> Outcome:
+    """Apply a batch of a journal. JournalError if one of its commands can't be read."""
     try:
         return apply(exchange, batch)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""carbonex replay, convert, validate: order flow from files, ours and other people's."""
+"""carbonex replay, convert, validate: order flow from files, ours and other people's; our own days: `own_days_cli`."""
 
 import json
 from collections.abc import Iterator
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from exchange.console import fail, load_compiled, say
+from exchange.own_days_cli import Asked, replay_journal
+from exchange.research.what import What
 
 if TYPE_CHECKING:
     from exchange.research.sources import About, LobsterSource, Source
@@ -60,7 +62,12 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the output.")]
 def replay(
     file: File,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Events of our own flow: .parquet, .csv or .npy.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Events of our own flow: .parquet, .csv or .npy. Of a journal: a .journal, or a table: see --what.",
+        ),
     ] = None,
     mode: Annotated[
         Mode | None, typer.Option(help="As reported: prove the book; rematched (default): match everything again.")
@@ -71,12 +78,30 @@ def replay(
     symbol: Symbol = "",
     day: Day = "",
     zone: Zone = "America/New_York",
+    until: Annotated[
+        str, typer.Option(help="Of a journal: the state at this moment, local unless it says its offset.")
+    ] = "",
+    at_seq: Annotated[int | None, typer.Option(min=1, help="Of a journal: the state after this command.")] = None,
+    rules: Annotated[
+        str, typer.Option(help="Of a journal: play it under these rules too, by name or a .toml file, and compare.")
+    ] = "",
+    what: Annotated[What | None, typer.Option(help="Of a journal: which table to write, as `carbonex export`.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Of a journal: as JSON.")] = False,
     force: Force = False,
 ) -> None:
-    """Replay order flow: a vendor's against what it reported, our own through the book (generic rules, no accounts)."""
-    from exchange.research.sources import FlowSource, LobsterSource
+    """Replay order flow: a vendor's against what it reported, our own through the book (generic rules, no accounts).
 
+    Or a journal of the exchange: its state at any moment, and the same days under other rules.
+    """
+    from exchange.research.sources import FlowSource, Format, LobsterSource, recognise
+
+    of_journals = Asked(until, at_seq, rules, what, out, report, as_json, force)
     with _faults():
+        if mode is None and (of.value if of else recognise(file)) == Format.JOURNAL:
+            replay_journal(file, of_journals)
+            return
+        if of_journals._replace(out=None, report=None, force=False) != Asked():
+            fail("invalid_option", "--until, --at-seq, --rules, --what and --json are for a journal without a --mode")
         source = _opened(file, of, symbol, day, zone)
         if isinstance(source, FlowSource) and mode is None and report is None:
             if out is None:

@@ -6,12 +6,13 @@ whole), so a journal replays the same whatever becomes of the files.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal
 from importlib import resources
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -35,6 +36,7 @@ from settlement.rebates import Tier
 from settlement.rules import SettlementRules
 
 Money = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,4})?$")]
+NAMES = ("hubei", "national", "generic")  # the rule sets that come with the program
 Liquidity = Literal["maker", "taker"]
 # How a trade comes about: in the book, from a fixed-price listing, as a bilateral block, by sealed bids.
 Method = Literal["negotiated", "fixed_price", "block", "auction"]
@@ -259,8 +261,22 @@ def half_up(value: Decimal) -> int:
     return int(value + Decimal("0.5"))
 
 
-def load_rule_set(name_or_file: str) -> RuleSet:
-    """A rule set by name (hubei, national, generic) or from a TOML file. RuleSetError says what is wrong."""
+def load_rule_set(name_or_file: str, known: Mapping[str, RuleSet] = MappingProxyType({})) -> RuleSet:
+    """A rule set by name (hubei, national, generic) or from a TOML file. RuleSetError says what is wrong.
+
+    A file with a `base` says only what differs from that: the name of a rule set (of `known` too), or another file,
+    beside it unless its path is whole. Tables are laid over those of the base key by key; lists replace its lists.
+    """
+    return rule_set_of(_document(name_or_file, known, ()), name_or_file)
+
+
+def _document(name_or_file: str, known: Mapping[str, RuleSet], above: tuple[str, ...]) -> dict[str, Any]:
+    """What a rule set says, with all that it takes from its base; `above` are the files that lead to it."""
+    if name_or_file in above:
+        raise RuleSetError(f"rule set {name_or_file!r} is its own base")
+    if name_or_file in known:
+        found: dict[str, Any] = msgspec.to_builtins(known[name_or_file])
+        return found
     try:
         if name_or_file.endswith(".toml"):
             text = Path(name_or_file).read_text(encoding="utf-8")
@@ -269,11 +285,27 @@ def load_rule_set(name_or_file: str) -> RuleSet:
         document = tomllib.loads(text)
     except OSError as error:
         raise RuleSetError(
-            f"no rule set {name_or_file!r}: neither hubei, national, generic, nor a .toml file"
+            f"no rule set {name_or_file!r}: neither {', '.join([*known, *NAMES])}, nor a .toml file"
         ) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RuleSetError(f"rule set {name_or_file!r}: {error}") from error
-    return rule_set_of(document, name_or_file)
+    base = document.pop("base", None)
+    if base is None:
+        return document
+    if not isinstance(base, str):
+        raise RuleSetError(f"rule set {name_or_file!r}: its base must be a name or a file")
+    if base.endswith(".toml"):
+        base = str(Path(name_or_file).parent / base)
+    return _laid_over(_document(base, known, (*above, name_or_file)), document)
+
+
+def _laid_over(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Tables key by key, everything else as a whole."""
+    both = {name: (base.get(name), value) for name, value in changes.items()}
+    return base | {
+        name: _laid_over(ours, theirs) if isinstance(ours, dict) and isinstance(theirs, dict) else theirs
+        for name, (ours, theirs) in both.items()
+    }
 
 
 def rule_set_of(document: dict[str, Any], name: str) -> RuleSet:

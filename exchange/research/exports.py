@@ -29,14 +29,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from exchange.commands import decode_control
-from exchange.engine import read_exchange, recorded
-from exchange.journal import Batch
+from exchange.engine import exchange_of
 from exchange.outputs import whole_file
 from exchange.reasons import Reason
+from exchange.research.history import History, Moment, moments
 from exchange.research.what import What
 from exchange.rows import TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.state import Exchange
-from exchange.transition import Outcome, apply
 from matching import ladder as book_of
 from matching.orders import OrderType, Side, TimeInForce
 from registry import holdings
@@ -131,31 +130,8 @@ _FIELDS: dict[What, list[tuple[str, pa.DataType]]] = {
 Line = tuple[Any, ...]
 
 
-class Moment(NamedTuple):
-    """A stretch of commands that has just been applied, and what came of it."""
-
-    exchange: Exchange
-    batch: Batch
-    outcome: Outcome
-
-
 class ExportError(ValueError):
     """A table that can't be written; says which and why."""
-
-
-# ---------------------------------------------------------------- replaying
-
-
-def _moments(path: Path, one_by_one: bool) -> Iterator[Moment]:
-    """The journal's history: each command by itself, or each stretch of trading commands in one."""
-    exchange = Exchange()
-    for batch in recorded(path):
-        is_control = batch.rows["kind"] == CommandKind.CONTROL
-        cuts = range(1, batch.rows.size) if one_by_one else np.flatnonzero(is_control[1:] | is_control[:-1]) + 1
-        for start, end in zip([0, *cuts], [*cuts, batch.rows.size], strict=True):
-            # A copy, of rows that begin where the compiled loops want them.
-            part = Batch(batch.rows[start:end].copy(), batch.details[start:end])
-            yield Moment(exchange, part, apply(exchange, part))
 
 
 # ---------------------------------------------------------------- the tables
@@ -170,8 +146,8 @@ def _u64(column: type_of_rows) -> type_of_rows:
     return np.ascontiguousarray(column).astype(np.int64).view(np.uint64)
 
 
-def _orders(path: Path, _: "Asked") -> Iterator[pa.RecordBatch]:
-    for moment in _moments(path, one_by_one=False):
+def _orders(history: History, _: "Asked") -> Iterator[pa.RecordBatch]:
+    for moment in moments(history()):
         rows = moment.batch.rows
         if rows["kind"][0] == CommandKind.CONTROL:
             continue
@@ -193,9 +169,9 @@ def _orders(path: Path, _: "Asked") -> Iterator[pa.RecordBatch]:
         yield _batch(What.ORDERS, columns, nulls)
 
 
-def _events(path: Path, _: "Asked") -> Iterator[pa.RecordBatch]:
+def _events(history: History, _: "Asked") -> Iterator[pa.RecordBatch]:
     last: dict[int, int] = {}
-    for moment in _moments(path, one_by_one=False):
+    for moment in moments(history()):
         rows = moment.outcome.rows
         if not rows.size:
             continue
@@ -217,8 +193,8 @@ def _events(path: Path, _: "Asked") -> Iterator[pa.RecordBatch]:
         yield _batch(What.EVENTS, columns, nulls | {"taker_order_id": ~has_maker})
 
 
-def _trades(path: Path, _: "Asked") -> Iterator[pa.RecordBatch]:
-    for moment in _moments(path, one_by_one=False):
+def _trades(history: History, _: "Asked") -> Iterator[pa.RecordBatch]:
+    for moment in moments(history()):
         rows = moment.outcome.trades
         if rows.size:
             ids = [_u64(rows[name]) for name in ("buy_order_id", "sell_order_id")]
@@ -252,10 +228,10 @@ def levels(exchange: Exchange, instrument: int, side: Side, depth: int = 0) -> l
     return found
 
 
-def _sides_changed(path: Path, depth: int) -> Iterator[tuple[Moment, int, Side, list[Any]]]:
+def _sides_changed(history: History, depth: int) -> Iterator[tuple[Moment, int, Side, list[Any]]]:
     """(moment, instrument, side, its levels) each time that a side shows something else."""
     shown: dict[tuple[int, Side], list[Any]] = {}
-    for moment in _moments(path, one_by_one=True):
+    for moment in moments(history(), one_by_one=True):
         is_control = moment.batch.rows["kind"][0] == CommandKind.CONTROL
         touched = range(1, len(moment.exchange.instruments) + 1) if is_control else moment.outcome.rows["instrument"]
         for instrument in sorted({int(number) for number in touched} - {0}):
@@ -272,11 +248,11 @@ def _when(moment: Moment) -> tuple[int, int]:
     return int(moment.batch.rows["sequence"][0]), int(moment.batch.rows["now_ns"][0])
 
 
-def _book_l1(path: Path, _: "Asked") -> Iterator[Line]:
+def _book_l1(history: History, _: "Asked") -> Iterator[Line]:
     best: dict[int, list[int | None]] = {}
     before: dict[int, list[int | None]] = {}
     pending: tuple[int, int, int] | None = None
-    for moment, instrument, side, now in _sides_changed(path, 1):
+    for moment, instrument, side, now in _sides_changed(history, 1):
         if pending is not None and pending != (*_when(moment), instrument):
             yield from _changed_best(pending, best, before)
         pending = (*_when(moment), instrument)
@@ -295,9 +271,9 @@ def _changed_best(
         yield (*at, *best[at[2]])
 
 
-def _book_l2(path: Path, asked: "Asked") -> Iterator[Line]:
+def _book_l2(history: History, asked: "Asked") -> Iterator[Line]:
     said: dict[tuple[int, Side], list[Any]] = {}
-    for moment, instrument, side, now in _sides_changed(path, asked.depth):
+    for moment, instrument, side, now in _sides_changed(history, asked.depth):
         at = (*_when(moment), instrument, 1 if side == Side.BUY else -1)
         told_now = [(price, sum(shown for _, shown in orders), len(orders)) for price, orders in now]
         if told_now == said.get((instrument, side), []):
@@ -308,8 +284,8 @@ def _book_l2(path: Path, asked: "Asked") -> Iterator[Line]:
             yield (*at, 0, None, 0, 0)
 
 
-def _book_l3(path: Path, asked: "Asked") -> Iterator[Line]:
-    for moment, instrument, side, now in _sides_changed(path, asked.depth):
+def _book_l3(history: History, asked: "Asked") -> Iterator[Line]:
+    for moment, instrument, side, now in _sides_changed(history, asked.depth):
         at = (*_when(moment), instrument, 1 if side == Side.BUY else -1)
         for level, (price, orders) in enumerate(now, 1):
             yield from ((*at, level, place, price, shown, number) for place, (number, shown) in enumerate(orders, 1))
@@ -317,10 +293,10 @@ def _book_l3(path: Path, asked: "Asked") -> Iterator[Line]:
             yield (*at, 0, 0, None, 0, None)
 
 
-def _bars(path: Path, asked: "Asked") -> Iterator[Line]:
+def _bars(history: History, asked: "Asked") -> Iterator[Line]:
     exchange = Exchange()
     parts = [np.zeros(0, TRADE)]
-    for moment in _moments(path, one_by_one=False):
+    for moment in moments(history()):
         exchange = moment.exchange
         parts.append(moment.outcome.trades)
     trades, interval = joined(parts), asked.bar_seconds * NANOSECONDS
@@ -339,17 +315,17 @@ def _bars(path: Path, asked: "Asked") -> Iterator[Line]:
         )  # fmt: skip
 
 
-def _auctions(path: Path, _: "Asked") -> Iterator[Line]:
-    for moment in _moments(path, one_by_one=False):
+def _auctions(history: History, _: "Asked") -> Iterator[Line]:
+    for moment in moments(history()):
         for event in moment.outcome.events.values():
             for one in getattr(event, "auctions", ()):
                 yield (*_when(moment), one.instrument, one.price_ticks, one.volume, one.imbalance)
 
 
-def _ledger(path: Path, _: "Asked") -> Iterator[Line]:
+def _ledger(history: History, _: "Asked") -> Iterator[Line]:
     before: Any = np.zeros((0, 0), holdings.BALANCE)
     txn = 0
-    for moment in _moments(path, one_by_one=True):
+    for moment in moments(history(), one_by_one=True):
         after = moment.exchange.path.desk.balances
         assets = moment.exchange.units.last_number + 1
         if before.shape != after.shape:  # there are more accounts or assets
@@ -400,9 +376,9 @@ def _tag(detail: bytes) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
 
 
-def _serials(path: Path, _: "Asked") -> Iterator[Line]:
+def _serials(history: History, _: "Asked") -> Iterator[Line]:
     """A movement of a block that was split later is told once, for all the numbers that it moved."""
-    exchange = read_exchange(path)
+    exchange = exchange_of(history())
     found: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
     for unit in exchange.units:
         for block in exchange.serials.blocks_of(unit.number):
@@ -420,8 +396,8 @@ def _serials(path: Path, _: "Asked") -> Iterator[Line]:
             yield sequence, now_ns, unit.code, cause, first, last, unit.vintage, giver, taker, reference
 
 
-def _settlement(path: Path, _: "Asked") -> Iterator[Line]:
-    exchange = read_exchange(path)
+def _settlement(history: History, _: "Asked") -> Iterator[Line]:
+    exchange = exchange_of(history())
     account_ids, codes = exchange.account_ids, exchange.asset_names
     for batch in exchange.clearing.batches:
         owed = exchange.positions(batch.settled)
@@ -433,10 +409,10 @@ def _settlement(path: Path, _: "Asked") -> Iterator[Line]:
             )  # fmt: skip
 
 
-_IN_COLUMNS: dict[What, Callable[[Path, "Asked"], Iterator[pa.RecordBatch]]] = {
+_IN_COLUMNS: dict[What, Callable[[History, "Asked"], Iterator[pa.RecordBatch]]] = {
     What.ORDERS: _orders, What.EVENTS: _events, What.TRADES: _trades,
 }  # fmt: skip
-_IN_LINES: dict[What, Callable[[Path, "Asked"], Iterator[Line]]] = {
+_IN_LINES: dict[What, Callable[[History, "Asked"], Iterator[Line]]] = {
     What.BOOK_L1: _book_l1, What.BOOK_L2: _book_l2, What.BOOK_L3: _book_l3, What.BARS: _bars,
     What.AUCTIONS: _auctions, What.LEDGER: _ledger, What.SERIALS: _serials, What.SETTLEMENT: _settlement,
 }  # fmt: skip
@@ -492,19 +468,24 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def tables(journal: Path, what: What, asked: Asked = USUAL) -> Iterator[pa.RecordBatch]:
+def tables(journal: Path | History, what: What, asked: Asked = USUAL) -> Iterator[pa.RecordBatch]:
     """A table in parts. JournalError if the journal can't be read."""
+    history = _history(journal)
     if what in _IN_COLUMNS:
-        yield from _IN_COLUMNS[what](journal, asked)
+        yield from _IN_COLUMNS[what](history, asked)
         return
     lines: list[Line] = []
-    for line in _IN_LINES[what](journal, asked):
+    for line in _IN_LINES[what](history, asked):
         lines.append(line)
         if len(lines) == ROWS_AT_ONCE:
             yield _from_lines(what, lines)
             lines = []
     if lines:
         yield _from_lines(what, lines)
+
+
+def _history(journal: Path | History) -> History:
+    return History.of(journal) if isinstance(journal, Path) else journal
 
 
 def _from_lines(what: What, lines: list[Line]) -> pa.RecordBatch:
@@ -516,8 +497,8 @@ def _from_lines(what: What, lines: list[Line]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(_FIELDS[what]))
 
 
-def export(journal: Path, what: What, out: Path, asked: Asked = USUAL, overwrite: bool = False) -> int:
-    """Write a table to a .parquet or .arrow file, whole or not at all; returns its rows.
+def export(journal: Path | History, what: What, out: Path, asked: Asked = USUAL, overwrite: bool = False) -> int:
+    """Write a table of a journal, or a part of it, to a .parquet or .arrow file, whole or not at all; returns its rows.
 
     ExportError if the file exists or can't be written, JournalError if the journal can't be read.
     """
@@ -525,9 +506,9 @@ def export(journal: Path, what: What, out: Path, asked: Asked = USUAL, overwrite
         raise ExportError(f"{out}: a table is written to a .parquet or .arrow file")
     if out.exists() and not overwrite:
         raise ExportError(f"{out} exists; --force overwrites it")
-    exchange = read_exchange(journal)
+    exchange = exchange_of(_history(journal)())
     if exchange.rules is None:
-        raise ExportError(f"{journal} holds nothing: no exchange has been founded in it")
+        raise ExportError("the journal holds nothing: no exchange has been founded in it")
     schema = schema_of(what, exchange, asked)
     written = 0
     try:

@@ -17,6 +17,7 @@ market accepted: where it refuses another order, they name others.)
 import json
 from collections import Counter
 from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ from exchange.commands import (
 from exchange.engine import Engine
 from exchange.events import CommandRefused
 from exchange.invariants import check
-from exchange.journal import MemoryJournal
+from exchange.journal import Journal, MemoryJournal, SqliteJournal
 from exchange.reasons import Reason
 from exchange.rows import COMMAND, TRADE, CommandKind, EventKind, joined, type_of_rows
 from exchange.rules import RuleSet
@@ -90,9 +91,34 @@ def market(
     rules: dict[str, str | int | bool] | None = None,
 ) -> MarketDay:
     """Play a day. `rules` are changed keys of the rule set `base`; `swing` is the value's step in five minutes."""
+    return _played(MemoryJournal(), seed, base, orders, participants, swing, rules or {})
+
+
+def write_day(
+    file: Path, seed: int, base: str = "hubei", orders: int = 2000, participants: int = 20, swing: float = 0.01
+) -> MarketDay:
+    """Play such a day into a journal's file that is still to be made, as a day of an exchange to try things on."""
+    if file.exists():
+        raise ValueError(f"{file} exists")
+    journal = SqliteJournal(file, durable=False)
+    try:
+        return _played(journal, seed, base, orders, participants, swing, {})
+    finally:
+        journal.close()
+
+
+def _played(
+    journal: Journal,
+    seed: int,
+    base: str,
+    orders: int,
+    participants: int,
+    swing: float,
+    rules: dict[str, str | int | bool],
+) -> MarketDay:
     if orders < 1 or participants < 2 or not 0 <= swing <= 1:
         raise ValueError("a day needs an order, two participants and a swing from 0 to 1")
-    day = _Day(overridden(base, rules or {}, DAY), participants)
+    day = _Day(overridden(base, rules, DAY), participants, journal)
     flow = _Flow(seed, orders, participants, swing)
     for interval in range(INTERVALS):
         if interval in (0, INTERVALS // 2):
@@ -109,8 +135,8 @@ def market(
 class _Day:
     """An exchange, and what happened on it."""
 
-    def __init__(self, rules: RuleSet, participants: int) -> None:
-        self.engine = Engine(MemoryJournal())
+    def __init__(self, rules: RuleSet, participants: int, journal: Journal) -> None:
+        self.engine = Engine(journal)
         self.now_ns = moment_ns(rules, DAY, "00:00")
         for _ in self.engine.open(rules, self.now_ns):
             pass

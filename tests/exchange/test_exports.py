@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from exchange.cli import app
 from exchange.commands import OnError, OrderBatch, WithdrawCash, place_order
 from exchange.journal import SqliteJournal
-from exchange.research.exports import USUAL, Asked, _moments, levels, tables
+from exchange.research.exports import USUAL, Asked, levels, tables
+from exchange.research.history import History, moments
 from exchange.research.what import What
 from exchange.rows import EventKind
 from matching.orders import Side
@@ -221,7 +222,7 @@ def test_a_replay_command_by_command_knows_batches_and_their_undoing(market):
     market.engine.apply(prepared)
     market.play("alice buys 5 @ 41.00")
 
-    *_, last = _moments(market.file, one_by_one=True)
+    *_, last = moments(History.of(market.file)(), one_by_one=True)
 
     assert last.exchange.digest() == market.digest()
     assert table(market, "book_l2")[-1]["price_ticks"] == 4100
