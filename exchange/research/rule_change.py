@@ -446,21 +446,24 @@ _Told = tuple[type_of_rows, dict[int, happened.Event]]
 _Answer = tuple[list[Any], bytes, happened.Event | None]  # event rows, these without the ids, the event
 
 
+_SAID = np.dtype(
+    [(name, EVENT[name]) for name in EVENT.names or () if name not in ("order_id", "maker_order_id", "trade_id")]
+)  # without the numbers of orders and trades, which the two days count by themselves, and without padding
+
+
 def _answers(rows: type_of_rows) -> type_of_rows:
-    """Event rows as bytes, without the numbers of orders and trades, which the two days count by themselves."""
-    bare = rows.copy()
-    for name in ("order_id", "maker_order_id", "trade_id"):
-        bare[name] = 0
-    return bare.view(np.uint8)
+    """What event rows say, a row of bytes each."""
+    said = np.zeros(rows.size, _SAID)
+    for name in _SAID.names or ():
+        said[name] = rows[name]
+    return said.view(np.uint8).reshape(rows.size, _SAID.itemsize)
 
 
 def _by_sequence(rows: type_of_rows, events: dict[int, happened.Event]) -> dict[int, _Answer]:
     found: dict[int, _Answer] = {sequence: ([], b"", event) for sequence, event in events.items()}
-    bare = _answers(rows).tobytes()
-    size = rows.dtype.itemsize
-    for index, (sequence, row) in enumerate(zip(rows["sequence"].tolist(), rows, strict=True)):
+    for sequence, row, what in zip(rows["sequence"].tolist(), rows, _answers(rows), strict=True):
         lines, said, event = found.get(sequence, ([], b"", None))
-        found[sequence] = [*lines, row], said + bare[index * size : (index + 1) * size], event
+        found[sequence] = [*lines, row], said + what.tobytes(), event
     return found
 
 

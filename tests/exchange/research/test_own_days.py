@@ -24,6 +24,7 @@ from exchange.rules import RuleSetError, load_rule_set
 from registry.accounts import ParticipantClass
 from settlement.bank import SimulatedBank
 from settlement.bank_files import BankBalance
+from simulation.studies.market import write_day
 from tests.exchange.market import Market, Stake, cash, units
 from tests.system.desk import run
 
@@ -132,6 +133,14 @@ def test_under_its_own_rules_nothing_differs(tmp_path):
     assert compared.reasons() == [] and compared.richer() == {}
 
 
+def test_a_whole_day_under_its_own_rules_is_answered_alike(tmp_path):
+    write_day(tmp_path / "day.journal", seed=3, orders=2000, swing=0.004)
+
+    compared = under(History.of(tmp_path / "day.journal"), load_rule_set("hubei"))
+
+    assert compared.original.trades.size > 300 and compared.otherwise == 0
+
+
 def test_the_makers_price_instead_of_the_median_of_three(tmp_path):
     made = market(tmp_path)
     # last price 42.00: the median of bid 42.50, ask 41.00 and last is 42.00, the maker's price is 41.00
@@ -202,6 +211,7 @@ def test_netting_moves_less_and_leaves_everybody_with_the_same(tmp_path):
     assert measures["settlement: cash moved"] == (6_720_00 + 0, 4_200_00)
     assert measures["trades"] == (2, 2)
     assert compared.richer() == {}
+    assert [one.command for one in compared.answered] == ["SettleDay"] and compared.otherwise == 1
 
 
 def test_a_busted_trade_is_the_same_trade_under_the_other_rules(tmp_path):
