@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from exchange.reasons import Reason
 from exchange.research.tape import Tape
 from exchange.rows import EventKind
+from matching.orders import Side
 
 type_of_numbers = np.ndarray[Any, np.dtype[Any]]
 NAN = float("nan")
@@ -136,12 +138,23 @@ def imbalance(bid_depth: type_of_numbers, ask_depth: type_of_numbers, lasted: ty
 # ---------------------------------------------------------------- orders
 
 
-def order_to_trade(orders: int, amends: int, cancels: int, trades: int) -> float:
-    """(orders + amends + cancels) / trades - 1: messages in excess of one a trade. NaN without trades.
+class OrderMessages(NamedTuple):
+    """What counts in a ratio of orders to transactions."""
 
-    Form of Commission Delegated Regulation (EU) 2017/566 (RTS 9), article 3, each message counted once.
+    orders: int
+    amends: int
+    cancels: int
+    transactions: int
+
+
+def order_to_trade(orders: int, amends: int, cancels: int, transactions: int) -> float:
+    """(orders + 2 amends + cancels) / transactions - 1, the ratio of unexecuted orders by number. NaN without any.
+
+    Commission Delegated Regulation (EU) 2017/566 (RTS 9), article 3(1)(b): an amend counts as a cancellation and a new
+    order (annex), and a transaction is a totally or partially executed order (article 1(b)), so that a trade, which
+    executes two, is two transactions of the market. :func:`order_messages` counts.
     """
-    return (orders + amends + cancels) / trades - 1 if trades else NAN
+    return (orders + 2 * amends + cancels) / transactions - 1 if transactions else NAN
 
 
 def cancel_ratio(orders: int, cancels: int) -> float:
@@ -161,6 +174,8 @@ def time_to_fill(began: type_of_numbers, filled: type_of_numbers) -> float:
 
 def concentration(amounts: type_of_numbers) -> float:
     """Herfindahl-Hirschman index of shares: sum of (amount / total) squared, from 1/n to 1. NaN if the total is 0.
+
+    Of traders give the amount of each, not of each trade: :func:`traded_by`.
 
     Hirschman (1964), The paternity of an index, American Economic Review 54, 761-762. Times 10,000 it is the index
     of competition authorities, who count shares in per cent.
@@ -209,6 +224,26 @@ def variance_ratio(prices: type_of_numbers, q: int = 2) -> float:
     sums = np.convolve(returns, np.ones(q), "valid")
     many = float(((sums - q * mean) ** 2).sum()) / (q * (size - q + 1) * (1 - q / size))
     return many / one if one > 0 else NAN
+
+
+def variance_ratio_z(prices: type_of_numbers, q: int = 2, robust: bool = True) -> float:
+    """How many standard errors VR(q) is from 1, standard normal for many returns of a random walk.
+
+    Lo & MacKinlay (1988) with T returns: sqrt(T) (VR(q) - 1) / sqrt(theta). `robust` to variance that changes with time
+    (z*, their section 1.2): theta = sum over j = 1 .. q-1 of (2 (q - j) / q)^2 delta_j, where delta_j =
+    T sum_t (r_t - mu)^2 (r_t-j - mu)^2 / (sum_t (r_t - mu)^2)^2; else (z, section 1.1, independent returns of one
+    variance) theta = 2 (2q - 1)(q - 1) / (3q). NaN and ValueError as :func:`variance_ratio`.
+    """
+    ratio = variance_ratio(prices, q)
+    if np.isnan(ratio):
+        return NAN
+    returns = log_returns(prices)
+    squares = (returns - returns.mean()) ** 2
+    size, theta = returns.size, 2 * (2 * q - 1) * (q - 1) / (3 * q)
+    if robust:
+        deltas = [size * float((squares[j:] * squares[:-j]).sum()) / float(squares.sum()) ** 2 for j in range(1, q)]
+        theta = sum((2 * (q - j) / q) ** 2 * delta for j, delta in enumerate(deltas, 1))
+    return float(np.sqrt(size)) * (ratio - 1) / float(np.sqrt(theta)) if theta > 0 else NAN
 
 
 def amihud(returns: type_of_numbers, turnover: type_of_numbers) -> float:
@@ -296,6 +331,48 @@ def netting_efficiency(net: type_of_numbers, gross: type_of_numbers) -> float:
 # ---------------------------------------------------------------- of events
 
 
+def order_messages(tape: Tape, account: int = 0) -> OrderMessages:
+    """What counts in :func:`order_to_trade`, of one account or (0) of the whole market.
+
+    Cancels are those asked for one by one, and what an IOC or FOK order leaves (annex of RTS 9: "if cancelled 2"). Not
+    counted is what was refused and so never entered, and what the market cancels: at the end of a day, to prevent a
+    trade with oneself, by a mass cancel (article 1(a)(iii): a kill functionality). Events that do not say why an order
+    was cancelled count as asked for.
+    """
+    events = tape.events
+    kind = events["kind"]
+    at_once = events["sequence"][kind == EventKind.ORDERS_CANCELLED]
+    asked = np.isin(events["reason"], (Reason.NONE, Reason.BY_REQUEST, Reason.IMMEDIATE_OR_CANCEL))
+    asked &= ~np.isin(events["sequence"], at_once)
+    own = (events["account"] == account) | (account == 0)
+    others = (events["maker_account"] == account) | (account == 0)
+    traded = kind == EventKind.TRADED
+    return OrderMessages(
+        orders=int((own & (kind == EventKind.ACCEPTED)).sum()),
+        amends=int((own & (kind == EventKind.AMENDED)).sum()),
+        cancels=int((own & asked & (kind == EventKind.CANCELLED)).sum()),
+        transactions=int((traded & own).sum() + (traded & others).sum()),
+    )
+
+
+def traded_by(tape: Tape) -> tuple[type_of_numbers, type_of_numbers]:
+    """(bought, sold) in tCO2e by account that traded, 0 of one that did not buy or sell; empty if none is known.
+
+    A flow without accounts, or with some trades of nobody's, has no concentration of traders.
+    """
+    events = tape.events[tape.events["kind"] == EventKind.TRADED]
+    pairs = events["account"].astype(np.int64), events["maker_account"].astype(np.int64)
+    is_buy = events["side"] == Side.BUY
+    buyers, sellers = np.where(is_buy, *pairs), np.where(is_buy, *pairs[::-1])
+    if not (buyers.all() and sellers.all()):
+        return np.zeros(0), np.zeros(0)
+    accounts, places = np.unique(np.concatenate([buyers, sellers]), return_inverse=True)
+    bought, sold = (
+        np.bincount(place, weights=events["quantity"], minlength=accounts.size) for place in np.split(places, 2)
+    )
+    return bought, sold
+
+
 def fill_times(tape: Tape) -> tuple[type_of_numbers, type_of_numbers]:
     """(when accepted, when first filled or NaN) of each order that came to rest: ns with times, else messages.
 
@@ -360,7 +437,8 @@ def summary(tape: Tape, horizon: int = HORIZON) -> list[Figure]:
     later[ahead < tape.messages] = mids[ahead[ahead < tape.messages]]
     kind = tape.events["kind"]
     orders, cancels = tape.count(EventKind.ACCEPTED), tape.count(EventKind.CANCELLED)
-    amends, volume = tape.count(EventKind.AMENDED), float(quantity.sum())
+    volume = float(quantity.sum())
+    bought, sold = traded_by(tape)
     began, filled = fill_times(tape)
     wait = time_to_fill(began, filled)
     standing = mids[~np.isnan(mids)]
@@ -386,10 +464,13 @@ def summary(tape: Tape, horizon: int = HORIZON) -> list[Figure]:
         ("depth at the best price", "tCO2e", depth(*pair, lasted)),
         ("depth at 5 prices", "tCO2e", depth(path.bid_depth_5, path.ask_depth_5, lasted)),
         ("imbalance at the best price", "", imbalance(*pair, lasted)),
-        ("order-to-trade", "", order_to_trade(orders, amends, cancels, price.size)),
+        ("order-to-trade", "", order_to_trade(*order_messages(tape))),
         ("cancel ratio", "", cancel_ratio(orders, cancels)),
         ("median time to fill", *(("messages", wait) if tape.times_ns is None else ("s", wait / 1e9))),
         ("realised volatility of the mid", "", realised_volatility(standing)),
         ("variance ratio of trade prices, q = 5", "", variance_ratio(price, 5)),
+        ("its z, robust", "", variance_ratio_z(price, 5)),
+        ("concentration of buyers", "", concentration(bought)),
+        ("concentration of sellers", "", concentration(sold)),
     ]  # fmt: skip
     return [Figure(name, unit, float(value)) for name, unit, value in figures]

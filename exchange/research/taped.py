@@ -137,7 +137,10 @@ def _of_journal(path: Path, symbol: str) -> tuple[str, Facts, Tape]:
     if symbol not in symbols:
         raise TapedError(f"{path}: give --symbol, one of {', '.join(symbols)}")
     events = joined(parts)
-    events = events[events["instrument"] == symbols[symbol]]
+    of_it = events["instrument"] == symbols[symbol]
+    # A mass cancel in all instruments ends with an event of none; it belongs to whatever it has cancelled.
+    is_end = (events["kind"] == EventKind.ORDERS_CANCELLED) & np.isin(events["sequence"], events["sequence"][of_it])
+    events = events[of_it | is_end]
     waiting = np.isin(events["sequence"], np.concatenate(stops)) & (events["kind"] == EventKind.ACCEPTED)
     events = events[~waiting]
     came = np.unique(events["sequence"])

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from exchange.journal import SqliteJournal
 from exchange.research import measures as m
 from exchange.research.counterfactual import played
 from exchange.research.tape import Tape
+from exchange.research.taped import taped
 from exchange.rows import EVENT
+from tests.exchange.market import Market, cash, units
 from tests.exchange.research.play import FEW, flow, flows
 
 
@@ -40,7 +43,8 @@ BY_HAND = {
     "Roll spread": (m.roll_spread(i(100, 101, 100, 101, 100)), 2 * math.sqrt(4 / 3)),
     "depth": (m.depth(i(10, 0), i(20, 6), a(1, 3)), (15 * 1 + 3 * 3) / 4),
     "imbalance": (m.imbalance(i(30, 0, 0), i(10, 6, 0), a(1, 1, 5)), (0.5 - 1) / 2),
-    "order-to-trade": (m.order_to_trade(60, 10, 30, 20), 4),
+    # an amend is a cancellation and a new order: 60 + 2 x 10 + 30, over 20, less 1
+    "order-to-trade": (m.order_to_trade(60, 10, 30, 20), 4.5),
     "cancel ratio": (m.cancel_ratio(60, 30), 0.5),
     "time to fill": (m.time_to_fill(a(0, 1, 2, 3), a(5, np.nan, 3, 10)), 5),
     # the four-firm example of the US merger guidelines: 30, 30, 20, 20 per cent is 2,600
@@ -78,6 +82,8 @@ NOT_A_NUMBER = {
     "one price": m.realised_volatility(a(100)),
     "as many returns as steps": m.variance_ratio(a(1, 2, 3), 2),
     "prices that never move": m.variance_ratio(a(5, 5, 5, 5, 5), 2),
+    "the z of too few": m.variance_ratio_z(a(1, 2, 3), 2),
+    "the z of prices that never move": m.variance_ratio_z(a(5, 5, 5, 5, 5), 2),
     "one day": m.amihud(m.log_returns(a(100)), NOTHING),
     "no day with turnover": m.amihud(a(0.1), a(0)),
     "two intervals": m.kyle_lambda(a(1, 2), a(3, 4)),
@@ -124,6 +130,27 @@ def test_the_variance_ratio_is_lo_and_mackinlays():
     """
     prices = np.exp(a(0, 1, 0, 2, 1, 2))
     assert m.variance_ratio(prices, 2) == pytest.approx(1.36 / 4.8 / 1.8)
+
+
+def test_the_z_of_a_variance_ratio_is_lo_and_mackinlays():
+    """The same five returns: squared deviations 0.36 1.96 2.56 1.96 0.36, sum 7.2.
+
+    delta_1 = 5 (0.36 x 1.96 + 1.96 x 2.56 + 2.56 x 1.96 + 1.96 x 0.36) / 7.2^2 = 5 x 11.4464 / 51.84, and with q = 2
+    theta is (2 x 1 / 2)^2 delta_1; for independent returns of one variance it is 2 x 3 x 1 / 6 = 1.
+    """
+    prices, ratio = np.exp(a(0, 1, 0, 2, 1, 2)), 1.36 / 4.8 / 1.8
+    delta = 5 * 11.4464 / 51.84
+    assert m.variance_ratio_z(prices, 2) == pytest.approx(math.sqrt(5) * (ratio - 1) / math.sqrt(delta))
+    assert m.variance_ratio_z(prices, 2, robust=False) == pytest.approx(math.sqrt(5) * (ratio - 1))
+
+
+def test_the_z_of_random_walks_is_standard_normal():
+    """Of 400 walks whose volatility doubles half way about 5 % are beyond 1.96."""
+    rng = np.random.default_rng(9)
+    scale = np.repeat([0.01, 0.02], 500)
+    found = np.array([m.variance_ratio_z(np.exp(np.cumsum(rng.normal(0, scale))), 4) for _ in range(400)])
+    assert abs(found.mean()) < 0.2 and found.std() == pytest.approx(1, abs=0.1)
+    assert 0.02 < (np.abs(found) > 1.96).mean() < 0.09
 
 
 def test_the_variance_ratio_of_a_random_walk_is_one_and_of_a_bounce_below():
@@ -178,9 +205,63 @@ def test_a_short_day_by_hand():
     assert (found["cancels refused"], found["VWAP"], found["last price"]) == (1, 44, 44)
     assert found["quoted spread"] == 4  # rows 1 to 3
     assert found["effective spread"] == 4  # row 2; before the others one side was empty
-    assert found["cancel ratio"] == pytest.approx(2 / 6) and found["order-to-trade"] == pytest.approx(8 / 3 - 1)
+    assert found["cancel ratio"] == pytest.approx(2 / 6) and found["order-to-trade"] == pytest.approx(8 / 6 - 1)
     assert found["median time to fill"] == 2  # order 1 waited from row 0 to row 2; 5 took before it rested
     assert math.isnan(found["variance ratio of trade prices, q = 5"])
+
+
+def test_orders_to_transactions_are_counted_as_the_regulation_does(tmp_path):
+    """Of a journal: alice 2 orders, one of them IOC that is cancelled in part; bob 3, an amend and a cancel; carol 2.
+
+    Not counted: bob's refused order, his mass cancel, what ends with the day.
+    """
+    journal = SqliteJournal(tmp_path / "own.journal", durable=False)
+    people = {name: cash("90000.00") + units(1000) for name in ("alice", "bob", "carol")}
+    made = Market("hubei", journal=journal, **people)
+    made.play(
+        """bob sells 10 @ 42.00
+        alice buys 15 @ 42.00 ioc
+        bob sells 20 @ 42.10
+        bob amends order 3 to 30 @ 42.10
+        bob sells 5 @ 99.00
+        bob sells 5 @ 42.20
+        bob cancels order 4
+        carol sells 8 @ 42.10
+        alice buys 6 @ 42.10
+        carol sells 7 @ 42.30
+        bob cancels all
+        close"""
+    )
+    _, _, tape = taped(tmp_path / "own.journal", "", lambda loops: None)
+    alice, bob, carol = (m.order_messages(tape, made.number(name)) for name in people)
+    assert alice == (2, 0, 1, 2)
+    assert bob == (3, 1, 1, 2)
+    assert carol == (2, 0, 0, 0)
+    assert m.order_messages(tape) == (7, 1, 2, 4)
+    assert m.order_to_trade(*bob) == (3 + 2 + 1) / 2 - 1
+    assert figures(tape)["order-to-trade"] == (7 + 2 + 2) / 4 - 1
+
+
+def test_concentration_is_of_traders_and_not_of_trades(tmp_path):
+    """alice buys 30 and 10, carol 40: half each. bob sells 60 of them and dave 20."""
+    journal = SqliteJournal(tmp_path / "own.journal", durable=False)
+    people = {name: cash("90000.00") + units(1000) for name in ("alice", "bob", "carol", "dave")}
+    made = Market("hubei", journal=journal, **people)
+    made.play(
+        """bob sells 60 @ 42.00
+        alice buys 30 @ 42.00
+        carol buys 30 @ 42.00
+        alice buys 10 @ 42.00
+        carol buys 10 @ 42.00
+        dave sells 20 @ 42.00"""
+    )
+    _, _, tape = taped(tmp_path / "own.journal", "", lambda loops: None)
+    bought, sold = m.traded_by(tape)
+    assert sorted(bought) == [0, 0, 40, 40] and sorted(sold) == [0, 0, 20, 60]
+    found = figures(tape)
+    assert found["concentration of buyers"] == pytest.approx(0.5)
+    assert found["concentration of sellers"] == pytest.approx(0.75**2 + 0.25**2)
+    assert math.isnan(figures(Tape(played(flow(*LINES))))["concentration of buyers"])  # nobody has a name
 
 
 def test_time_weights_what_lasted():
