@@ -12,7 +12,10 @@ from exchange.commands import (
     FixObligations,
     InstructBank,
     IssueStatements,
+    LockUnits,
     ReconcileBank,
+    ReleaseUnits,
+    TransferUnits,
 )
 from exchange.engine import read_exchange
 from exchange.journal import SqliteJournal
@@ -22,10 +25,11 @@ from exchange.research.past import state_of
 from exchange.research.rule_change import RuleChangeError, under
 from exchange.rules import RuleSetError, load_rule_set
 from registry.accounts import ParticipantClass
+from registry.locks import LockKind
 from settlement.bank import SimulatedBank
 from settlement.bank_files import BankBalance
 from simulation.studies.market import write_day
-from tests.exchange.market import Market, Stake, cash, units
+from tests.exchange.market import HBEA, Market, Stake, cash, units
 from tests.system.desk import run
 
 
@@ -226,6 +230,24 @@ def test_a_busted_trade_is_the_same_trade_under_the_other_rules(tmp_path):
     assert compared.day.trades["quantity"].tolist() == [20]
     assert compared.day.exchange.trades_today().size == 0
     assert compared.without_counterpart == 0
+
+
+@pytest.mark.parametrize(("rules", "released", "lost"), [(NARROW, 0, 1), (MAKERS_PRICE, 10, 0)])
+def test_a_lock_is_named_by_its_number_while_there_are_as_many(tmp_path, rules, released, lost):
+    made = market(tmp_path, authority=Stake(participant_class=ParticipantClass.REGISTRY_AUTHORITY))
+    # what alice buys at 43.00 she has not under the narrow band, so that her units can't be locked there
+    made.play("bob sells 10 @ 43.00\nalice buys 10 @ 43.00\nclose\nsettle\nopen 2026-01-06")
+    made.must(TransferUnits("alice", HBEA, 10, to_trading=False))
+    made.must(LockUnits("authority", "alice", HBEA, 10, LockKind.JUDICIAL, "file 1"))
+    made.must(TransferUnits("bob", HBEA, 10, to_trading=False))
+    made.must(LockUnits("authority", "bob", HBEA, 10, LockKind.JUDICIAL, "file 2"))
+    made.must(ReleaseUnits("authority", 2, 10))  # bob's, the first one under the narrow band
+
+    compared = under(made.history, other_rules(tmp_path, rules))
+
+    assert compared.without_counterpart == lost
+    bobs = compared.day.exchange.path.desk.balances[made.number("bob"), made.asset(HBEA)]
+    assert (bobs.registry, bobs.judicial) == (released, 10 - released)
 
 
 @pytest.mark.parametrize("who_is_rejected", [(), ("alice",)])
