@@ -5,6 +5,7 @@ import json
 import pyarrow.parquet
 import pytest
 
+from exchange import invariants
 from exchange.commands import (
     BustTrades,
     ConfirmPayments,
@@ -17,7 +18,7 @@ from exchange.commands import (
     ReleaseUnits,
     TransferUnits,
 )
-from exchange.engine import read_exchange
+from exchange.engine import exchange_of, read_exchange
 from exchange.journal import SqliteJournal
 from exchange.payments import closing_balances
 from exchange.research.history import History, NoSuchMoment, moments
@@ -143,6 +144,17 @@ def test_a_whole_day_under_its_own_rules_is_answered_alike(tmp_path):
     compared = under(History.of(tmp_path / "day.journal"), load_rule_set("hubei"))
 
     assert compared.original.trades.size > 300 and compared.otherwise == 0
+
+
+@pytest.mark.parametrize("change", [MAKERS_PRICE, NARROW])
+def test_the_other_day_is_as_sound_as_any(tmp_path, change):
+    write_day(tmp_path / "day.journal", seed=3, orders=2000, swing=0.004)
+
+    compared = under(History.of(tmp_path / "day.journal"), other_rules(tmp_path, change))
+
+    invariants.check(compared.day.exchange)
+    assert compared.otherwise > 0 and compared.day.exchange.is_settled
+    assert exchange_of(compared.other()).digest() == compared.day.exchange.digest()
 
 
 def test_the_makers_price_instead_of_the_median_of_three(tmp_path):
