@@ -31,14 +31,14 @@ from api.order_views import order_view
 from api.problems import Problem
 from api.schemas import NewBatch, OrderTerms, OrderTypeName
 from exchange.commands import OnError, OrderBatch
-from exchange.engine import Receipt
+from exchange.engine import BatchReceipt, Receipt
 from exchange.reasons import Reason, Refused
 from exchange.rows import COMMAND, EVENT, EventKind, type_of_rows
 
 TRADED = int(EventKind.TRADED)
 _TOLD_LATER = ("kind", "reason", "quantity", "trade_id", "order_id", "leaves", "maker_order_id", "maker_leaves")
 _WAIT = ("stop", "stop_limit")
-_NOTHING_SAID = BatchAnswer([], np.zeros(0, EVENT), 0)
+_NOTHING_SAID = BatchAnswer(BatchReceipt([], 0, 0), np.zeros(0, EVENT))
 _CODES = {int(reason): reason.code for reason in Reason}
 
 Status = Literal["open", "waiting", "filled", "cancelled", "refused"]
@@ -104,22 +104,25 @@ async def place_rows(
     batch = OrderBatch(packed, details[: len(packed) // COMMAND.itemsize], asked.on_error)
     said = await gateway.inbox.offer_batch(batch) if packed else _NOTHING_SAID
     outcomes = _outcomes(gateway, orders, said, refused)
-    failed = sum(one.status == "refused" for one in outcomes)
-    undone = asked.on_error == OnError.ROLLBACK and failed > 0
-    return Outcomes(asked.on_error, len(outcomes) - failed, failed, undone, outcomes)
+    failed = [one for one in outcomes if one.status == "refused"]
+    undone = asked.on_error == OnError.ROLLBACK and not all(one.repeated for one in failed)
+    return Outcomes(asked.on_error, len(outcomes) - len(failed), len(failed), undone, outcomes)
 
 
 def _outcomes(
     gateway: Gateway, orders: Sequence[OrderTerms], said: BatchAnswer, refused: Mapping[int, Problem]
 ) -> list[Outcome]:
     """What became of each order of a batch."""
-    fresh, receipts = _Fresh(said.rows), iter(said.orders)
+    fresh, receipts, sequence = _Fresh(said.rows), iter(said.receipt.orders), said.receipt.first
     found = []
     for place, order in enumerate(orders):
         problem = refused.get(place)
         receipt: Receipt | None = None if problem else next(receipts, None)
-        if isinstance(receipt, int):
-            outcome = fresh.outcome(receipt, order.type) or _of_earlier(gateway, receipt)
+        if isinstance(receipt, int) and receipt == sequence:
+            outcome = fresh.outcome(receipt, order.type)
+            sequence += 1
+        elif isinstance(receipt, int):
+            outcome = _of_earlier(gateway, receipt)
         elif problem:
             outcome = Outcome("refused", code=problem.code, detail=problem.detail)
         elif receipt:
@@ -165,11 +168,11 @@ class _Fresh:
         elif kind == EventKind.TRIGGERED:
             self._triggered.add(taker)
 
-    def outcome(self, sequence: int, kind: OrderTypeName) -> Outcome | None:
-        """What became of the order that a command placed, of a kind; None if it is another's."""
+    def outcome(self, sequence: int, kind: OrderTypeName) -> Outcome:
+        """What became of the order that a command placed, of a kind."""
         order_id = self._ids.get(sequence)
         if order_id is None:
-            return _refused(Reason(self._refused[sequence])) if sequence in self._refused else None
+            return _refused(Reason(self._refused[sequence]))
         leaves = self._leaves[order_id]
         if order_id not in self._touched:
             return Outcome("waiting" if kind in _WAIT else "open", None, order_id, 0, leaves)
@@ -190,7 +193,12 @@ def _refused(reason: Reason) -> Outcome:
 
 
 def _of_earlier(gateway: Gateway, sequence: int) -> Outcome:
-    """An order that came before, as it is now."""
-    view = order_view(gateway, int(gateway.history.answer(sequence)[0].order_id))
+    """An order that came before, as it is now; perhaps in the same durable write, and then it may have been refused."""
+    first = gateway.history.answer(sequence)[0]
+    if first.kind == EventKind.REFUSED:
+        outcome = _refused(Reason(first.reason))
+        outcome.repeated = True
+        return outcome
+    view = order_view(gateway, int(first.order_id))
     trade_ids = [fill.trade_id for fill in view.fills]
     return Outcome(view.status, None, view.order_id, view.filled, view.leaves, trade_ids, view.reason, repeated=True)

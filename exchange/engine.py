@@ -37,10 +37,17 @@ Receipt = int | Refused
 
 
 class BatchReceipt(NamedTuple):
-    """What became of the orders of a batch."""
+    """What became of the orders of a batch. The new ones follow one another; all others came before."""
 
     orders: list[Receipt]
+    first: int  # sequence of the first new one
+    fresh: int  # how many are new
     undo: int = 0  # sequence of the command that cancels them if one is refused; 0: none does
+
+    @property
+    def end(self) -> int:
+        """The sequence behind its commands."""
+        return self.first + self.fresh + (self.undo > 0)
 
 
 class Prepared(NamedTuple):
@@ -161,12 +168,13 @@ class _Sheet:
     def take_batch(self, batch: OrderBatch) -> BatchReceipt:
         """Put the orders of a batch on the sheet that are new, as far as `on_error` lets them come."""
         receipts, fresh, seen = self._sort_out(batch)
+        first = self._next
         is_stopped = batch.on_error != OnError.CONTINUE and any(isinstance(one, Refused) for one in receipts)
         if is_stopped and batch.on_error == OnError.ROLLBACK:
             fresh = []
-            receipts = [_STOPPED if isinstance(one, int) and one >= self._next else one for one in receipts]
+            receipts = [_STOPPED if isinstance(one, int) and one >= first else one for one in receipts]
         if not fresh:
-            return BatchReceipt(receipts)
+            return BatchReceipt(receipts, first, 0)
         packed, details = bytearray(batch.packed), batch.details
         if len(fresh) < len(details):
             packed = bytearray(b"".join(_row_at(batch, place) for place in fresh))
@@ -177,10 +185,10 @@ class _Sheet:
         self._details += details
         self._seen |= seen
         if batch.on_error != OnError.ROLLBACK:
-            return BatchReceipt(receipts)
+            return BatchReceipt(receipts, first, len(fresh))
         undo = self.take(Command(UNDO_BATCH))
         assert isinstance(undo, int), "a mass cancel is never a repeat"
-        return BatchReceipt(receipts, undo)
+        return BatchReceipt(receipts, first, len(fresh), undo)
 
     def _sort_out(self, batch: OrderBatch) -> tuple[list[Receipt], list[int], dict[Key, Placed]]:
         """A receipt for each order of a batch, the places of those that are new, and which may come again."""
