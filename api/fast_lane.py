@@ -10,6 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -36,16 +37,17 @@ from api.schemas import (
     SideName,
     TimeInForceName,
 )
-from exchange.commands import OnError
+from exchange.commands import OnError, packed_row
 from exchange.instruments import Instrument
 from exchange.reasons import Refused
-from exchange.rows import COMMAND, CommandKind
+from exchange.rows import COMMAND, CommandKind, InBatch
+from matching.orders import OrderType, SelfTradePrevention
 
 _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
 _Reply = tuple[int, bytes, bool]  # status, body, whether it is the answer to an earlier request
 
-_IDENTIFIER, _DECIMAL = re.compile(IDENTIFIER), re.compile(DECIMAL)
+_DECIMAL, _IDENTIFIERS = re.compile(DECIMAL), re.compile(rf"{IDENTIFIER}(?:\n{IDENTIFIER})*")
 _Identifier = Annotated[str, msgspec.Meta(pattern=rf"^{IDENTIFIER}\Z")]
 _Decimal = Annotated[str, msgspec.Meta(pattern=rf"^{DECIMAL}\Z")]
 _Tonnes = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)]
@@ -91,28 +93,37 @@ class FastBatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     on_error: OnError = OnError.STOP
 
 
+_but_quantity = attrgetter("symbol", "price", "side", "time_in_force", "post_only")
+
+
 def packed_rows(orders: list[FastTerms], account: int, instruments: dict[str, Instrument]) -> bytes | None:
-    """The COMMAND rows that place the orders of an account, made column by column; None if one of them is unusual."""
+    """The COMMAND rows that place the orders of an account; None if one of them is unusual.
+
+    Those that differ in quantity alone are made together.
+    """
     named = [one.client_order_id for one in orders if one.client_order_id is not None]
-    if not all(map(_IDENTIFIER.fullmatch, named)):
+    together = "\n".join(named)
+    if named and not (_IDENTIFIERS.fullmatch(together) and together.count("\n") == len(named) - 1):
         return None
-    priced = [(one.symbol, one.price) for one in orders]
-    places = {each: _place_of(*each, instruments) for each in set(priced)}
-    if None in places.values():
+    kinds = [*map(_but_quantity, orders)]
+    packed = {each: _row_of(account, instruments, *each) for each in set(kinds)}
+    if None in packed.values():
         return None
-    rows = np.zeros(len(orders), COMMAND)
-    rows["kind"], rows["account"] = CommandKind.PLACE_ORDER, account
-    numbers_and_ticks = np.array([places[each] for each in priced], np.int64)
-    rows["instrument"], rows["price_ticks"] = numbers_and_ticks[:, 0], numbers_and_ticks[:, 1]
+    rows = np.frombuffer(bytearray(b"".join([packed[each] for each in kinds])), COMMAND)  # type: ignore[misc]
     rows["quantity"] = [one.quantity for one in orders]
-    rows["side"] = [SIDES[one.side] for one in orders]
-    rows["time_in_force"] = [LIVES[one.time_in_force] for one in orders]
-    rows["post_only"] = [one.post_only for one in orders]
     return rows.tobytes()
 
 
-def _place_of(symbol: str, price: str, instruments: dict[str, Instrument]) -> tuple[int, int] | None:
-    """The number of an instrument and a price in its ticks; None if there is no such thing."""
+def _row_of(
+    account: int,
+    instruments: dict[str, Instrument],
+    symbol: str,
+    price: str,
+    side: SideName,
+    lives: TimeInForceName,
+    post_only: bool,
+) -> bytes | None:
+    """The row of an order without its quantity; None if there is no such instrument or price."""
     listed = instruments.get(symbol)
     if listed is None or not _DECIMAL.fullmatch(price):
         return None
@@ -120,7 +131,12 @@ def _place_of(symbol: str, price: str, instruments: dict[str, Instrument]) -> tu
         ticks = listed.ticks(price)
     except Refused:
         return None
-    return (listed.number, ticks) if 0 < ticks <= INT64 else None
+    if not 0 < ticks <= INT64:
+        return None
+    return packed_row(
+        0, 0, 0, ticks, 0, account, 0, 0, 0, listed.number, CommandKind.PLACE_ORDER, SIDES[side], OrderType.LIMIT,
+        LIVES[lives], SelfTradePrevention.BY_RULES, post_only, InBatch.ALONE,
+    )  # fmt: skip
 
 
 class _Unusual(Exception):

@@ -1,11 +1,13 @@
 """Batches of orders over HTTP: one durable write, a line for each order, and what `on_error` leaves."""
 
 import asyncio
+from random import Random
 
 import pytest
 
 from api.client import ApiError
 from api.gateway import Gateway
+from api.order_views import order_view
 from api.timers import Clock
 from exchange.rules import load_rule_set
 from tests.api.conftest import MORNING_NS, Desk, hold_back
@@ -109,6 +111,37 @@ async def test_every_end_that_an_order_of_a_batch_can_have(open_desk):
     for one in told["orders"]:
         shown = await open_desk.client.order("S", one["order_id"])
         assert (shown.status, shown.filled, shown.leaves) == (one["status"], one["filled"], one.get("leaves", 0))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_a_batch_is_told_is_how_its_orders_then_stand(open_desk, seed):
+    random = Random(seed)
+    await open_desk.client.issue("B", "HBEA-2025", 1000)
+    await open_desk.client.transfer("B", "HBEA-2025", 1000)
+    await open_desk.client.deposit("S", "100000.00")
+    kinds = [{}, {}, {"time_in_force": "IOC"}, {"post_only": True}, {"display_quantity": 2},
+             {"type": "stop_limit", "stop_price": "40.30"}, {"type": "market", "price": None}]  # fmt: skip
+    ends = set()
+    for number in range(12):
+        orders = [
+            buy(f"{random.randrange(3950, 4060) // 10 / 10:.2f}", random.randrange(1, 120))
+            | {"side": random.choice(["buy", "sell"])} | random.choice(kinds)
+            for _ in range(random.randrange(1, 12))
+        ]  # fmt: skip
+        orders = [one for one in orders if one.get("type") != "stop_limit" or one["side"] == "buy"] or [buy()]
+        on_error = random.choice(["continue", "stop", "rollback"])
+        told = await place(open_desk, *orders, on_error=on_error, account_id="SB"[number % 2])
+        for one in told["orders"]:
+            ends.add(one["status"])
+            if one["status"] == "refused":
+                assert "order_id" not in one and one["code"] and one["detail"]
+                continue
+            view = order_view(open_desk.gateway, one["order_id"])
+            assert one["status"] == view.status
+            assert (one.get("filled", 0), one.get("leaves", 0)) == (view.filled, view.leaves)
+            assert one.get("trade_ids", []) == [fill.trade_id for fill in view.fills]
+            assert one.get("code") == view.reason
+    assert ends == {"open", "waiting", "filled", "cancelled", "refused"}
 
 
 async def test_orders_of_one_account_that_meet_do_not_trade(open_desk):
