@@ -197,9 +197,9 @@ class _Sheet:
             return [*range(first, first + len(details))], [*range(len(details))], {}
         rows = np.frombuffer(batch.packed, COMMAND)
         keys, contents = [*zip(rows["account"].tolist(), details, strict=True)], contents_of(rows)
-        if all(details) and self._are_new(keys):
-            numbers = range(first, first + len(details))
-            placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+        numbers = range(first, first + len(details))
+        placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+        if all(details) and len(placed_anew) == len(keys) and self._are_new(placed_anew):
             return [*numbers], [*range(len(details))], placed_anew
         receipts, fresh, seen = list[Receipt](), list[int](), dict[Key, Placed]()
         for place, detail in enumerate(details):
@@ -218,10 +218,9 @@ class _Sheet:
             fresh.append(place)
         return receipts, fresh, seen
 
-    def _are_new(self, keys: list[Key]) -> bool:
-        """Whether none of these orders came before, nor twice among them."""
-        are_known = self._known.has_any(keys) or not self._seen.keys().isdisjoint(keys)
-        return not are_known and len(set(keys)) == len(keys)
+    def _are_new(self, orders: dict[Key, Placed]) -> bool:
+        """Whether none of these orders came before."""
+        return self._seen.keys().isdisjoint(orders.keys()) and not self._known.has_any(orders.keys())
 
     def stamped(self, now_ns: int) -> Batch:
         """All that stands on the sheet."""
