@@ -9,7 +9,7 @@ What is documented, and what a request means, stays there (:mod:`api.routers.ord
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import lru_cache, partial
 from operator import attrgetter
 from typing import Annotated, Any, Literal
 
@@ -47,29 +47,53 @@ _JSON = (b"content-type", b"application/json")
 _REPLAYED = (b"idempotent-replayed", b"true")
 _Reply = tuple[int, bytes, bool]  # status, body, whether it is the answer to an earlier request
 
-_DECIMAL, _IDENTIFIERS = re.compile(DECIMAL), re.compile(rf"{IDENTIFIER}(?:\n{IDENTIFIER})*")
+_IDENTIFIER, _DECIMAL = re.compile(IDENTIFIER), re.compile(DECIMAL)
+_IDENTIFIERS = re.compile(rf"{IDENTIFIER}(?:\n{IDENTIFIER})*")
 _Identifier = Annotated[str, msgspec.Meta(pattern=rf"^{IDENTIFIER}\Z")]
-_Decimal = Annotated[str, msgspec.Meta(pattern=rf"^{DECIMAL}\Z")]
 _Tonnes = Annotated[int, msgspec.Meta(ge=-INT64, le=INT64)]
 _Shown = Annotated[int, msgspec.Meta(ge=1, le=INT32)]
 
 
-class FastOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
-    """`api.schemas.NewOrder`."""
+@lru_cache(1 << 12)
+def _require_identifier(text: str) -> None:
+    """ValueError if it is none. Which ones are is remembered, for few make up most orders."""
+    if not _IDENTIFIER.fullmatch(text):
+        raise ValueError("no identifier")
 
-    account_id: _Identifier
-    symbol: _Identifier
+
+@lru_cache(1 << 12)
+def _require_decimal(text: str) -> None:
+    """Likewise."""
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("no decimal number")
+
+
+class FastOrder(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """`api.schemas.NewOrder`. A pattern in each field's type would take three times as long as all the rest."""
+
+    account_id: str
+    symbol: str
     side: SideName
     type: OrderTypeName = "limit"
-    price: _Decimal | None = None
-    stop_price: _Decimal | None = None
+    price: str | None = None
+    stop_price: str | None = None
     quantity: _Tonnes
     time_in_force: TimeInForceName | None = None
     expire_date: None = None  # a date has bounds of its own
     display_quantity: _Shown | None = None
     post_only: bool = False
     self_trade_prevention: SelfTradePreventionName | None = None
-    client_order_id: _Identifier | None = None
+    client_order_id: str | None = None
+
+    def __post_init__(self) -> None:
+        _require_identifier(self.account_id)
+        _require_identifier(self.symbol)
+        if self.price is not None:
+            _require_decimal(self.price)
+        if self.stop_price is not None:
+            _require_decimal(self.stop_price)
+        if self.client_order_id is not None and not _IDENTIFIER.fullmatch(self.client_order_id):
+            raise ValueError("no identifier")
 
 
 class FastTerms(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
