@@ -55,11 +55,10 @@ class Answer(msgspec.Struct, gc=False):
 
 
 class BatchAnswer(NamedTuple):
-    """What a batch of orders made happen: a receipt for each, all event rows, and where those of its own begin."""
+    """What a batch of orders made happen: a receipt for each, and the event rows of those that are new."""
 
-    orders: list[Receipt]
+    receipt: BatchReceipt
     rows: type_of_rows
-    first_new: int  # sequence; what has a lower one came before
 
 
 class Reply:
@@ -244,32 +243,35 @@ class Inbox:
             self._of_a_day -= waiting.day > 0
             if isinstance(receipt, Refused):
                 _fail(waiting, Problem.of(receipt))
-            elif not waiting.answer.done():
-                waiting.answer.set_result(answers.to(receipt))
+            else:
+                answer = answers.to(receipt)
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
         times = (taken, stamped, journalled, applied, perf_counter())
         self.watch(Passed(group, receipts, batch, outcome, *times))
         return len(receipts)
 
 
 class _Answers:
-    """What the commands of one batch are answered."""
+    """What the commands of one batch are answered, asked for in their order."""
 
     def __init__(self, history: History, batch: Batch, outcome: Outcome, first_new: int) -> None:
         self._history, self._outcome, self._first = history, outcome, first_new
+        self._next = first_new  # sequence of the next command that is not a repeat
         sequences = np.arange(first_new, first_new + batch.rows.size + 1)
         self._starts = np.searchsorted(outcome.rows["sequence"], sequences).tolist()  # of each command's event rows
         self._batch = batch
 
     def to(self, receipt: int | BatchReceipt) -> Answer | BatchAnswer:
         if isinstance(receipt, BatchReceipt):
-            fresh = [one for one in receipt.orders if isinstance(one, int) and one >= self._first]
-            if not fresh:
-                return BatchAnswer(receipt.orders, self._outcome.rows[:0], self._first)
-            return BatchAnswer(receipt.orders, self._rows(fresh[0], receipt.undo or fresh[-1]), self._first)
-        if receipt < self._first:
+            start, end = (self._starts[one - self._first] for one in (receipt.first, receipt.end))
+            self._next = receipt.end
+            return BatchAnswer(receipt, self._outcome.rows[start:end])
+        if receipt < self._next:
             rows = self._history.answer(receipt)
             history = self._history
             return Answer(receipt, rows, 0, rows.size, None, True, history.command(receipt), told(rows), history.trade)
+        self._next += 1
         place = receipt - self._first
         start, end = self._starts[place : place + 2]
         rows, event = self._outcome.rows, self._outcome.events.get(receipt)
@@ -293,10 +295,6 @@ class _Answers:
 
     def _trade(self, trade_id: int) -> Any:
         return self._trades[trade_id - self._trades[0].trade_id]
-
-    def _rows(self, first: int, last: int) -> type_of_rows:
-        """The event rows of new commands."""
-        return self._outcome.rows[self._starts[first - self._first] : self._starts[last - self._first + 1]]
 
 
 def happened(answer: Answer) -> tuple[int, Event]:

@@ -25,6 +25,8 @@ _TYPES = {kind.name.lower(): int(kind) for kind in OrderType}
 LIVES = {lives.name: int(lives) for lives in TimeInForce}
 _PREVENTIONS = {None: int(SelfTradePrevention.BY_RULES)} | {one.name.lower(): int(one) for one in SelfTradePrevention}
 
+_REFUSALS = frozenset(map(int, (EventKind.REFUSED, EventKind.CANCEL_REFUSED, EventKind.AMEND_REFUSED)))
+
 
 def placing(gateway: Gateway, access: Access, caller: Caller, order: NewOrder) -> Command:
     """The command that places an order."""
@@ -89,7 +91,7 @@ def cancelling_all(gateway: Gateway, account_id: str, symbol: str | None = None,
 def granted(answer: Answer) -> Answer:
     """The answer to an order command, unless it is a refusal."""
     first = answer.told[0]
-    if first.kind in (EventKind.REFUSED, EventKind.CANCEL_REFUSED, EventKind.AMEND_REFUSED):
+    if first.kind in _REFUSALS:
         raise Problem.of_reason(Reason(first.reason))
     return answer
 

@@ -143,7 +143,8 @@ def _told(
     listed = exchange.instruments[accepted.instrument]
     fills, average_price = list[ToldFill](), None
     if course.trade_ids:
-        trades = [(trade_of(one), corrections.latest(one)) for one in course.trade_ids]
+        latest = corrections.latest
+        trades = [(trade_of(one), latest(one)) for one in course.trade_ids]
         fills = [_told_fill(listed, trade, order_id, correction) for trade, correction in trades]
         average_price = _average_price(listed, trades)
     return ToldOrder(

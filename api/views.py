@@ -23,6 +23,8 @@ from registry.holdings import BUCKETS, CASH, settled
 from settlement.corrections import Correction, Version, applied
 from settlement.cycle import Batch
 
+_BUY = int(Side.BUY)
+
 
 def amount(exchange: Exchange, asset: int, value: int) -> str | int:
     """Money as a decimal string, units as whole tonnes."""
@@ -30,7 +32,7 @@ def amount(exchange: Exchange, asset: int, value: int) -> str | int:
 
 
 def side_name(side: int) -> schemas.SideName:
-    return "buy" if side == Side.BUY else "sell"
+    return "buy" if side == _BUY else "sell"
 
 
 def aggressor_of(trade: Any) -> schemas.SideName | None:
@@ -40,9 +42,10 @@ def aggressor_of(trade: Any) -> schemas.SideName | None:
 
 def liquidity_of(trade: Any, order_id: int) -> schemas.Liquidity | None:
     """What an order did in a TRADE row; None in an auction, where neither took."""
-    if trade.aggressor == EITHER_SIDE:
+    aggressor = trade.aggressor
+    if aggressor == EITHER_SIDE:
         return None
-    taker = trade.buy_order_id if trade.aggressor == Side.BUY else trade.sell_order_id
+    taker = trade.buy_order_id if aggressor == _BUY else trade.sell_order_id
     return "taker" if order_id == taker else "maker"
 
 

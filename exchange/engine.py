@@ -37,10 +37,17 @@ Receipt = int | Refused
 
 
 class BatchReceipt(NamedTuple):
-    """What became of the orders of a batch."""
+    """What became of the orders of a batch. The new ones follow one another; all others came before."""
 
     orders: list[Receipt]
+    first: int  # sequence of the first new one
+    fresh: int  # how many are new
     undo: int = 0  # sequence of the command that cancels them if one is refused; 0: none does
+
+    @property
+    def end(self) -> int:
+        """The sequence behind its commands."""
+        return self.first + self.fresh + (self.undo > 0)
 
 
 class Prepared(NamedTuple):
@@ -161,12 +168,13 @@ class _Sheet:
     def take_batch(self, batch: OrderBatch) -> BatchReceipt:
         """Put the orders of a batch on the sheet that are new, as far as `on_error` lets them come."""
         receipts, fresh, seen = self._sort_out(batch)
+        first = self._next
         is_stopped = batch.on_error != OnError.CONTINUE and any(isinstance(one, Refused) for one in receipts)
         if is_stopped and batch.on_error == OnError.ROLLBACK:
             fresh = []
-            receipts = [_STOPPED if isinstance(one, int) and one >= self._next else one for one in receipts]
+            receipts = [_STOPPED if isinstance(one, int) and one >= first else one for one in receipts]
         if not fresh:
-            return BatchReceipt(receipts)
+            return BatchReceipt(receipts, first, 0)
         packed, details = bytearray(batch.packed), batch.details
         if len(fresh) < len(details):
             packed = bytearray(b"".join(_row_at(batch, place) for place in fresh))
@@ -177,10 +185,10 @@ class _Sheet:
         self._details += details
         self._seen |= seen
         if batch.on_error != OnError.ROLLBACK:
-            return BatchReceipt(receipts)
+            return BatchReceipt(receipts, first, len(fresh))
         undo = self.take(Command(UNDO_BATCH))
         assert isinstance(undo, int), "a mass cancel is never a repeat"
-        return BatchReceipt(receipts, undo)
+        return BatchReceipt(receipts, first, len(fresh), undo)
 
     def _sort_out(self, batch: OrderBatch) -> tuple[list[Receipt], list[int], dict[Key, Placed]]:
         """A receipt for each order of a batch, the places of those that are new, and which may come again."""
@@ -189,9 +197,9 @@ class _Sheet:
             return [*range(first, first + len(details))], [*range(len(details))], {}
         rows = np.frombuffer(batch.packed, COMMAND)
         keys, contents = [*zip(rows["account"].tolist(), details, strict=True)], contents_of(rows)
-        if all(details) and self._are_new(keys):
-            numbers = range(first, first + len(details))
-            placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+        numbers = range(first, first + len(details))
+        placed_anew = dict(zip(keys, zip(numbers, contents, strict=True), strict=True))
+        if all(details) and len(placed_anew) == len(keys) and self._are_new(placed_anew):
             return [*numbers], [*range(len(details))], placed_anew
         receipts, fresh, seen = list[Receipt](), list[int](), dict[Key, Placed]()
         for place, detail in enumerate(details):
@@ -210,10 +218,9 @@ class _Sheet:
             fresh.append(place)
         return receipts, fresh, seen
 
-    def _are_new(self, keys: list[Key]) -> bool:
-        """Whether none of these orders came before, nor twice among them."""
-        are_known = self._known.has_any(keys) or not self._seen.keys().isdisjoint(keys)
-        return not are_known and len(set(keys)) == len(keys)
+    def _are_new(self, orders: dict[Key, Placed]) -> bool:
+        """Whether none of these orders came before."""
+        return self._seen.keys().isdisjoint(orders.keys()) and not self._known.has_any(orders.keys())
 
     def stamped(self, now_ns: int) -> Batch:
         """All that stands on the sheet."""

@@ -73,7 +73,7 @@ async def _listen(socket: WebSocket, desk: Desk) -> None:
         frame = await socket.receive()
         if frame["type"] == "websocket.disconnect":
             return
-        await desk.answer(dict(frame))
+        await desk.answer(frame)
 
 
 async def _send(socket: WebSocket, desk: Desk, woken: asyncio.Event) -> None:

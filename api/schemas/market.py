@@ -260,7 +260,7 @@ class OrderBatchView(Model):
     on_error: OnError
     placed: int = Field(description="How many orders were taken")
     refused: int
-    undone: bool = Field(description="Whether it was rolled back: nothing of it rests")
+    undone: bool = Field(description="Whether it was rolled back: nothing that it placed rests")
     orders: list[BatchedOrder] = Field(description="As they were sent")
 
 

@@ -8,7 +8,7 @@ routes that do the same (:mod:`api.access.rules`).
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -56,6 +56,9 @@ class FastAnswer(msgspec.Struct, tag_field="type", tag="answer", gc=False):
     body: Any
 
 
+_encoded = msgspec.json.Encoder().encode
+
+
 class Gone(Exception):
     """Whoever holds the socket may not any more."""
 
@@ -78,7 +81,7 @@ class Desk:
         self._under_way = 0
         self._answered = asyncio.Event()  # set whenever an order has been
 
-    async def answer(self, received: dict[str, Any]) -> None:
+    async def answer(self, received: Mapping[str, Any]) -> None:
         """Answer the requests of a frame, or begin to. Gone if the key is not good any more."""
         try:
             requests = frames.requests_of(received)
@@ -138,10 +141,12 @@ class Desk:
                 self._replay(frame)
             case frames.CancelOnDisconnect():
                 self._require_may(frame.op, frame.account_id)
+                self.gateway.account(frame.account_id)
                 (self.left_behind.add if frame.on else self.left_behind.discard)(frame.account_id)
                 self._say(frame, 200, {"account_id": frame.account_id, "on": frame.on})
             case frames.DeadMan():
                 self._require_may(frame.op, frame.account_id)
+                self.gateway.account(frame.account_id)
                 self.feed.dead_men.set(frame.account_id, frame.seconds, self._fired(frame.account_id))
                 self._say(frame, 200, {"account_id": frame.account_id, "seconds": frame.seconds})
             case _:
@@ -194,16 +199,23 @@ class Desk:
     async def _order(self, frame: Any) -> None:
         """Hand in what a frame asks about orders; its answer follows."""
         self._require_may(frame.op, frame.account_id)
-        gateway, access, caller = self.gateway, self.access, self.caller
-        command: Command
+        if frame.op == "place":
+            command = order_entry.placing(self.gateway, self.access, self.caller, frame)
+            view: Callable[[Answer], Any] = self._as_placed
+        else:
+            command, view = self._of_placed_ones(frame)
+        self.gateway.inbox.offer_for(command, partial(self._answer_order, frame.id, frame.op, view))
+        self._under_way += 1
+        if self._under_way >= UNDER_WAY:
+            await self._until_less_than(UNDER_WAY)
+
+    def _of_placed_ones(self, frame: Any) -> tuple[Command, Callable[[Answer], Any]]:
+        """The command that amends or cancels, and how its answer is told."""
+        gateway = self.gateway
         view: Callable[[Answer], Any]
         match frame.op:
-            case "place":
-                command = order_entry.placing(gateway, access, caller, frame)
-                view = self._as_placed
-
             case "amend":
-                command = order_entry.amending(gateway, access, caller, frame.order_id, frame)
+                command = order_entry.amending(gateway, self.access, self.caller, frame.order_id, frame)
 
                 def view(answer: Answer) -> Any:
                     return told_until(gateway, frame.order_id, answer.sequence)
@@ -220,10 +232,7 @@ class Desk:
                 def view(answer: Answer) -> Any:
                     return order_entry.cancelled_by(answer).model_dump()
 
-        gateway.inbox.offer_for(command, partial(self._answer_order, frame.id, frame.op, view))
-        self._under_way += 1
-        if self._under_way >= UNDER_WAY:
-            await self._until_less_than(UNDER_WAY)
+        return command, view
 
     async def _until_less_than(self, count: int) -> None:
         """Wait until less orders than that are under way."""
@@ -284,7 +293,6 @@ class Desk:
         """Problem if whoever asks may not do this for an account: as the door decides of the route that does it."""
         if self.caller.key is not None:
             permit_named(self.caller.key, RULES[_ROUTE[op]], [account_id])
-        self.gateway.account(account_id)
 
     # -- saying it
 
@@ -292,7 +300,7 @@ class Desk:
         self._tell(frame.id, frame.op, status, body)
 
     def _tell(self, request_id: RequestId, op: str, status: int, body: Any) -> None:
-        self.subscriber.say_text(msgspec.json.encode(FastAnswer(request_id, op, status, body)).decode())
+        self.subscriber.say_text(_encoded(FastAnswer(request_id, op, status, body)).decode())
 
     def _refuse(self, request_id: RequestId, op: str | None, problem: Problem) -> None:
         oldest_seq = problem.oldest_seq if isinstance(problem, TooOld) else None

@@ -226,4 +226,4 @@ class Subscriber:
         """What is on its way, in frames of a JSON array each."""
         while self.outgoing:
             count = min(FRAME_MESSAGES, len(self.outgoing))
-            yield f"[{','.join(self.outgoing.popleft() for _ in range(count))}]"
+            yield f"[{','.join([self.outgoing.popleft() for _ in range(count)])}]"

@@ -1,12 +1,16 @@
 """Batches of orders over HTTP: one durable write, a line for each order, and what `on_error` leaves."""
 
+import asyncio
+from random import Random
+
 import pytest
 
 from api.client import ApiError
 from api.gateway import Gateway
+from api.order_views import order_view
 from api.timers import Clock
 from exchange.rules import load_rule_set
-from tests.api.conftest import MORNING_NS, Desk
+from tests.api.conftest import MORNING_NS, Desk, hold_back
 from tests.api.test_inbox import WatchedJournal
 
 pytestmark = pytest.mark.anyio
@@ -109,6 +113,37 @@ async def test_every_end_that_an_order_of_a_batch_can_have(open_desk):
         assert (shown.status, shown.filled, shown.leaves) == (one["status"], one["filled"], one.get("leaves", 0))
 
 
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_a_batch_is_told_is_how_its_orders_then_stand(open_desk, seed):
+    random = Random(seed)
+    await open_desk.client.issue("B", "HBEA-2025", 1000)
+    await open_desk.client.transfer("B", "HBEA-2025", 1000)
+    await open_desk.client.deposit("S", "100000.00")
+    kinds = [{}, {}, {"time_in_force": "IOC"}, {"post_only": True}, {"display_quantity": 2},
+             {"type": "stop_limit", "stop_price": "40.30"}, {"type": "market", "price": None}]  # fmt: skip
+    ends = set()
+    for number in range(12):
+        orders = [
+            buy(f"{random.randrange(3950, 4060) // 10 / 10:.2f}", random.randrange(1, 120))
+            | {"side": random.choice(["buy", "sell"])} | random.choice(kinds)
+            for _ in range(random.randrange(1, 12))
+        ]  # fmt: skip
+        orders = [one for one in orders if one.get("type") != "stop_limit" or one["side"] == "buy"] or [buy()]
+        on_error = random.choice(["continue", "stop", "rollback"])
+        told = await place(open_desk, *orders, on_error=on_error, account_id="SB"[number % 2])
+        for one in told["orders"]:
+            ends.add(one["status"])
+            if one["status"] == "refused":
+                assert "order_id" not in one and one["code"] and one["detail"]
+                continue
+            view = order_view(open_desk.gateway, one["order_id"])
+            assert one["status"] == view.status
+            assert (one.get("filled", 0), one.get("leaves", 0)) == (view.filled, view.leaves)
+            assert one.get("trade_ids", []) == [fill.trade_id for fill in view.fills]
+            assert one.get("code") == view.reason
+    assert ends == {"open", "waiting", "filled", "cancelled", "refused"}
+
+
 async def test_orders_of_one_account_that_meet_do_not_trade(open_desk):
     await open_desk.client.issue("B", "HBEA-2025", 10)
     await open_desk.client.transfer("B", "HBEA-2025", 10)
@@ -140,6 +175,70 @@ async def test_a_batch_that_is_sent_again_is_not_placed_again(open_desk):
     assert len(await open_desk.client.orders("B")) == 3
     other = await place(open_desk, buy(quantity=11, client_order_id="a"))
     assert lines(other) == [("refused", "client_order_id_used")]
+
+
+async def together(desk, *asked):
+    """Place batches that go through the inbox in one group."""
+    released = hold_back(desk.gateway)
+    tasks = [asyncio.create_task(place(desk, buy(quantity=1), on_error="continue"))]
+    await asyncio.sleep(0.05)  # the first is a group by itself, which waits; the others queue up behind it
+    for orders, on_error in asked:
+        tasks.append(asyncio.create_task(place(desk, *orders, on_error=on_error)))
+        await asyncio.sleep(0.01)
+    released.set()
+    return (await asyncio.gather(*tasks))[1:]
+
+
+async def test_a_batch_that_names_orders_of_one_in_the_same_durable_write(open_desk):
+    a, b, c, d = (buy(client_order_id=name) for name in "abcd")
+    first, second = await together(open_desk, ([a, b], "stop"), ([c, b, d, a], "stop"))
+    assert lines(first) == [("open", None)] * 2
+    assert lines(second) == [("open", None)] * 4
+    assert [one.get("repeated", False) for one in second["orders"]] == [False, True, False, True]
+    a_id, b_id = (one["order_id"] for one in first["orders"])
+    c_id, d_id = (second["orders"][place]["order_id"] for place in (0, 2))
+    assert [one["order_id"] for one in second["orders"]] == [c_id, b_id, d_id, a_id]
+    named = {order.order_id: order.client_order_id for order in await open_desk.client.orders("B")}
+    assert [named[one] for one in (a_id, b_id, c_id, d_id)] == [*"abcd"]
+
+
+async def test_a_batch_that_repeats_all_of_one_in_the_same_durable_write(open_desk):
+    orders = [buy(client_order_id="a"), TOO_MUCH | {"client_order_id": "b"}, buy(client_order_id="c")]
+    first, second = await together(open_desk, (orders, "continue"), (orders, "continue"))
+    assert lines(second) == lines(first) == [("open", None), ("refused", "insufficient_cash"), ("open", None)]
+    assert [one.get("repeated", False) for one in first["orders"]] == [False] * 3
+    assert [one.get("repeated", False) for one in second["orders"]] == [True] * 3
+    assert (second["placed"], second["refused"]) == (2, 1)
+    assert len(await open_desk.client.orders("B")) == 3, "the two, and that of the group before"
+
+
+async def test_a_refused_order_of_another_batch_does_not_undo_this_one(open_desk):
+    refused = TOO_MUCH | {"client_order_id": "a"}
+    _, second = await together(open_desk, ([refused], "continue"), ([refused, buy()], "rollback"))
+    assert lines(second) == [("refused", "insufficient_cash"), ("open", None)]
+    assert second["undone"] is False
+
+
+async def test_an_order_that_a_batch_names_twice_is_placed_once(open_desk):
+    order = buy(client_order_id="a")
+    told = await place(open_desk, order, buy(), order)
+    assert [one.get("repeated", False) for one in told["orders"]] == [False, False, True]
+    assert told["orders"][2]["order_id"] == told["orders"][0]["order_id"]
+    assert len(await open_desk.client.orders("B")) == 2
+
+
+async def test_an_order_that_comes_twice_in_one_durable_write(open_desk):
+    released = hold_back(open_desk.gateway)
+    order = buy(account_id="B", client_order_id="a")
+    tasks = [asyncio.create_task(open_desk.http.post("/v1/orders", json=buy(account_id="B")))]
+    await asyncio.sleep(0.05)
+    tasks += [asyncio.create_task(open_desk.http.post("/v1/orders", json=order)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    released.set()
+    _, first, second = await asyncio.gather(*tasks)
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json() == second.json()
+    assert second.headers["idempotent-replayed"] == "true"
 
 
 @pytest.mark.parametrize(

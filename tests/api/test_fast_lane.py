@@ -107,6 +107,15 @@ def test_the_usual_batch_is_understood():
     assert packed_rows(understood(FastBatch, body.encode()).orders, BUYER.number, LISTED)
 
 
+@pytest.mark.parametrize("name", ["", "a\nb", "a\n", "\na", "x" * 65, "\u0661"])
+@pytest.mark.parametrize("others", [[], ["a-17"]])
+def test_a_batch_with_a_name_that_is_none_is_left_to_the_route(name, others):
+    terms = {key: value for key, value in ORDER.items() if key != "account_id"}
+    named = [terms | {"client_order_id": one} for one in (*others, name, *others)]
+    taken = understood(FastBatch, json.dumps({"account_id": "B", "orders": named}).encode())
+    assert packed_rows(taken.orders, BUYER.number, LISTED) is None
+
+
 def test_the_usual_order_is_understood():
     body = json.dumps(ORDER | {"client_order_id": "a-17", "stop_price": None, "post_only": False}).encode()
     assert understood(FastOrder, body) is not None

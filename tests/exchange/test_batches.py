@@ -160,6 +160,6 @@ def test_a_batch_may_come_with_other_commands(market):
     batch = OrderBatch(b"".join(one.packed for one in named), [one.detail for one in named], OnError.STOP)
     block, receipts = market.engine.prepare([one, batch, named[0], one], market.now_ns)
     first = market.exchange.sequence + 1
-    assert receipts == [first, BatchReceipt([first + 1, first + 2]), first + 1, first + 3]
+    assert receipts == [first, BatchReceipt([first + 1, first + 2], first + 1, 2), first + 1, first + 3]
     assert block.rows["kind"].tolist() == [CommandKind.PLACE_ORDER] * 4
     assert block.rows["batch"].tolist() == [InBatch.ALONE, InBatch.FIRST, InBatch.NEXT, InBatch.ALONE]

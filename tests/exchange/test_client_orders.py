@@ -39,9 +39,18 @@ def test_orders_are_found_as_in_a_dict(batches, asked, asks_between):
             known.is_complete()
             assert {key: known.get(key) for key in keys} == {key: plain.get(key) for key in keys}
     assert {key: known.get(key) for key in keys} == {key: plain.get(key) for key in keys}
-    assert known.has_any(asked) == any(key in plain for key in asked)
+    assert known.has_any(dict.fromkeys(asked).keys()) == any(key in plain for key in asked)
     assert [*known] == sorted((key, content) for key, (_, content) in plain.items())
     known.check()
+
+
+def test_more_orders_than_rows_can_be_numbered_are_an_error(monkeypatch):
+    monkeypatch.setattr(client_orders, "ROWS_MAX", 5)
+    known, names = ClientOrders(), [b"a", b"b", b"c"]
+    columns = np.ones(3, np.uint32), names, np.arange(3), np.zeros(3, "V2")
+    known.add(*columns)
+    with pytest.raises(OverflowError, match="6 orders of a day have client order ids; 5 can be told apart"):
+        known.add(*columns)
 
 
 def test_what_a_row_asks_for_is_the_same_alone_and_among_many():

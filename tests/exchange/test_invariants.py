@@ -494,7 +494,7 @@ def orders_lie_elsewhere_than_their_index_says(market):
     known.add(accounts, [b"x"] * MANY, sequences, np.zeros(MANY, "V2"))
     known.is_complete()
     known.check()
-    known._rows = known._rows[::-1]
+    known._index = known._index[::-1]
 
 
 CONSERVATION = {MONEY, TONNES}
