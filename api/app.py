@@ -17,6 +17,7 @@ from api.gateway import Gateway
 from api.idempotency import Idempotency
 from api.metrics import Metrics
 from api.pages import STATIC, add_pages
+from api.queries import Queries
 from api.routers import (
     access as access_routes,
 )
@@ -50,7 +51,8 @@ the stream, replays and error codes: [/asyncapi](/asyncapi), as an AsyncAPI 3 do
 
 Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
 twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
-to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true.
+to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true. A query parameter that a
+route does not know, or that comes twice, is refused: nothing that you say is overlooked.
 
 Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
 is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
@@ -118,6 +120,6 @@ def _doors(app: FastAPI, gateway: Gateway) -> ASGIApp:
     gets its answer without that.
     """
     access: Access = app.state.access
-    lane = FastLane(Bounded(app.build_middleware_stack()), gateway, access)
+    lane = FastLane(Queries(Bounded(app.build_middleware_stack()), app.routes), gateway, access)
     known = Idempotency(Sequenced(lane, gateway.exchange), gateway.requests, gateway.exchange)
     return Front(Guard(known, access), gateway.life, app.state.metrics)

@@ -296,6 +296,11 @@ def no_account(account_id: str) -> Problem:
     return Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
 
 
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """422: a request that is not as its document says, with what is wrong, `field` and `message` of each."""
+    return Problem(422, "invalid_request", "; ".join(f"{one['field']}: {one['message']}" for one in errors), errors)
+
+
 def broken() -> Problem:
     """500: an error of ours."""
     return Problem(500, "internal_error", "The exchange hit an error of its own; nothing was lost.")
@@ -352,10 +357,10 @@ def install(app: FastAPI) -> None:
             {"field": ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]), "message": one["msg"]}
             for one in found
         ]
-        said = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+        problem = invalid(errors)
         if request.headers.get("content-type", "").split(";")[0] != "application/json" and await request.body():
-            said += "; send the body with Content-Type: application/json"
-        return Problem(422, "invalid_request", said, errors).response()
+            problem.detail += "; send the body with Content-Type: application/json"
+        return problem.response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:

@@ -286,7 +286,7 @@ class Guard:
         try:
             is_on = self.access.is_on
         except Problem as problem:
-            await _refuse(scope, receive, send, problem)
+            await refuse(scope, receive, send, problem)
             return
         if not is_on or is_open(scope["path"]) or self.access.may_measure(scope):
             await self.app(scope, receive, send)
@@ -303,7 +303,7 @@ class Guard:
                 self.access.now_ns(), client[0], claimed, method, scope["path"], problem.code, problem.detail
             )
             self.access.deny(denial)
-            await _refuse(scope, receive, send, problem)
+            await refuse(scope, receive, send, problem)
             return
         scope["state"]["caller"] = caller
         limits = rate.headers()
@@ -336,7 +336,8 @@ def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in headers}
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+    """Answer a request with a problem; a handshake by a message that says it, and REFUSED_SOCKET."""
     if scope["type"] == "http":
         await problem.response()(scope, receive, send)
         return
