@@ -325,10 +325,14 @@ class Guard:
         caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body, changes)
         assert caller.key is not None
         rate = self.access.require_rate(caller.key)
-        found = rule_of(method, scope["path"])
-        if found is None:
-            raise Problem(404, "not_found", "There is no such resource.")
-        permit(caller.key, *found, query, body)
+        try:
+            found = rule_of(method, scope["path"])
+            if found is None:
+                raise Problem(404, "not_found", "There is no such resource.")
+            permit(caller.key, *found, query, body)
+        except Problem as problem:
+            problem.headers = (problem.headers or {}) | _as_text(rate.headers())
+            raise
         return caller, rate
 
 

@@ -503,6 +503,27 @@ async def test_a_key_that_asks_too_often_is_told_when_to_ask_again(door):
     assert (await door.ask("auditor", "GET", "/v1/market")).headers["ratelimit-remaining"] == "1999"
 
 
+async def test_every_answer_to_a_key_says_how_it_stands_to_its_rate_refusals_too(door):
+    left = 1999
+    for method, path, body, status in (
+        ("GET", "/v1/market", None, 200),
+        ("GET", "/v1/market?a=1", None, 422),
+        ("GET", "/v1/accounts/HEAT", None, 404),
+        ("GET", "/v1/nothing", None, 404),
+        ("POST", "/v1/settlements", None, 403),
+        ("POST", "/v1/orders", order("HEAT"), 404),
+        ("POST", "/v1/orders", order(price="1.00"), 422),
+    ):
+        door.wall.now_ns -= 1000  # no time passes, in which the key would have room again
+        answer = await door.ask("trader", method, path, body)
+        said = [answer.headers[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")]
+        assert (answer.status_code, *said) == (status, "2000", str(left), "1"), path
+        assert "retry-after" not in answer.headers
+        left -= 1
+    unknown = await door.ask(HmacSigner("ghost", "secret"), "GET", "/v1/market")
+    assert (unknown.status_code, "ratelimit-limit" in unknown.headers) == (401, False)
+
+
 def test_a_rate_lets_its_burst_through_and_then_its_pace():
     rates, limits = Rates(), Limits(requests_per_second=10, burst=5)
     asked = [rates.ask("k", limits, 0).allowed for _ in range(7)]
