@@ -188,9 +188,10 @@ class KeyFile:
         self._keep(key)
         return key
 
-    def limit(self, key_id: str, limits: Limits) -> Key:
-        """Give a key other limits."""
-        key = msgspec.structs.replace(self._usable(key_id), limits=limits)
+    def limit(self, key_id: str, changes: dict[str, int | None]) -> Key:
+        """Give a key other limits, by their names; the others stay."""
+        key = self._usable(key_id)
+        key = msgspec.structs.replace(key, limits=msgspec.structs.replace(key.limits, **changes))
         self._keep(key)
         return key
 

@@ -565,6 +565,42 @@ async def test_no_more_orders_are_open_than_the_key_allows_and_none_grows_beyond
     assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
 
 
+async def test_limits_that_are_not_named_stay_and_null_takes_one_away(door):
+    asked = {"role": "trader", "account_id": "STEEL", "limits": {"burst": 7, "order_notional": "4000.00"}}
+    made = (await door.ask("operator", "POST", "/v1/keys", asked)).json()
+    path = f"/v1/keys/{made['key']['key_id']}/limits"
+    limits = {"requests_per_second": 1000, "burst": 7, "open_orders": None, "order_quantity": None}
+    assert made["key"]["limits"] == limits | {"order_notional": "4000.00"}
+
+    changed = await door.ask("operator", "PATCH", path, {"order_quantity": 50})
+    assert changed.json()["limits"] == limits | {"order_quantity": 50, "order_notional": "4000.00"}
+    changed = await door.ask("operator", "PATCH", path, {"order_notional": "399.99", "order_quantity": None})
+    assert changed.json()["limits"] == limits | {"order_notional": "399.99"}
+    signer = HmacSigner(made["key"]["key_id"], made["secret"])
+    refused = await door.ask(signer, "POST", "/v1/orders", order(quantity=10))
+    assert (refused.json()["code"], refused.json()["detail"][-7:]) == ("order_too_large", "399.99.")
+    assert (await door.ask("operator", "PATCH", path, {})).json() == changed.json()
+    await door.ask("operator", "PATCH", path, {"order_notional": None})
+    assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"order_notional": 400_000}, "invalid_request"),
+        ({"order_notional": "400.001"}, "amount_off_fen"),
+        ({"order_notional": "0.00"}, "amount_not_positive"),
+        ({"order_notional": "-1.00"}, "amount_not_positive"),
+        ({"burst": None}, "invalid_request"),
+        ({"order_size": 5}, "invalid_request"),
+    ],
+)
+async def test_limits_that_can_not_be_change_nothing(door, limits, code):
+    key_id = door.signers["trader"].key_id
+    assert await door.code("operator", "PATCH", f"/v1/keys/{key_id}/limits", {"order_quantity": 1} | limits) == code
+    assert door.keys.get(key_id).limits == Limits()
+
+
 @pytest.mark.examples
 async def test_the_kill_switch_cancels_all_orders_and_lets_none_in(door):
     await door.ask("trader", "POST", "/v1/orders", order())
@@ -748,7 +784,7 @@ async def test_orders_on_the_stream_are_opened_by_the_same_roles_as_over_http(do
 async def test_the_kill_switch_and_the_limits_of_a_key_hold_on_the_stream(door):
     key_id = door.signers["trader"].key_id
     limited = {"order_quantity": 50}
-    assert (await door.ask("operator", "PUT", f"/v1/keys/{key_id}/limits", limited)).is_success
+    assert (await door.ask("operator", "PATCH", f"/v1/keys/{key_id}/limits", limited)).is_success
     placing = {"op": "place", **order(quantity=51)}
     assert (await asked_by(door, "trader", placing))[0]["code"] == "order_too_large"
     assert (await door.ask("operator", "PUT", "/v1/accounts/STEEL/kill-switch", {"reason": "robot"})).is_success
