@@ -109,7 +109,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     ):
         app.router.routes.extend(router.routes)  # which are whole as they are: nothing is built anew for each app
     problems.install(app)
-    document(app)
+    document(app, app.state.access)
     add_pages(app)
     app.middleware_stack = _doors(app, gateway)
     return app

@@ -132,6 +132,38 @@ async def test_every_route_says_who_may_call_it_and_no_line_is_of_none(door):
     assert set(RULES) - {("GET", "/v1/stream")} == closed
 
 
+async def test_the_document_says_how_to_show_who_one_is_and_which_roles_a_route_is_open_to(door):
+    said = (await door.http.get("/openapi.json")).json()
+    schemes = said["components"]["securitySchemes"]
+    signed = [{one["name"].lower() for one in map(schemes.get, way)} for way in _ways(said, "post", "/v1/orders")]
+    assert signed == [{signing.KEY, signing.TIMESTAMP, signing.SIGNATURE}, {COOKIE}]
+    assert _ways(said, "post", "/v1/session") == _ways(said, "get", "/health") == []
+    assert {"metrics_token": []} in _ways(said, "get", "/metrics")
+    for (method, path), rule in RULES.items():
+        if path != "/v1/stream":
+            about = said["paths"][path][method.lower()]
+            assert about["x-roles"] == sorted(rule.roles)
+            assert about["security"][:2] == _ways(said, "post", "/v1/orders")
+    assert all(
+        {*way} <= {*schemes} for verbs in said["paths"].values() for one in verbs.values() for way in one["security"]
+    )
+
+
+async def test_the_document_says_that_nobody_need_show_who_he_is_until_there_are_keys(tmp_path):
+    door = Door(tmp_path)
+    async with door.gateway.running(), door.http:
+        before = (await door.http.get("/openapi.json")).json()
+        door.keys.create(Role.AUDITOR)
+        after = (await door.http.get("/openapi.json")).json()
+    door.keys.close()
+    assert _ways(before, "get", "/v1/market") == [{}, *_ways(after, "get", "/v1/market")]
+
+
+def _ways(said: dict[str, Any], verb: str, path: str) -> list[dict[str, list[str]]]:
+    """The ways to show who one is at a route."""
+    return said["paths"][path][verb]["security"]
+
+
 SAMPLES = {
     "account_id": "STEEL", "order_id": "1", "symbol": "HBEA-2025", "code": "HBEA-2025", "number": "1", "year": "2025",
     "lock_id": "1", "request_id": "1", "day": "2026-01-05", "project_id": "P", "reduction": "1", "batch": "1",
