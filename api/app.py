@@ -15,6 +15,7 @@ from api.fast_lane import FastLane
 from api.front import Front
 from api.gateway import Gateway
 from api.idempotency import Idempotency
+from api.methods import Heads, Options
 from api.metrics import Metrics
 from api.pages import STATIC, add_pages
 from api.queries import Queries
@@ -122,4 +123,5 @@ def _doors(app: FastAPI, gateway: Gateway) -> ASGIApp:
     access: Access = app.state.access
     lane = FastLane(Queries(Bounded(app.build_middleware_stack()), app.routes), gateway, access)
     known = Idempotency(Sequenced(lane, gateway.exchange), gateway.requests, gateway.exchange)
-    return Front(Guard(known, access), gateway.life, app.state.metrics)
+    guarded = Guard(Heads(known), access)
+    return Front(Options(guarded, app.routes), gateway.life, app.state.metrics)

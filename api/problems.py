@@ -18,8 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
+from api.methods import methods_of
 from exchange.reasons import Reason, Refused
 
 MEDIA_TYPE = "application/problem+json"
@@ -331,12 +331,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 _CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}
 
 
-def _methods(request: Request) -> set[str]:
-    """All methods of a path; the router by itself tells those of the first route that has it."""
-    asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
-    return {one["method"] for one in asked for route in request.app.routes if route.matches(one)[0] == Match.FULL}
-
-
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem."""
 
@@ -367,7 +361,7 @@ def install(app: FastAPI) -> None:
         code = _CODES.get(error.status_code, "http_error")
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = ", ".join(sorted(_methods(request)))
+            headers["Allow"] = ", ".join(sorted(methods_of(request.app.routes, request.scope)))
         return Problem(error.status_code, code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(Exception)
