@@ -172,6 +172,7 @@ OTHERS: dict[int, dict[str, str]] = {
         "key_unknown": "There is no such key, or it has been revoked.",
         "timestamp_invalid": "Carbonex-Timestamp is nanoseconds since 1970.",
         "timestamp_outside_window": "The request was not signed within the window.",
+        "timestamp_before_start": "The exchange has started since this was signed; sign it anew.",
         "signature_invalid": "The signature is not that of this request by this key.",
         "signature_used": "This request has been made already; sign it anew.",
         "session_over": "The session is over; log in again.",

@@ -67,7 +67,7 @@ class Access:
     """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
     `path`: where the keys will be, if there is no file of them yet. `metrics_token`: who bears it may measure, for
-    programs that do so can't sign.
+    programs that do so can't sign. `behind_tls`: a proxy speaks TLS, so cookies are for that alone.
     """
 
     def __init__(
@@ -76,8 +76,11 @@ class Access:
         now_ns: Callable[[], int] = time.time_ns,
         path: Path | None = None,
         metrics_token: str = "",
+        behind_tls: bool = False,
     ) -> None:
         self.keys = keys
+        self.behind_tls = behind_tls
+        self._since_ns = now_ns()  # what was signed before may have been used in a process before this one
         self._bearer = f"Bearer {metrics_token}".encode() if metrics_token else None
         self.now_ns = now_ns
         self._path = path
@@ -131,6 +134,7 @@ class Access:
         raise _unknown("key_missing", f"Sign the request: {signing.KEY}, {signing.TIMESTAMP}, {signing.SIGNATURE}.")
 
     def _signer(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Key:
+        assert self.keys is not None
         key, now_ns = self._key(headers[signing.KEY]), self.now_ns()
         stamp = headers.get(signing.TIMESTAMP, "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
@@ -138,6 +142,8 @@ class Access:
         if abs(int(stamp) - now_ns) > signing.WINDOW_NS:
             seconds = signing.WINDOW_NS // 10**9
             raise _unknown("timestamp_outside_window", f"The request was not signed within {seconds} s of {now_ns}.")
+        if int(stamp) <= max(self._since_ns, self.keys.taken_before_ns):
+            raise _unknown("timestamp_before_start", "The exchange has started since this was signed; sign it anew.")
         try:
             signature = signing.decoded(headers.get(signing.SIGNATURE, ""))
         except ValueError:
@@ -146,6 +152,8 @@ class Access:
             raise _unknown("signature_invalid", "The signature is not that of this request by this key.")
         if not self.replays.is_new(signature, now_ns):
             raise _unknown("signature_used", "This request has been made already; sign it anew.")
+        if int(stamp) > now_ns:
+            self.keys.note_ahead(int(stamp))
         return key
 
     def _stands(self, key: Key, text: bytes, signature: bytes) -> bool:

@@ -50,7 +50,7 @@ async def me(access: TheAccess, caller: TheCaller) -> CallerView:
 async def log_in(login: Login, request: Request, response: Response, access: TheAccess) -> None:
     """Begin a browser session with an HMAC key's secret: a cookie that scripts can't read, for this site alone."""
     token = access.log_in(login.key_id, login.secret)
-    is_secure = request.url.scheme == "https"
+    is_secure = access.behind_tls or request.url.scheme == "https"
     response.set_cookie(
         COOKIE, token, max_age=LASTS_NS // 10**9, httponly=True, samesite="strict", secure=is_secure, path="/"
     )

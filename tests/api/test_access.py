@@ -56,11 +56,12 @@ ACCOUNTS = {
 class Door:
     """A gateway behind a guard, with a key for each role and two enterprises, STEEL and HEAT."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at_ns: int = 0, **options: Any) -> None:
         self.wall = Wall()
+        self.wall.now_ns = at_ns or self.wall.now_ns
         self.gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
         self.keys = KeyFile(folder / "keys", self.wall)
-        self.access = Access(self.keys, self.wall)
+        self.access = Access(self.keys, self.wall, **options)
         self.app = make_app(self.gateway, self.access)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=URL)
         self.signers: dict[str, HmacSigner] = {}
@@ -275,7 +276,7 @@ async def test_what_is_signed_is_taken_and_told_from_its_key(door):
 
 async def test_the_client_signs_what_it_sends(tmp_path):
     """By the clock on the wall, with a query, a body and a retry."""
-    door = Door(tmp_path)
+    door = Door(tmp_path, at_ns=time.time_ns())
     door.access.now_ns = time.time_ns
     async with door.gateway.running(), door.http:
         await door.enrol()
@@ -347,6 +348,22 @@ async def test_a_signature_is_good_once(door):
     door.wall.now_ns += WINDOW_NS
     again = await door.http.get("/v1/me", headers=signed)
     assert (again.status_code, again.json()["code"]) == (401, "signature_used")
+
+
+@pytest.mark.parametrize("ahead_ns", [0, S, WINDOW_NS], ids=["exact", "a second ahead", "ten seconds ahead"])
+async def test_a_signature_that_was_used_before_a_restart_is_not_good_after_it(tmp_path, ahead_ns):
+    """The clock of who signed may have been ahead of the exchange's."""
+    async with opened(tmp_path) as door:
+        signed = signing.headers(door.signers["trader"], door.wall.now_ns + ahead_ns, "GET", "/v1/me")
+        assert (await door.http.get("/v1/me", headers=signed)).status_code == 200
+    after = Door(tmp_path, at_ns=door.wall.now_ns + S // 10)
+    async with after.gateway.running(), after.http:
+        again = await after.http.get("/v1/me", headers=signed)
+        assert (again.status_code, again.json()["code"]) == (401, "timestamp_before_start")
+        after.wall.now_ns += ahead_ns
+        after.signers["trader"] = door.signers["trader"]
+        assert (await after.ask("trader", "GET", "/v1/me")).status_code == 200
+    after.keys.close()
 
 
 def test_used_signatures_are_forgotten_when_their_window_is_over():
@@ -671,6 +688,17 @@ async def test_a_browser_logs_in_looks_around_and_logs_out(door):
     assert (await door.http.delete("/v1/session")).status_code == 204
     after = await door.http.get("/v1/me", headers={"cookie": f"{COOKIE}={token}"})
     assert after.json()["code"] == "session_over"
+
+
+@pytest.mark.parametrize("behind_tls", [False, True])
+async def test_behind_a_proxy_that_speaks_tls_a_cookie_is_for_that_alone(tmp_path, behind_tls):
+    door = Door(tmp_path, behind_tls=behind_tls)
+    async with door.gateway.running(), door.http:
+        given = door.keys.create(Role.AUDITOR)
+        login = {"key_id": given.key.key_id, "secret": given.secret}
+        answer = await door.http.post("/v1/session", json=login)
+        assert (answer.status_code, "; Secure" in answer.headers["set-cookie"]) == (204, behind_tls)
+    door.keys.close()
 
 
 async def test_wrong_secrets_are_refused_and_soon_no_more_are_tried(door):
