@@ -52,8 +52,9 @@ the stream, replays and error codes: [/asyncapi](/asyncapi), as an AsyncAPI 3 do
 
 Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
 twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
-to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true. A query parameter that a
-route does not know, or that comes twice, is refused: nothing that you say is overlooked.
+to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true, in `Carbonex-Event` after
+which event of the stream. A query parameter that a route does not know, or that comes twice, is refused: nothing that
+you say is overlooked.
 
 Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
 is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
@@ -122,6 +123,6 @@ def _doors(app: FastAPI, gateway: Gateway) -> ASGIApp:
     """
     access: Access = app.state.access
     lane = FastLane(Queries(Bounded(app.build_middleware_stack()), app.routes), gateway, access)
-    known = Idempotency(Sequenced(lane, gateway.exchange), gateway.requests, gateway.exchange)
+    known = Idempotency(Sequenced(lane, gateway.exchange, gateway.history), gateway.requests, gateway.exchange)
     guarded = Guard(Heads(known), access)
     return Front(Options(guarded, app.routes), gateway.life, app.state.metrics)

@@ -1,7 +1,8 @@
 """What the OpenAPI document says beyond what the routes say themselves: headers, examples, every code of refusal, and
 who may ask.
 
-`Idempotency-Key` at each POST and `Carbonex-Sequence` at each GET belong to no route, so the routes do not know them.
+`Idempotency-Key` at each POST, `Carbonex-Sequence` and `Carbonex-Event` at each GET belong to no route, so the routes
+do not know them.
 Examples of parameters and bodies are made of the examples that fields have, else of the market of this package's tests;
 each is well-formed, which is tried for every route. Examples of errors are the codes by status, each with its sentence.
 Examples of answers are what tests got for theirs: `examples.json`. How one shows who one is, and the roles that a
@@ -52,6 +53,12 @@ _SEQUENCE = {
     "description": "The command after which the answer is true",
     "schema": {"type": "integer"},
     "example": 1582,
+}
+_EVENT = {
+    "description": "The event after which the answer is true: `seq` of the stream's trades, books, orders, fills and "
+    "drop_copy",
+    "schema": {"type": "integer"},
+    "example": 2047,
 }
 _CURSOR = {"description": "If there is more: `cursor` of the next page", "schema": {"type": "string"}}
 _LINK = {"description": 'If there is more: the address of the next page, rel="next"', "schema": {"type": "string"}}
@@ -137,7 +144,7 @@ def _add_headers(path: str, verb: str, about: dict[str, Any], parameters: list[d
         parameters.append(_KEY)
         success["headers"] = {"Idempotent-Replayed": _REPLAYED}
     if verb == "get":
-        success["headers"] = {"Carbonex-Sequence": _SEQUENCE}
+        success["headers"] = {"Carbonex-Sequence": _SEQUENCE, "Carbonex-Event": _EVENT}
         if {"cursor", "limit"} <= {one["name"] for one in parameters} and path != "/v1/trades":
             success["headers"] |= {"Carbonex-Cursor": _CURSOR, "Link": _LINK}
 

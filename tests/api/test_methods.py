@@ -31,7 +31,14 @@ def web():
 def test_head_is_answered_like_get_without_a_body(web, path):
     full, head = web.get(path), web.head(path)
     assert head.status_code == full.status_code
-    same = ("content-type", "content-length", "carbonex-sequence", "carbonex-cursor", "content-security-policy")
+    same = (
+        "content-type",
+        "content-length",
+        "carbonex-sequence",
+        "carbonex-event",
+        "carbonex-cursor",
+        "content-security-policy",
+    )
     assert [head.headers.get(name) for name in same] == [full.headers.get(name) for name in same]
     assert head.content == b"" != full.content
 

@@ -580,6 +580,20 @@ def test_an_account_hears_how_its_settlement_goes(web):
     assert (instructed["stage"], instructed["failed"]) == ("instructed", [])
 
 
+def test_what_is_read_over_http_can_be_joined_with_the_stream(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("orders", account_id="S")
+        first = order(web, "S", "sell", "41.00", 1)
+        read = web.get("/v1/orders", params={"account_id": "S", "open_only": True})
+        second = order(web, "S", "sell", "42.00", 1)
+        told = ear.news(2)
+    at_seq = int(read.headers["carbonex-event"])
+    assert at_seq == web.get(f"/v1/books/{SYMBOL}").json()["seq"] - 1 > opening["seq"]
+    assert read.json() == [first]
+    assert [one["order_id"] for one in told if one["seq"] <= at_seq] == [first["order_id"]]
+    assert [one["order_id"] for one in told if one["seq"] > at_seq] == [second["order_id"]]
+
+
 def test_the_drop_copy_tells_of_everybodys_orders_with_their_accounts(web):
     with web.listen() as ear:
         opening = ear.subscribe("drop_copy")
