@@ -210,7 +210,6 @@ class TradesChannel(EventChannel):
             type=EventKind(int(event.kind)).label,
             buy_order_id=int(trade.buy_order_id),
             sell_order_id=int(trade.sell_order_id),
-            ts_event=int(trade.now_ns),
             **said,
         )
 
