@@ -15,8 +15,10 @@ from api.fast_lane import FastLane
 from api.front import Front
 from api.gateway import Gateway
 from api.idempotency import Idempotency
+from api.methods import Heads, Options
 from api.metrics import Metrics
 from api.pages import STATIC, add_pages
+from api.queries import Queries
 from api.routers import (
     access as access_routes,
 )
@@ -50,7 +52,9 @@ the stream, replays and error codes: [/asyncapi](/asyncapi), as an AsyncAPI 3 do
 
 Any POST may bear an `Idempotency-Key`: sent again under it, the same request gets the first answer, and nothing happens
 twice. Lists come in pages of at most 1,000 rows: the headers `Link` (`rel="next"`) and `Carbonex-Cursor` tell the way
-to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true.
+to the next one. Every GET says in `Carbonex-Sequence` after which command its answer is true, in `Carbonex-Event` after
+which event of the stream. A query parameter that a route does not know, or that comes twice, is refused: nothing that
+you say is overlooked.
 
 Who asks: while the exchange has no keys, which only a loopback address is served for, everybody. With keys each request
 is signed (`carbonex-key`, `carbonex-timestamp` and `carbonex-signature`; the README shows how), or comes from a browser
@@ -107,7 +111,7 @@ def make_app(gateway: Gateway, access: Access | None = None) -> FastAPI:
     ):
         app.router.routes.extend(router.routes)  # which are whole as they are: nothing is built anew for each app
     problems.install(app)
-    document(app)
+    document(app, app.state.access)
     add_pages(app)
     app.middleware_stack = _doors(app, gateway)
     return app
@@ -118,6 +122,7 @@ def _doors(app: FastAPI, gateway: Gateway) -> ASGIApp:
     gets its answer without that.
     """
     access: Access = app.state.access
-    lane = FastLane(Bounded(app.build_middleware_stack()), gateway, access)
-    known = Idempotency(Sequenced(lane, gateway.exchange), gateway.requests, gateway.exchange)
-    return Front(Guard(known, access), gateway.life, app.state.metrics)
+    lane = FastLane(Queries(Bounded(app.build_middleware_stack()), app.routes), gateway, access)
+    known = Idempotency(Sequenced(lane, gateway.exchange, gateway.history), gateway.requests, gateway.exchange)
+    guarded = Guard(Heads(known), access)
+    return Front(Options(guarded, app.routes), gateway.life, app.state.metrics)

@@ -1,9 +1,13 @@
-"""What the OpenAPI document says beyond what the routes say themselves: headers, examples, and every code of refusal.
+"""What the OpenAPI document says beyond what the routes say themselves: headers, examples, every code of refusal, and
+who may ask.
 
-`Idempotency-Key` at each POST and `Carbonex-Sequence` at each GET belong to no route, so the routes do not know them.
+`Idempotency-Key` at each POST, `Carbonex-Sequence` and `Carbonex-Event` at each GET belong to no route, so the routes
+do not know them.
 Examples of parameters and bodies are made of the examples that fields have, else of the market of this package's tests;
 each is well-formed, which is tried for every route. Examples of errors are the codes by status, each with its sentence.
-Examples of answers are what tests got for theirs: `examples.json`.
+Examples of answers are what tests got for theirs: `examples.json`. How one shows who one is, and the roles that a
+route is open to (`x-roles`), are those of the table that the door goes by (:mod:`api.access.rules`); while there are no
+keys, each route is open without any, which the document then says too.
 """
 
 import re
@@ -11,6 +15,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from api import signing
+from api.access.guard import Access
+from api.access.rules import RULES
+from api.access.sessions import COOKIE
 from api.examples import answers_of
 from api.problems import MEDIA_TYPE, details_of, said_by_status
 
@@ -46,11 +54,41 @@ _SEQUENCE = {
     "schema": {"type": "integer"},
     "example": 1582,
 }
+_EVENT = {
+    "description": "The event after which the answer is true: `seq` of the stream's trades, books, orders, fills and "
+    "drop_copy",
+    "schema": {"type": "integer"},
+    "example": 2047,
+}
 _CURSOR = {"description": "If there is more: `cursor` of the next page", "schema": {"type": "string"}}
 _LINK = {"description": 'If there is more: the address of the next page, rel="next"', "schema": {"type": "string"}}
 
 
-def document(app: FastAPI) -> None:
+_SIGNED = {f"signed_{name}": name for name in (signing.KEY, signing.TIMESTAMP, signing.SIGNATURE)}
+_SAID = {
+    signing.KEY: "Id of an API key, whose kind says how it signs: by HMAC-SHA256 with its secret, or by Ed25519",
+    signing.TIMESTAMP: "When the request was signed: nanoseconds since 1970, UTC, within "
+    f"{signing.WINDOW_NS // 10**9} s of the server's clock",
+    signing.SIGNATURE: "Base64 of the signature of four lines, with a line feed between them: timestamp; method; path "
+    "with its query, as sent; SHA-256 of the body in hexadecimal. Good for one request",
+}
+SCHEMES: dict[str, Any] = {
+    scheme: {"type": "apiKey", "in": "header", "name": name.title(), "description": _SAID[name]}
+    for scheme, name in _SIGNED.items()
+} | {
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "A browser session, from `POST /v1/session`. What changes something must come from a page of "
+        "this server (`Sec-Fetch-Site`, else `Origin`)",
+    },
+    "metrics_token": {"type": "http", "scheme": "bearer", "description": "For programs that measure and can't sign"},
+}
+_BY_KEY: list[dict[str, list[str]]] = [{scheme: [] for scheme in _SIGNED}, {"session": []}]
+
+
+def document(app: FastAPI, access: Access) -> None:
     """Have the app's OpenAPI document say it all."""
     plain = app.openapi
 
@@ -58,6 +96,7 @@ def document(app: FastAPI) -> None:
         if app.openapi_schema is None:
             _add_to(plain())
         assert app.openapi_schema is not None
+        _add_security(app.openapi_schema, access.is_on)
         return app.openapi_schema
 
     app.openapi = whole  # type: ignore[method-assign]
@@ -85,13 +124,27 @@ def _add_to(described: dict[str, Any]) -> None:
     _add_links(described["paths"], shapes)
 
 
+def _add_security(described: dict[str, Any], is_on: bool) -> None:
+    """How one shows who one is at each route, and which roles it is open to. `is_on`: there are keys."""
+    described["components"]["securitySchemes"] = SCHEMES
+    for path, verbs in described["paths"].items():
+        for verb, about in verbs.items():
+            rule = RULES.get((verb.upper(), path))
+            if rule is None:
+                about["security"] = []
+                continue
+            about["x-roles"] = sorted(rule.roles)
+            token: list[dict[str, list[str]]] = [{"metrics_token": []}] if path == "/metrics" else []
+            about["security"] = [*_BY_KEY, *token] if is_on else [{}, *_BY_KEY, *token]
+
+
 def _add_headers(path: str, verb: str, about: dict[str, Any], parameters: list[dict[str, Any]]) -> None:
     success = next(one for status, one in about["responses"].items() if status.startswith("2"))
     if verb == "post" and path != KEYLESS:
         parameters.append(_KEY)
         success["headers"] = {"Idempotent-Replayed": _REPLAYED}
     if verb == "get":
-        success["headers"] = {"Carbonex-Sequence": _SEQUENCE}
+        success["headers"] = {"Carbonex-Sequence": _SEQUENCE, "Carbonex-Event": _EVENT}
         if {"cursor", "limit"} <= {one["name"] for one in parameters} and path != "/v1/trades":
             success["headers"] |= {"Carbonex-Cursor": _CURSOR, "Link": _LINK}
 

@@ -56,6 +56,7 @@ def account_fill(gateway: Gateway, one: _Side) -> AccountFill:
         side=one.side,
         currency=exchange.asset_names[listed.cash],
         at=iso(trade.now_ns, exchange.market.timezone),
+        ts_event=int(trade.now_ns),
         sequence=trade.sequence,
     )
 
@@ -105,6 +106,7 @@ class _Life:
             liquidity=liquidity_of(trade, self.order_id) if kind == EventKind.TRADED else None,
             reason=Reason(int(event.reason)).code if event.reason else None,
             at=iso(int(command.now_ns), self.gateway.exchange.market.timezone),
+            ts_event=int(command.now_ns),
             sequence=int(event.sequence),
         )
 

@@ -178,7 +178,8 @@ class FastLane:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        lane = self._lanes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        is_plain = scope["type"] == "http" and scope["method"] == "POST" and not scope["query_string"]
+        lane = self._lanes.get(scope["path"]) if is_plain else None
         if lane is None or _JSON not in scope["headers"]:
             await self._app(scope, receive, send)
             return

@@ -200,6 +200,13 @@ class History:
         """The row of the command that placed an accepted order."""
         return self.command(int(self.events_of_order(order_id)[0].sequence))
 
+    def name_of_order(self, order_id: int, account: int) -> str | None:
+        """What an account calls an order of its own; None if it gave no name, or the order is another's or nobody's."""
+        events = self.events_of_order(order_id)
+        if not events.size or events[0].account != account:
+            return None
+        return self.client_order_id(int(events[0].sequence))
+
     def places_of_order(self, order_id: int) -> list[int]:
         """Where the event rows that concern one order stand, counted from 0."""
         return self._by_order.rows_of(order_id)

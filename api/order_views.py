@@ -66,6 +66,7 @@ class ToldOrder(msgspec.Struct, gc=False):
     average_price: str | None
     fills: list[ToldFill]
     accepted_at: str
+    ts_event: int
     sequence: int
 
 
@@ -173,6 +174,7 @@ def _told(
         average_price,
         fills,
         iso(command.now_ns, market.timezone),
+        command.now_ns,
         accepted.sequence,
     )
 

@@ -18,8 +18,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
+from api.methods import methods_of
 from exchange.reasons import Reason, Refused
 
 MEDIA_TYPE = "application/problem+json"
@@ -172,6 +172,7 @@ OTHERS: dict[int, dict[str, str]] = {
         "key_unknown": "There is no such key, or it has been revoked.",
         "timestamp_invalid": "Carbonex-Timestamp is nanoseconds since 1970.",
         "timestamp_outside_window": "The request was not signed within the window.",
+        "timestamp_before_start": "The exchange has started since this was signed; sign it anew.",
         "signature_invalid": "The signature is not that of this request by this key.",
         "signature_used": "This request has been made already; sign it anew.",
         "session_over": "The session is over; log in again.",
@@ -296,6 +297,11 @@ def no_account(account_id: str) -> Problem:
     return Problem(404, Reason.UNKNOWN_ACCOUNT.code, f"There is no account {account_id!r}.")
 
 
+def invalid(errors: list[dict[str, str]]) -> Problem:
+    """422: a request that is not as its document says, with what is wrong, `field` and `message` of each."""
+    return Problem(422, "invalid_request", "; ".join(f"{one['field']}: {one['message']}" for one in errors), errors)
+
+
 def broken() -> Problem:
     """500: an error of ours."""
     return Problem(500, "internal_error", "The exchange hit an error of its own; nothing was lost.")
@@ -326,12 +332,6 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 _CODES = {400: "malformed_json", 404: "not_found", 405: "method_not_allowed"}
 
 
-def _methods(request: Request) -> set[str]:
-    """All methods of a path; the router by itself tells those of the first route that has it."""
-    asked = [{**request.scope, "method": method} for method in ("GET", "POST", "PUT", "PATCH", "DELETE")]
-    return {one["method"] for one in asked for route in request.app.routes if route.matches(one)[0] == Match.FULL}
-
-
 def install(app: FastAPI) -> None:
     """Make every error of an app a problem."""
 
@@ -352,17 +352,17 @@ def install(app: FastAPI) -> None:
             {"field": ".".join(str(part) for part in one["loc"][1:]) or str(one["loc"][0]), "message": one["msg"]}
             for one in found
         ]
-        said = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+        problem = invalid(errors)
         if request.headers.get("content-type", "").split(";")[0] != "application/json" and await request.body():
-            said += "; send the body with Content-Type: application/json"
-        return Problem(422, "invalid_request", said, errors).response()
+            problem.detail += "; send the body with Content-Type: application/json"
+        return problem.response()
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "http_error")
         headers = dict(error.headers or {})
         if error.status_code == 405:
-            headers["Allow"] = ", ".join(sorted(_methods(request)))
+            headers["Allow"] = ", ".join(sorted(methods_of(request.app.routes, request.scope)))
         return Problem(error.status_code, code, str(error.detail), headers=headers).response()
 
     @app.exception_handler(Exception)

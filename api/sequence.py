@@ -1,21 +1,26 @@
-"""`Carbonex-Sequence`: every answer to a GET says after which command it is true.
+"""`Carbonex-Sequence` and `Carbonex-Event`: every answer to a GET says after which command and event it is true.
+
+They are the two counts that the stream has: `seq` of its channels of states, and of its channels of events. So whoever
+subscribes first and asks then knows which messages the answer has in it already.
 
 Nothing waits between a route's reading and the head of its answer, so no command comes between them.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.history import History
 from exchange.state import Exchange
 
-HEADER = b"carbonex-sequence"
+COMMAND, EVENT = b"carbonex-sequence", b"carbonex-event"
 
 
 class Sequenced:
-    """The application that stands before the other and adds the header."""
+    """The application that stands before the other and adds the headers."""
 
-    def __init__(self, app: ASGIApp, exchange: Exchange) -> None:
+    def __init__(self, app: ASGIApp, exchange: Exchange, history: History) -> None:
         self.app = app
         self.exchange = exchange
+        self.history = history
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET":
@@ -24,8 +29,8 @@ class Sequenced:
 
         async def told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message.get("headers", ()), (HEADER, str(self.exchange.sequence).encode())]
-                message["headers"] = headers
+                counts = ((COMMAND, self.exchange.sequence), (EVENT, self.history.events.size))
+                message["headers"] = [*message.get("headers", ()), *((name, b"%d" % count) for name, count in counts)]
             await send(message)
 
         await self.app(scope, receive, told)

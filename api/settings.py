@@ -60,6 +60,9 @@ class ServeSettings(BaseSettings):
     keys: Path | None = Field(
         None, description="File of keys (`carbonex keys`); unset: the journal's name and .keys, if there is one"
     )
+    behind_tls: bool = Field(
+        False, description="A proxy in front speaks TLS: browsers send the cookie of a session over that alone"
+    )
     metrics_token: SecretStr | None = Field(
         None,
         min_length=16,

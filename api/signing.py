@@ -104,7 +104,9 @@ def is_ed25519_of(public_key: bytes, text: bytes, signature: bytes) -> bool:
 
 
 class Replays:
-    """The signatures that were used within the window: none is good twice."""
+    """The signatures that a process has seen within the window: none is good twice. What earlier processes may have
+    seen is known by its timestamp (:mod:`api.access.keys`).
+    """
 
     def __init__(self) -> None:
         self._used: set[bytes] = set()

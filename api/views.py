@@ -100,6 +100,7 @@ def trade_view(gateway: Gateway, trade: Any, correction: Correction | None) -> s
         aggressor=aggressor_of(trade),
         status=status_of(correction),
         at=iso(int(trade.now_ns), gateway.exchange.market.timezone),
+        ts_event=int(trade.now_ns),
         sequence=int(trade.sequence),
     )
 

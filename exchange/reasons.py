@@ -124,6 +124,9 @@ class Reason(IntEnum):
     AUCTION = 204  # a trade of a call auction: neither order took
     ACCOUNT_SUSPENDED = 205
     BATCH_UNDONE = 206  # a later order of the batch was refused
+    DEAD_MAN = 207  # its owner has given no sign of life for as long as he had said
+    DISCONNECTED = 208  # the socket is gone that was to take its orders along
+    KILL_SWITCH = 209  # the switch of its account was put on
 
     @property
     def code(self) -> str:

@@ -84,6 +84,14 @@ def serve(
     keys: Annotated[
         str | None, _option("FILE", "the journal's name and .keys", "File of keys (`carbonex keys`).")
     ] = None,
+    behind_tls: Annotated[
+        bool | None,
+        typer.Option(
+            "--behind-tls/--no-behind-tls",
+            show_default="no-behind-tls",
+            help="A proxy in front speaks TLS: browsers send the cookie of a session over that alone.",
+        ),
+    ] = None,
     log_format: Annotated[str | None, _option("text|json", "text", "Lines of the log, on standard error.")] = None,
     log_level: Annotated[
         str | None, _option("debug|info|warning|error", "warning", "From which level on there are lines.")
@@ -113,8 +121,8 @@ def serve(
 
     options = {
         "journal": journal, "rules": rules, "host": host, "port": port, "clock": clock, "speed": speed, "day": day,
-        "manual": manual, "bank": bank, "inbox": inbox, "keys": keys, "log_format": log_format, "log_level": log_level,
-        "shutdown_seconds": shutdown_seconds,
+        "manual": manual, "bank": bank, "inbox": inbox, "keys": keys, "behind_tls": behind_tls,
+        "log_format": log_format, "log_level": log_level, "shutdown_seconds": shutdown_seconds,
     }  # fmt: skip
     try:
         settings = load(options, config)
@@ -176,7 +184,10 @@ def _access(values: "ServeSettings") -> "Access":
     token = values.metrics_token.get_secret_value() if values.metrics_token else ""
     try:
         access = Access(
-            KeyFile(key_file, real_now_ns) if key_file.exists() else None, path=key_file, metrics_token=token
+            KeyFile(key_file, real_now_ns) if key_file.exists() else None,
+            path=key_file,
+            metrics_token=token,
+            behind_tls=values.behind_tls,
         )
     except KeyProblem as error:
         fail(error.code, error.detail)

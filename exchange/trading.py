@@ -775,7 +775,7 @@ def expire(arrays, command, start, events):
 
 
 @entry
-def suspend(arrays, account, command, start, events):
+def suspend(arrays, account, reason, command, start, events):
     """Cancel every order of an account, whatever the phase, the oldest first. Returns like `expire`."""
     desk = laid_out(arrays)
     ladder = desk.ladder
@@ -785,7 +785,7 @@ def suspend(arrays, account, command, start, events):
             return NEEDS_EVENTS, index, n_events, 0
         slot = ladder.slot_of[np.uint64(index)]
         if slot and at(ladder.orders, slot).owner == account:
-            cancel(desk, command[0], slot, at(events, n_events), ACCOUNT_SUSPENDED)
+            cancel(desk, command[0], slot, at(events, n_events), reason)
             n_events += 1
     return DONE, ladder.slot_of.size, n_events, 0
 
@@ -900,9 +900,9 @@ class TradingPath:
         """Cancel all orders whose last day is over; returns the event rows."""
         return self._until_done(lambda index: expire(self._arrays, command, index, self._events))[0]
 
-    def suspend(self, command: type_of_rows, account: int) -> type_of_rows:
+    def suspend(self, command: type_of_rows, account: int, reason: int = ACCOUNT_SUSPENDED) -> type_of_rows:
         """Cancel all orders of an account; returns the event rows."""
-        return self._until_done(lambda index: suspend(self._arrays, account, command, index, self._events))[0]
+        return self._until_done(lambda index: suspend(self._arrays, account, reason, command, index, self._events))[0]
 
     def carry_over(self, command: type_of_rows, before: type_of_rows) -> type_of_rows:
         """Take orders of earlier days into a new one, whose rules are set; returns the event rows.

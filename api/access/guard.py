@@ -67,7 +67,7 @@ class Access:
     """Who may ask: the keys, and what the guard remembers. Without keys: everybody.
 
     `path`: where the keys will be, if there is no file of them yet. `metrics_token`: who bears it may measure, for
-    programs that do so can't sign.
+    programs that do so can't sign. `behind_tls`: a proxy speaks TLS, so cookies are for that alone.
     """
 
     def __init__(
@@ -76,8 +76,11 @@ class Access:
         now_ns: Callable[[], int] = time.time_ns,
         path: Path | None = None,
         metrics_token: str = "",
+        behind_tls: bool = False,
     ) -> None:
         self.keys = keys
+        self.behind_tls = behind_tls
+        self._since_ns = now_ns()  # what was signed before may have been used in a process before this one
         self._bearer = f"Bearer {metrics_token}".encode() if metrics_token else None
         self.now_ns = now_ns
         self._path = path
@@ -131,6 +134,7 @@ class Access:
         raise _unknown("key_missing", f"Sign the request: {signing.KEY}, {signing.TIMESTAMP}, {signing.SIGNATURE}.")
 
     def _signer(self, headers: dict[str, str], method: str, target: str, body: bytes) -> Key:
+        assert self.keys is not None
         key, now_ns = self._key(headers[signing.KEY]), self.now_ns()
         stamp = headers.get(signing.TIMESTAMP, "")
         if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
@@ -138,6 +142,8 @@ class Access:
         if abs(int(stamp) - now_ns) > signing.WINDOW_NS:
             seconds = signing.WINDOW_NS // 10**9
             raise _unknown("timestamp_outside_window", f"The request was not signed within {seconds} s of {now_ns}.")
+        if int(stamp) <= max(self._since_ns, self.keys.taken_before_ns):
+            raise _unknown("timestamp_before_start", "The exchange has started since this was signed; sign it anew.")
         try:
             signature = signing.decoded(headers.get(signing.SIGNATURE, ""))
         except ValueError:
@@ -146,6 +152,8 @@ class Access:
             raise _unknown("signature_invalid", "The signature is not that of this request by this key.")
         if not self.replays.is_new(signature, now_ns):
             raise _unknown("signature_used", "This request has been made already; sign it anew.")
+        if int(stamp) > now_ns:
+            self.keys.note_ahead(int(stamp))
         return key
 
     def _stands(self, key: Key, text: bytes, signature: bytes) -> bool:
@@ -286,7 +294,7 @@ class Guard:
         try:
             is_on = self.access.is_on
         except Problem as problem:
-            await _refuse(scope, receive, send, problem)
+            await refuse(scope, receive, send, problem)
             return
         if not is_on or is_open(scope["path"]) or self.access.may_measure(scope):
             await self.app(scope, receive, send)
@@ -303,7 +311,7 @@ class Guard:
                 self.access.now_ns(), client[0], claimed, method, scope["path"], problem.code, problem.detail
             )
             self.access.deny(denial)
-            await _refuse(scope, receive, send, problem)
+            await refuse(scope, receive, send, problem)
             return
         scope["state"]["caller"] = caller
         limits = rate.headers()
@@ -325,10 +333,14 @@ class Guard:
         caller = self.access.caller(headers, method, f"{raw}?{query}" if query else raw, body, changes)
         assert caller.key is not None
         rate = self.access.require_rate(caller.key)
-        found = rule_of(method, scope["path"])
-        if found is None:
-            raise Problem(404, "not_found", "There is no such resource.")
-        permit(caller.key, *found, query, body)
+        try:
+            found = rule_of(method, scope["path"])
+            if found is None:
+                raise Problem(404, "not_found", "There is no such resource.")
+            permit(caller.key, *found, query, body)
+        except Problem as problem:
+            problem.headers = (problem.headers or {}) | _as_text(rate.headers())
+            raise
         return caller, rate
 
 
@@ -336,7 +348,8 @@ def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in headers}
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+async def refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
+    """Answer a request with a problem; a handshake by a message that says it, and REFUSED_SOCKET."""
     if scope["type"] == "http":
         await problem.response()(scope, receive, send)
         return

@@ -10,6 +10,11 @@ An Ed25519 key is known by its public half alone. A key may be rotated: it gets 
 good for a time that whoever rotates it says. A key that is revoked is over; its id is never given out again.
 
 The same file remembers the accounts whose kill switch is on: nobody places orders for them.
+
+A third file, `PATH.ahead`, has the latest timestamp, of those by a clock ahead of this machine's, under which a request
+was let in. Which signatures were used only the process knows that saw them (:class:`api.signing.Replays`); the next one
+takes none from before its start, nor up to that moment. It is written without waiting for the disk: a machine that has
+lost its power is away for longer than clocks may differ.
 """
 
 import base64
@@ -18,6 +23,7 @@ import hmac
 import os
 import secrets
 import sqlite3
+import struct
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +33,7 @@ import msgspec
 
 MASTER_BYTES = 32
 REFRESHED_NS = 200_000_000  # how old what is known of the file may be
+_MOMENT = struct.Struct("<q")  # ns since 1970
 
 
 class Role(StrEnum):
@@ -90,12 +97,16 @@ class Given(NamedTuple):
 
 
 class KeyFile:
-    """The keys of an exchange, in two files: `PATH`, and `PATH.master`. KeyProblem if they can't be used."""
+    """The keys of an exchange, in files beside `PATH`, see above. KeyProblem if they can't be used."""
 
     def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
         self._now_ns = now_ns
         path.parent.mkdir(parents=True, exist_ok=True)
         self._master = _master(path.with_name(path.name + ".master"))
+        self._ahead = os.open(path.with_name(path.name + ".ahead"), os.O_RDWR | os.O_CREAT, 0o600)
+        written = os.pread(self._ahead, _MOMENT.size, 0)
+        self.taken_before_ns: int = _MOMENT.unpack(written)[0] if len(written) == _MOMENT.size else 0
+        self._ahead_ns = self.taken_before_ns
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute("CREATE TABLE IF NOT EXISTS keys (key_id TEXT PRIMARY KEY, content BLOB NOT NULL) STRICT")
@@ -108,6 +119,13 @@ class KeyFile:
 
     def close(self) -> None:
         self._db.close()
+        os.close(self._ahead)
+
+    def note_ahead(self, stamp_ns: int) -> None:
+        """A request was let in that was signed at a moment still to come."""
+        if stamp_ns > self._ahead_ns:
+            self._ahead_ns = stamp_ns
+            os.pwrite(self._ahead, _MOMENT.pack(stamp_ns), 0)
 
     def refresh(self) -> None:
         """Read what another process has changed, if any has; it may take REFRESHED_NS until that is seen."""
@@ -188,9 +206,10 @@ class KeyFile:
         self._keep(key)
         return key
 
-    def limit(self, key_id: str, limits: Limits) -> Key:
-        """Give a key other limits."""
-        key = msgspec.structs.replace(self._usable(key_id), limits=limits)
+    def limit(self, key_id: str, changes: dict[str, int | None]) -> Key:
+        """Give a key other limits, by their names; the others stay."""
+        key = self._usable(key_id)
+        key = msgspec.structs.replace(key, limits=msgspec.structs.replace(key.limits, **changes))
         self._keep(key)
         return key
 

@@ -41,7 +41,7 @@ GET    /v1/keys                                                     operator aud
 POST   /v1/keys                                                     operator
 POST   /v1/keys/{key_id}/rotation                                   operator
 POST   /v1/keys/{key_id}/revocation                                 operator
-PUT    /v1/keys/{key_id}/limits                                     operator
+PATCH  /v1/keys/{key_id}/limits                                     operator
 GET    /v1/denials                                                  operator auditor
 GET    /metrics                                                     operator auditor
 PUT    /v1/accounts/{account_id}/kill-switch                        trader operator           of path.account_id

@@ -9,7 +9,7 @@ from api.access.guard import Access, Denial
 from api.access.keys import Given, Key, KeyFile, KeyProblem, Limits, Role
 from api.access.sessions import COOKIE, LASTS_NS
 from api.gateway import TheGateway
-from api.order_entry import cancelled_by, cancelling_all
+from api.order_entry import cancelled_by
 from api.paging import ThePage
 from api.problems import RESPONSES, Problem
 from api.schemas import (
@@ -25,6 +25,9 @@ from api.schemas import (
     NewVersion,
 )
 from api.timers import iso
+from exchange.commands import CancelCause, CancelOrders, control
+from exchange.instruments import fen, money
+from exchange.reasons import Reason, Refused
 
 router = APIRouter(prefix="/v1", tags=["access"], responses=RESPONSES)
 
@@ -47,7 +50,7 @@ async def me(access: TheAccess, caller: TheCaller) -> CallerView:
 async def log_in(login: Login, request: Request, response: Response, access: TheAccess) -> None:
     """Begin a browser session with an HMAC key's secret: a cookie that scripts can't read, for this site alone."""
     token = access.log_in(login.key_id, login.secret)
-    is_secure = request.url.scheme == "https"
+    is_secure = access.behind_tls or request.url.scheme == "https"
     response.set_cookie(
         COOKIE, token, max_age=LASTS_NS // 10**9, httponly=True, samesite="strict", secure=is_secure, path="/"
     )
@@ -86,7 +89,7 @@ async def create_key(new: NewKey, access: TheAccess, gateway: TheGateway) -> Giv
         gateway.account(new.account_id)
     try:
         given = _file(access).create(
-            Role(new.role), new.account_id or "", new.key_id or "", new.public_key or "", _limits(new.limits)
+            Role(new.role), new.account_id or "", new.key_id or "", new.public_key or "", Limits(**_named(new.limits))
         )
     except KeyProblem as error:
         raise _problem(error) from None
@@ -111,17 +114,23 @@ async def revoke_key(key_id: str, access: TheAccess) -> KeyView:
         raise _problem(error) from None
 
 
-@router.put("/keys/{key_id}/limits")
+@router.patch("/keys/{key_id}/limits")
 async def limit_key(key_id: str, limits: KeyLimits, access: TheAccess) -> KeyView:
-    """Give a key other limits."""
+    """Give a key other limits: those that are named; null takes one away. The others stay as they are."""
     try:
-        return _view(_file(access).limit(key_id, _limits(limits)))
+        return _view(_file(access).limit(key_id, _named(limits)))
     except KeyProblem as error:
         raise _problem(error) from None
 
 
-def _limits(limits: KeyLimits | None) -> Limits:
-    return Limits() if limits is None else Limits(**limits.model_dump())
+def _named(limits: KeyLimits | None) -> dict[str, Any]:
+    """The limits that a request names, as a key has them."""
+    named = limits.model_dump(exclude_unset=True) if limits else {}
+    if (notional := named.get("order_notional")) is not None:
+        named["order_notional"] = fen(notional)
+        if named["order_notional"] <= 0:
+            raise Refused(Reason.AMOUNT_NOT_POSITIVE, f"an order of {notional} is none")
+    return named
 
 
 def _given(given: Given) -> GivenKey:
@@ -143,7 +152,7 @@ def _view(key: Key) -> KeyView:
             burst=key.limits.burst,
             open_orders=key.limits.open_orders,
             order_quantity=key.limits.order_quantity,
-            order_notional=key.limits.order_notional,
+            order_notional=None if key.limits.order_notional is None else money(key.limits.order_notional),
         ),
     )
 
@@ -166,8 +175,9 @@ def _said(denial: Denial) -> dict[str, str]:
 @router.put("/accounts/{account_id}/kill-switch")
 async def kill(account_id: Identifier, access: TheAccess, gateway: TheGateway) -> KillSwitchView:
     """Cancel all orders of an account, and let nobody place any for it until the switch is taken back."""
-    cancels = cancelling_all(gateway, account_id)
+    gateway.account(account_id)
     _file(access).kill(account_id)
+    cancels = control(CancelOrders(account_id, CancelCause.KILL_SWITCH))
     cancelled = cancelled_by(await gateway.inbox.offer(cancels)).count
     return KillSwitchView(account_id=account_id, is_on=True, cancelled_orders=cancelled)
 

@@ -1,6 +1,7 @@
 """Whether the exchange lives and takes commands, and what it measures of itself."""
 
 import os
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -11,22 +12,23 @@ from api.metrics import Metrics
 from api.problems import RESPONSES
 
 router = APIRouter(tags=["health"])
+UNPROCESSABLE: dict[int | str, dict[str, Any]] = {422: RESPONSES[422]}
 
 
-@router.get("/health")
+@router.get("/health", responses=UNPROCESSABLE)
 async def health(response: Response, gateway: TheGateway) -> dict[str, str | int]:
     """Whether the exchange takes commands, and which process it is; status 503 if it does not."""
     response.status_code = 503 if gateway.inbox.broken else 200
     return {"status": gateway.inbox.broken or "ok", "process": os.getpid()}
 
 
-@router.get("/health/live")
+@router.get("/health/live", responses=UNPROCESSABLE)
 async def live() -> dict[str, str | int]:
     """Whether the process lives, whatever it is busy with."""
     return {"status": "ok", "process": os.getpid()}
 
 
-@router.get("/health/ready", responses={503: RESPONSES[503]})
+@router.get("/health/ready", responses=UNPROCESSABLE | {503: RESPONSES[503]})
 async def ready(gateway: TheGateway) -> dict[str, str | int]:
     """Whether commands are taken now; else a problem that says why not.
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from api.schemas.base import INT64, Identifier, Model
+from api.schemas.base import INT64, DecimalText, Identifier, Model
 
 RoleName = Literal[
     "trader", "compliance_officer", "registry_admin", "clearing_officer", "bank", "operator", "auditor", "researcher"
@@ -16,13 +16,15 @@ PerSecond = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 
 
 class KeyLimits(Model):
-    """What a key may ask at most; an order's notional is price x quantity in fen. null: no limit."""
+    """What a key may ask at most; null: no limit. The defaults are those of a new key."""
 
     requests_per_second: PerSecond = 1000
     burst: PerSecond = 2000
     open_orders: Count | None = None
-    order_quantity: Count | None = None
-    order_notional: Count | None = None
+    order_quantity: Count | None = Field(None, description="tCO2e of an order")
+    order_notional: DecimalText | None = Field(
+        None, description="Price x quantity of an order, an amount of its currency", examples=["400000.00"]
+    )
 
 
 class NewKey(Model):

@@ -24,6 +24,7 @@ Day = Annotated[date, BeforeValidator(_as_written)]
 Identifier = Annotated[str, Field(pattern=f"^{IDENTIFIER}$")]
 DecimalText = Annotated[str, Field(pattern=f"^{DECIMAL}$", examples=["42.00"])]
 Tonnes = Annotated[int, Field(strict=True, ge=-INT64, le=INT64, description="tCO2e, whole tonnes", examples=[100])]
+Moment = Annotated[int, Field(description="When that was, in nanoseconds since 1970, UTC")]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217", examples=["CNY"])]
 ClassName = Literal[
     "covered_enterprise", "institution", "individual", "market_operator", "registry_authority", "verifier",

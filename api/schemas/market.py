@@ -17,6 +17,7 @@ from api.schemas.base import (
     Identifier,
     Liquidity,
     Model,
+    Moment,
     OrderTypeName,
     PhaseName,
     SelfTradePreventionName,
@@ -234,6 +235,7 @@ class OrderView(Model):
     average_price: str | None = Field(description="Of the fills as they stand, without busted ones")
     fills: list[Fill]
     accepted_at: str
+    ts_event: Moment
     sequence: int = Field(description="Of the command that placed it")
 
 
@@ -272,6 +274,7 @@ class TradeView(Model):
     aggressor: SideName | None = Field(description="Who took; none in an auction")
     status: TradeStatus = Field(description="corrected: as it says now; busted: undone, as it said last")
     at: str
+    ts_event: Moment
     sequence: int
 
 
@@ -447,6 +450,7 @@ class AccountFill(Model):
     liquidity: Liquidity | None = Field(description="None in an auction: neither took")
     status: TradeStatus
     at: str
+    ts_event: Moment
     sequence: int
 
 
@@ -466,4 +470,5 @@ class Execution(Model):
     liquidity: Liquidity | None = Field(description="None in an auction, or of what is no trade")
     reason: str | None
     at: str
+    ts_event: Moment
     sequence: int = Field(description="Of the command that caused it")

@@ -71,7 +71,8 @@ ERRORS = {
     "frame_too_large": f"The frame has more than {frames.FRAME_MAX} bytes.",
     "unknown_op": "There is no such op.",
     "unknown_channel": "There is no such channel.",
-    "invalid_request": "A request does not fit its schema; `detail` says where. Or an array is empty or too long.",
+    "invalid_request": "A request does not fit its schema; `detail` says where. Or an array is empty or too long, "
+    "or the address of the handshake has a query.",
     "already_subscribed": "One socket hears a channel once.",
     "not_subscribed": "What is not heard can't be left.",
     "too_many_subscriptions": "One socket listens to so many channels only.",
@@ -91,7 +92,8 @@ _DESCRIPTION = f"""A WebSocket. A client sends JSON objects in text frames, by t
 {frames.REQUESTS_MAX} of them, each taken in its turn and answered for itself, as if it had come alone; the server sends
 JSON arrays of messages, by their `type`. Orders are refused with the codes of the HTTP routes that do the same. Close
 codes: 1001 the exchange stops (a heartbeat has said how far each channel has come, the error `stopping` after it the
-number of the last command), 4003 the key is missing, or it or the browser session is not good any more, 4008 too slow.
+number of the last command), 4003 the key is missing, or it or the browser session is not good any more, or the address
+has a query, which the stream does not read, 4008 too slow.
 `seq` counts events of the exchange in trades, book, orders, fills and drop_copy, and commands in status, auction,
 balances and settlement; it goes on over restarts, while `session_id` is the life of a serving process, within which
 what was told can be replayed."""

@@ -175,6 +175,13 @@ class EventChannel(Channel):
         now_ns = int(self.gateway.history.command(sequence).now_ns)
         return {"at": self.iso(now_ns), "ts_event": now_ns, "sequence": sequence}
 
+    def name_of(self, event: Any, order_id: int, account: int) -> str | None:
+        """What the account calls its order that an event is about, also of one that was refused."""
+        history = self.gateway.history
+        if event.kind in (EventKind.ACCEPTED, EventKind.REFUSED):
+            return history.client_order_id(int(event.sequence))
+        return history.name_of_order(order_id, account)
+
 
 # ---------------------------------------------------------------- for everybody
 
@@ -203,7 +210,6 @@ class TradesChannel(EventChannel):
             type=EventKind(int(event.kind)).label,
             buy_order_id=int(trade.buy_order_id),
             sell_order_id=int(trade.sell_order_id),
-            ts_event=int(trade.now_ns),
             **said,
         )
 
@@ -273,7 +279,8 @@ class OrdersChannel(PrivateChannel):
             fields["reason"] = Reason(int(event.reason)).code
         if event.instrument:
             fields["symbol"] = listed.symbol
-        fields |= {"order_id": order_id, "quantity": int(event.quantity), "leaves": leaves}
+        name = self.name_of(event, order_id, self.account)
+        fields |= {"order_id": order_id, "client_order_id": name, "quantity": int(event.quantity), "leaves": leaves}
         self.tell(messages.OrderTold, seq, type=kind.label, **fields, **self.when(event))
 
 
@@ -307,7 +314,7 @@ class FillsChannel(PrivateChannel):
             exec_type={EventKind.TRADED: "F", EventKind.TRADE_CORRECTED: "G", EventKind.TRADE_BUSTED: "H"}[event.kind],
             trade_id=int(event.trade_id),
             order_id=order_id,
-            client_order_id=history.client_order_id(int(history.placing(order_id).sequence)),
+            client_order_id=history.name_of_order(order_id, self.account),
             side=name,
             last_qty=int(event.quantity),
             last_px=listed.price(int(event.price_ticks)),
@@ -341,20 +348,23 @@ class DropCopyChannel(EventChannel):
     def hear(self, seq: int, event: Any, later: Any | None) -> None:
         exchange = self.gateway.exchange
         listed = exchange.instruments[int(event.instrument)] if event.instrument else None
-        with_maker = bool(event.maker_order_id)
+        history, maker_order_id = self.gateway.history, int(event.maker_order_id)
+        with_maker = maker_order_id != 0
         self.tell(
             messages.DropCopy,
             seq,
             type=EventKind(int(event.kind)).label,
             owner=exchange.accounts[int(event.account)].account_id if event.account else "",
             order_id=int(event.order_id),
+            client_order_id=self.name_of(event, int(event.order_id), int(event.account)),
             side=side_name(event.side) if listed and event.side != EITHER_SIDE else None,
             instrument=listed.symbol if listed else None,
             price=price(listed, int(event.price_ticks)) if listed else None,
             quantity=int(event.quantity),
             leaves=int(event.leaves),
             maker=exchange.accounts[int(event.maker_account)].account_id if event.maker_account else None,
-            maker_order_id=int(event.maker_order_id) if with_maker else None,
+            maker_order_id=maker_order_id if with_maker else None,
+            maker_client_order_id=history.name_of_order(maker_order_id, int(event.maker_account)),
             maker_leaves=int(event.maker_leaves) if with_maker else None,
             trade_id=int(event.trade_id) or None,
             reason=Reason(int(event.reason)).code if event.reason else None,

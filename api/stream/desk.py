@@ -30,7 +30,7 @@ from api.stream.feed import CHANNELS, Feed, Subscriber
 from api.stream.frames import FastPlace, Frame, OfChannel
 from api.stream.messages import DeadManFired, ErrorTold, Replayed, RequestId, Subscribed, Unsubscribed
 from api.stream.safety import cancel_for
-from exchange.commands import Command
+from exchange.commands import CancelCause, Command
 from exchange.reasons import Refused
 
 _log = logging.getLogger("carbonex")
@@ -125,7 +125,7 @@ class Desk:
         """The socket has ended: cancel what was to go with it, once what is under way has been answered."""
         await self.finish()
         for account_id in sorted(self.left_behind):
-            await cancel_for(self.gateway, account_id, "the end of a socket")
+            await cancel_for(self.gateway, account_id, CancelCause.DISCONNECTED)
 
     async def _act(self, frame: Frame | FastPlace) -> None:
         match frame:

@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from api.fast_lane import FastOrder
-from api.problems import Problem
+from api.problems import Problem, invalid
 from api.schemas import Amendment, Identifier, NewOrder, SideName
 from api.schemas.base import INT64, Model
 from api.stream.messages import ChannelName
@@ -173,8 +173,7 @@ def _problem(error: ValidationError) -> Problem:
         return Problem(422, "unknown_op", f"`op` is one of {known}.")
     if any(one["loc"][-1:] == ("channel",) and one["type"] == "literal_error" for one in found):
         return Problem(422, "unknown_channel", f"channel: {first['msg']}")
-    errors = [{"field": ".".join(map(str, one["loc"][1:])) or "frame", "message": one["msg"]} for one in found]
-    return Problem(422, "invalid_request", "; ".join(f"{one['field']}: {one['message']}" for one in errors), errors)
+    return invalid([{"field": ".".join(map(str, one["loc"][1:])) or "frame", "message": one["msg"]} for one in found])
 
 
 def op_of(frame: type[BaseModel]) -> str:

@@ -56,6 +56,7 @@ class OrderTold(Told):
 
     type: str = Field(description="accepted, traded, cancelled, amended, prevented, refreshed, triggered, refused, ...")
     order_id: int
+    client_order_id: str | None
     side: SideName | None
     price: str | None = Field(description="Of the execution; else the limit")
     quantity: int = Field(description="Of this fill, this cancellation, this slice; else of the order")
@@ -100,6 +101,7 @@ class DropCopy(Told):
     type: str
     owner: str = Field(description="Account of `order_id`; empty of nobody")
     order_id: int
+    client_order_id: str | None
     side: SideName | None
     instrument: str | None
     price: str | None
@@ -107,6 +109,7 @@ class DropCopy(Told):
     leaves: int
     maker: str | None = Field(description="Account of `maker_order_id`")
     maker_order_id: int | None
+    maker_client_order_id: str | None
     maker_leaves: int | None
     trade_id: int | None
     reason: str | None

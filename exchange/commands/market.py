@@ -1,11 +1,13 @@
 """What may be asked of the market: its founding, listings, and the steps of its day."""
 
 from datetime import date
+from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 
 from exchange.commands.base import ControlCommand
+from exchange.reasons import Reason
 from exchange.rules import RuleSet
 from registry.units import Species
 
@@ -67,6 +69,26 @@ class BreakSession(ControlCommand, frozen=True):
     """Continuous trading to break; orders keep their place."""
 
 
+class CancelCause(StrEnum):
+    """Why orders are cancelled without their owner's asking."""
+
+    DEAD_MAN = "dead_man"
+    DISCONNECTED = "disconnected"
+    KILL_SWITCH = "kill_switch"
+
+    @property
+    def reason(self) -> Reason:
+        """What the events of the orders say."""
+        return Reason[self.name]
+
+
+class CancelOrders(ControlCommand, frozen=True):
+    """Take all orders of an account out of the books for a cause; at its owner's request it is a row of its own."""
+
+    account_id: str
+    cause: CancelCause
+
+
 class CloseSession(ControlCommand, frozen=True):
     """End the day's trading: a call is uncrossed, orders whose last day it is expire, the closing price is fixed."""
 
@@ -81,5 +103,6 @@ MarketCommand = (
     | HaltTrading
     | ResumeTrading
     | BreakSession
+    | CancelOrders
     | CloseSession
 )

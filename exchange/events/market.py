@@ -59,6 +59,14 @@ class SessionBroken(ControlEvent, frozen=True):
     session: int
 
 
+class OrdersCancelled(ControlEvent, frozen=True):
+    """The account's orders are gone, each by an event row of its own."""
+
+    account: int
+    cause: str
+    count: int
+
+
 class SessionClosed(ControlEvent, frozen=True):
     date: date
     closes_ticks: dict[int, int]
@@ -75,5 +83,6 @@ MarketEvent = (
     | TradingHalted
     | TradingResumed
     | SessionBroken
+    | OrdersCancelled
     | SessionClosed
 )

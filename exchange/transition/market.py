@@ -8,6 +8,7 @@ from exchange import events as happened
 from exchange.client_orders import ClientOrders
 from exchange.commands import (
     BreakSession,
+    CancelOrders,
     CloseSession,
     FoundExchange,
     HaltTrading,
@@ -25,13 +26,14 @@ from exchange.desk import ALWAYS
 from exchange.fees import set_fees
 from exchange.instruments import INSTRUMENT, UNLIMITED_TICKS, ticks_of
 from exchange.reasons import Reason, Refused
+from exchange.rows import EVENT, EventKind
 from exchange.sessions import Phase, opening_ns
 from exchange.state import DayFigures, Exchange
 from exchange.transition.registry import open_account
-from exchange.transition.step import HOUSE, RESERVE, Step, currency_named, fit_balances, require
+from exchange.transition.step import HOUSE, RESERVE, Step, account_named, currency_named, fit_balances, require
 from matching import ladder as book_of
 from matching.auction import uncrossing
-from matching.orders import Side
+from matching.orders import EITHER_SIDE, Side
 from matching.pricing import closing_price_ticks
 from registry import holdings
 from registry.accounts import AccountStatus, ParticipantClass
@@ -59,6 +61,8 @@ def handle(step: Step, command: MarketCommand) -> happened.MarketEvent:
             return resume_trading(step, command)
         case BreakSession():
             return break_session(step)
+        case CancelOrders():
+            return cancel_orders(step, command)
         case CloseSession():
             return close_session(step)
         case _:
@@ -262,6 +266,21 @@ def break_session(step: Step) -> happened.SessionBroken:
 
     _set_phase(exchange, Phase.BREAK)
     return happened.SessionBroken(exchange.session)
+
+
+def cancel_orders(step: Step, command: CancelOrders) -> happened.OrdersCancelled:
+    exchange = step.exchange
+    account = account_named(exchange, command.account_id).number
+    require(exchange.phase != Phase.CLOSED, Reason.MARKET_CLOSED, "the market is closed")
+
+    reason = int(command.cause.reason)
+    cancelled = exchange.path.suspend(step.row, account, reason)
+    end = np.zeros(1, EVENT)  # as that of a mass cancel which its owner asks for
+    end["sequence"], end["kind"], end["account"] = step.sequence, EventKind.ORDERS_CANCELLED, account
+    end["side"], end["quantity"], end["reason"] = EITHER_SIDE, cancelled.size, reason
+    step.say_events(cancelled)
+    step.say_events(end)
+    return happened.OrdersCancelled(account, command.cause, cancelled.size)
 
 
 def close_session(step: Step) -> happened.SessionClosed:

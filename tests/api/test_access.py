@@ -56,11 +56,12 @@ ACCOUNTS = {
 class Door:
     """A gateway behind a guard, with a key for each role and two enterprises, STEEL and HEAT."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at_ns: int = 0, **options: Any) -> None:
         self.wall = Wall()
+        self.wall.now_ns = at_ns or self.wall.now_ns
         self.gateway = Gateway(MemoryJournal(), load_rule_set("hubei"), Clock(MORNING_NS))
         self.keys = KeyFile(folder / "keys", self.wall)
-        self.access = Access(self.keys, self.wall)
+        self.access = Access(self.keys, self.wall, **options)
         self.app = make_app(self.gateway, self.access)
         self.http = httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url=URL)
         self.signers: dict[str, HmacSigner] = {}
@@ -130,6 +131,38 @@ async def test_every_route_says_who_may_call_it_and_no_line_is_of_none(door):
     routes = {(method.upper(), path) for path, verbs in described.items() for method in verbs}
     closed = {(method, path) for method, path in routes if not is_open(path)}
     assert set(RULES) - {("GET", "/v1/stream")} == closed
+
+
+async def test_the_document_says_how_to_show_who_one_is_and_which_roles_a_route_is_open_to(door):
+    said = (await door.http.get("/openapi.json")).json()
+    schemes = said["components"]["securitySchemes"]
+    signed = [{one["name"].lower() for one in map(schemes.get, way)} for way in _ways(said, "post", "/v1/orders")]
+    assert signed == [{signing.KEY, signing.TIMESTAMP, signing.SIGNATURE}, {COOKIE}]
+    assert _ways(said, "post", "/v1/session") == _ways(said, "get", "/health") == []
+    assert {"metrics_token": []} in _ways(said, "get", "/metrics")
+    for (method, path), rule in RULES.items():
+        if path != "/v1/stream":
+            about = said["paths"][path][method.lower()]
+            assert about["x-roles"] == sorted(rule.roles)
+            assert about["security"][:2] == _ways(said, "post", "/v1/orders")
+    assert all(
+        {*way} <= {*schemes} for verbs in said["paths"].values() for one in verbs.values() for way in one["security"]
+    )
+
+
+async def test_the_document_says_that_nobody_need_show_who_he_is_until_there_are_keys(tmp_path):
+    door = Door(tmp_path)
+    async with door.gateway.running(), door.http:
+        before = (await door.http.get("/openapi.json")).json()
+        door.keys.create(Role.AUDITOR)
+        after = (await door.http.get("/openapi.json")).json()
+    door.keys.close()
+    assert _ways(before, "get", "/v1/market") == [{}, *_ways(after, "get", "/v1/market")]
+
+
+def _ways(said: dict[str, Any], verb: str, path: str) -> list[dict[str, list[str]]]:
+    """The ways to show who one is at a route."""
+    return said["paths"][path][verb]["security"]
 
 
 SAMPLES = {
@@ -243,7 +276,7 @@ async def test_what_is_signed_is_taken_and_told_from_its_key(door):
 
 async def test_the_client_signs_what_it_sends(tmp_path):
     """By the clock on the wall, with a query, a body and a retry."""
-    door = Door(tmp_path)
+    door = Door(tmp_path, at_ns=time.time_ns())
     door.access.now_ns = time.time_ns
     async with door.gateway.running(), door.http:
         await door.enrol()
@@ -315,6 +348,22 @@ async def test_a_signature_is_good_once(door):
     door.wall.now_ns += WINDOW_NS
     again = await door.http.get("/v1/me", headers=signed)
     assert (again.status_code, again.json()["code"]) == (401, "signature_used")
+
+
+@pytest.mark.parametrize("ahead_ns", [0, S, WINDOW_NS], ids=["exact", "a second ahead", "ten seconds ahead"])
+async def test_a_signature_that_was_used_before_a_restart_is_not_good_after_it(tmp_path, ahead_ns):
+    """The clock of who signed may have been ahead of the exchange's."""
+    async with opened(tmp_path) as door:
+        signed = signing.headers(door.signers["trader"], door.wall.now_ns + ahead_ns, "GET", "/v1/me")
+        assert (await door.http.get("/v1/me", headers=signed)).status_code == 200
+    after = Door(tmp_path, at_ns=door.wall.now_ns + S // 10)
+    async with after.gateway.running(), after.http:
+        again = await after.http.get("/v1/me", headers=signed)
+        assert (again.status_code, again.json()["code"]) == (401, "timestamp_before_start")
+        after.wall.now_ns += ahead_ns
+        after.signers["trader"] = door.signers["trader"]
+        assert (await after.ask("trader", "GET", "/v1/me")).status_code == 200
+    after.keys.close()
 
 
 def test_used_signatures_are_forgotten_when_their_window_is_over():
@@ -503,6 +552,27 @@ async def test_a_key_that_asks_too_often_is_told_when_to_ask_again(door):
     assert (await door.ask("auditor", "GET", "/v1/market")).headers["ratelimit-remaining"] == "1999"
 
 
+async def test_every_answer_to_a_key_says_how_it_stands_to_its_rate_refusals_too(door):
+    left = 1999
+    for method, path, body, status in (
+        ("GET", "/v1/market", None, 200),
+        ("GET", "/v1/market?a=1", None, 422),
+        ("GET", "/v1/accounts/HEAT", None, 404),
+        ("GET", "/v1/nothing", None, 404),
+        ("POST", "/v1/settlements", None, 403),
+        ("POST", "/v1/orders", order("HEAT"), 404),
+        ("POST", "/v1/orders", order(price="1.00"), 422),
+    ):
+        door.wall.now_ns -= 1000  # no time passes, in which the key would have room again
+        answer = await door.ask("trader", method, path, body)
+        said = [answer.headers[f"ratelimit-{name}"] for name in ("limit", "remaining", "reset")]
+        assert (answer.status_code, *said) == (status, "2000", str(left), "1"), path
+        assert "retry-after" not in answer.headers
+        left -= 1
+    unknown = await door.ask(HmacSigner("ghost", "secret"), "GET", "/v1/market")
+    assert (unknown.status_code, "ratelimit-limit" in unknown.headers) == (401, False)
+
+
 def test_a_rate_lets_its_burst_through_and_then_its_pace():
     rates, limits = Rates(), Limits(requests_per_second=10, burst=5)
     asked = [rates.ask("k", limits, 0).allowed for _ in range(7)]
@@ -544,6 +614,42 @@ async def test_no_more_orders_are_open_than_the_key_allows_and_none_grows_beyond
     assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
 
 
+async def test_limits_that_are_not_named_stay_and_null_takes_one_away(door):
+    asked = {"role": "trader", "account_id": "STEEL", "limits": {"burst": 7, "order_notional": "4000.00"}}
+    made = (await door.ask("operator", "POST", "/v1/keys", asked)).json()
+    path = f"/v1/keys/{made['key']['key_id']}/limits"
+    limits = {"requests_per_second": 1000, "burst": 7, "open_orders": None, "order_quantity": None}
+    assert made["key"]["limits"] == limits | {"order_notional": "4000.00"}
+
+    changed = await door.ask("operator", "PATCH", path, {"order_quantity": 50})
+    assert changed.json()["limits"] == limits | {"order_quantity": 50, "order_notional": "4000.00"}
+    changed = await door.ask("operator", "PATCH", path, {"order_notional": "399.99", "order_quantity": None})
+    assert changed.json()["limits"] == limits | {"order_notional": "399.99"}
+    signer = HmacSigner(made["key"]["key_id"], made["secret"])
+    refused = await door.ask(signer, "POST", "/v1/orders", order(quantity=10))
+    assert (refused.json()["code"], refused.json()["detail"][-7:]) == ("order_too_large", "399.99.")
+    assert (await door.ask("operator", "PATCH", path, {})).json() == changed.json()
+    await door.ask("operator", "PATCH", path, {"order_notional": None})
+    assert await door.code(signer, "POST", "/v1/orders", order(quantity=10)) == "ok"
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"order_notional": 400_000}, "invalid_request"),
+        ({"order_notional": "400.001"}, "amount_off_fen"),
+        ({"order_notional": "0.00"}, "amount_not_positive"),
+        ({"order_notional": "-1.00"}, "amount_not_positive"),
+        ({"burst": None}, "invalid_request"),
+        ({"order_size": 5}, "invalid_request"),
+    ],
+)
+async def test_limits_that_can_not_be_change_nothing(door, limits, code):
+    key_id = door.signers["trader"].key_id
+    assert await door.code("operator", "PATCH", f"/v1/keys/{key_id}/limits", {"order_quantity": 1} | limits) == code
+    assert door.keys.get(key_id).limits == Limits()
+
+
 @pytest.mark.examples
 async def test_the_kill_switch_cancels_all_orders_and_lets_none_in(door):
     await door.ask("trader", "POST", "/v1/orders", order())
@@ -582,6 +688,17 @@ async def test_a_browser_logs_in_looks_around_and_logs_out(door):
     assert (await door.http.delete("/v1/session")).status_code == 204
     after = await door.http.get("/v1/me", headers={"cookie": f"{COOKIE}={token}"})
     assert after.json()["code"] == "session_over"
+
+
+@pytest.mark.parametrize("behind_tls", [False, True])
+async def test_behind_a_proxy_that_speaks_tls_a_cookie_is_for_that_alone(tmp_path, behind_tls):
+    door = Door(tmp_path, behind_tls=behind_tls)
+    async with door.gateway.running(), door.http:
+        given = door.keys.create(Role.AUDITOR)
+        login = {"key_id": given.key.key_id, "secret": given.secret}
+        answer = await door.http.post("/v1/session", json=login)
+        assert (answer.status_code, "; Secure" in answer.headers["set-cookie"]) == (204, behind_tls)
+    door.keys.close()
 
 
 async def test_wrong_secrets_are_refused_and_soon_no_more_are_tried(door):
@@ -727,7 +844,7 @@ async def test_orders_on_the_stream_are_opened_by_the_same_roles_as_over_http(do
 async def test_the_kill_switch_and_the_limits_of_a_key_hold_on_the_stream(door):
     key_id = door.signers["trader"].key_id
     limited = {"order_quantity": 50}
-    assert (await door.ask("operator", "PUT", f"/v1/keys/{key_id}/limits", limited)).is_success
+    assert (await door.ask("operator", "PATCH", f"/v1/keys/{key_id}/limits", limited)).is_success
     placing = {"op": "place", **order(quantity=51)}
     assert (await asked_by(door, "trader", placing))[0]["code"] == "order_too_large"
     assert (await door.ask("operator", "PUT", "/v1/accounts/STEEL/kill-switch", {"reason": "robot"})).is_success

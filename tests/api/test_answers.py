@@ -60,7 +60,7 @@ async def test_who_asks_and_how_much_he_may(tmp_path):
     async with opened(tmp_path) as door:
         assert (await door.ask("trader", "GET", "/v1/me")).json()["role"] == "trader"
         limits = {"requests_per_second": 50, "burst": 100, "open_orders": 20}
-        answer = await door.ask("operator", "PUT", f"/v1/keys/{door.signers['trader'].key_id}/limits", limits)
+        answer = await door.ask("operator", "PATCH", f"/v1/keys/{door.signers['trader'].key_id}/limits", limits)
         assert answer.json()["limits"]["burst"] == 100
 
 

@@ -225,6 +225,22 @@ async def test_a_book_by_level(open_desk):
     assert (await open_desk.http.get("/v1/books/HBEA-2025?level=l4")).status_code == 422
 
 
+async def test_each_time_is_also_told_to_the_nanosecond(open_desk):
+    resting = await open_desk.sell("40.00", 10)
+    taker = await open_desk.buy("40.00", 10)
+    for path, sequence in (
+        (f"/v1/orders/{resting.order_id}?account_id=S", resting.sequence),
+        ("/v1/orders?account_id=B", taker.sequence),
+        ("/v1/fills?account_id=S", taker.sequence),
+        (f"/v1/orders/{resting.order_id}/history?account_id=S&limit=1", resting.sequence),
+        ("/v1/trades?symbol=HBEA-2025", taker.sequence),
+    ):
+        said = (await open_desk.http.get(path)).json()
+        said = said.get("trades", [said]) if isinstance(said, dict) else said
+        assert [one["ts_event"] for one in said] == [open_desk.gateway.history.command(sequence).now_ns], path
+    assert resting.ts_event < taker.ts_event
+
+
 # ---------------------------------------------------------------- after which command
 
 

@@ -94,7 +94,7 @@ def test_every_refusal_of_the_trading_path_is_said_in_words():
 # Why something happened that nobody refused.
 EXPLANATIONS = {
     Reason.BY_REQUEST, Reason.IMMEDIATE_OR_CANCEL, Reason.END_OF_DAY, Reason.SELF_TRADE, Reason.AUCTION,
-    Reason.ACCOUNT_SUSPENDED, Reason.BATCH_UNDONE,
+    Reason.ACCOUNT_SUSPENDED, Reason.BATCH_UNDONE, Reason.DEAD_MAN, Reason.DISCONNECTED, Reason.KILL_SWITCH,
 }  # fmt: skip
 
 

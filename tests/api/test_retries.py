@@ -16,7 +16,8 @@ ORDER = {
     "filled": 0, "cancelled": 0, "prevented": 0, "average_price": None,
     "time_in_force": "DAY",
     "expire_date": None, "post_only": False, "self_trade_prevention": "cancel_newest", "status": "open", "reason": None,
-    "priority": None, "client_order_id": "x", "fills": [], "accepted_at": "2026-01-05T09:30:00+08:00", "sequence": 1,
+    "priority": None, "client_order_id": "x", "fills": [], "accepted_at": "2026-01-05T09:30:00+08:00",
+    "ts_event": 1767576600000000000, "sequence": 1,
 }  # fmt: skip
 
 BUSY = httpx.Response(503, json={"code": "inbox_full", "detail": "-"}, headers={"Retry-After": "3"})
@@ -171,7 +172,7 @@ def test_both_clients_have_the_same_calls():
 def test_trades_come_page_by_page(ask):
     trade = {
         "trade_id": 1, "symbol": "X", "price": "40.00", "quantity": 1, "aggressor": "buy", "status": "regular",
-        "at": "2026-01-05T09:30:00+08:00", "sequence": 1,
+        "at": "2026-01-05T09:30:00+08:00", "ts_event": 1767576600000000000, "sequence": 1,
     }  # fmt: skip
     pages = [[1, 2], [3], []]
 

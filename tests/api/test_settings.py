@@ -115,7 +115,7 @@ def test_every_setting_has_its_option_which_shows_its_default():
         [option] = options[name].annotation.__metadata__
         if field.default is None:
             continue
-        shown_default = {"no-manual": "False"}.get(option.show_default, option.show_default)
+        shown_default = {"no-manual": "False", "no-behind-tls": "False"}.get(option.show_default, option.show_default)
         assert shown_default == str(field.default), option_of(name)
 
 

@@ -235,6 +235,32 @@ def test_an_account_hears_of_its_own_orders_only(web):
     assert [message["type"] for message in messages] == ["accepted", "traded"]
 
 
+def test_each_event_of_an_order_says_what_its_owner_calls_it(web):
+    with web.listen() as ear, web.listen() as watcher:
+        ear.subscribe("orders", account_id="S")
+        watcher.subscribe("drop_copy")
+        resting = order(web, "S", "sell", "41.00", 100, client_order_id="s-1")
+        amend(web, resting, quantity=60)
+        order(web, "B", "buy", "41.00", 10, client_order_id="b-1")
+        order(web, "B", "buy", "41.00", 10)
+        web.post("/v1/orders", json={
+            "account_id": "S", "symbol": "HBEA-2025", "side": "sell", "price": "99.00", "quantity": 1,
+            "client_order_id": "s-2",
+        })  # fmt: skip
+        assert web.delete(f"/v1/orders/{resting['order_id']}", params={"account_id": "B"}).status_code == 404
+        cancel(web, resting)
+        mine, all_of_it = ear.news(6), watcher.news(9)
+    assert [(one["type"], one["client_order_id"]) for one in mine] == [
+        ("accepted", "s-1"), ("amended", "s-1"), ("traded", "s-1"), ("traded", "s-1"), ("refused", "s-2"),
+        ("cancelled", "s-1"),
+    ]  # fmt: skip
+    assert [(one["type"], one["owner"], one["client_order_id"], one["maker_client_order_id"]) for one in all_of_it] == [
+        ("accepted", "S", "s-1", None), ("amended", "S", "s-1", None), ("accepted", "B", "b-1", None),
+        ("traded", "B", "b-1", "s-1"), ("accepted", "B", None, None), ("traded", "B", None, "s-1"),
+        ("refused", "S", "s-2", None), ("cancel_refused", "B", None, None), ("cancelled", "S", "s-1", None),
+    ]  # fmt: skip
+
+
 def test_a_symbol_named_besides_does_not_open_anothers_channel(web):
     with web.listen() as first, web.listen() as second:
         first.ask(op="subscribe", channel="orders", symbol="B", account_id="S")
@@ -552,6 +578,20 @@ def test_an_account_hears_how_its_settlement_goes(web):
         instructed = ear.next()
     assert (fixed["batch"], fixed["stage"], fixed["trade_ids"]) == (1, "fixed", [1])
     assert (instructed["stage"], instructed["failed"]) == ("instructed", [])
+
+
+def test_what_is_read_over_http_can_be_joined_with_the_stream(web):
+    with web.listen() as ear:
+        opening = ear.subscribe("orders", account_id="S")
+        first = order(web, "S", "sell", "41.00", 1)
+        read = web.get("/v1/orders", params={"account_id": "S", "open_only": True})
+        second = order(web, "S", "sell", "42.00", 1)
+        told = ear.news(2)
+    at_seq = int(read.headers["carbonex-event"])
+    assert at_seq == web.get(f"/v1/books/{SYMBOL}").json()["seq"] - 1 > opening["seq"]
+    assert read.json() == [first]
+    assert [one["order_id"] for one in told if one["seq"] <= at_seq] == [first["order_id"]]
+    assert [one["order_id"] for one in told if one["seq"] > at_seq] == [second["order_id"]]
 
 
 def test_the_drop_copy_tells_of_everybodys_orders_with_their_accounts(web):

@@ -6,6 +6,8 @@ import time
 import pytest
 
 from api.stream import desk, frames
+from exchange.engine import read_batches
+from exchange.reasons import Reason
 from tests.api.streaming import SYMBOL, cancel, open_orders, order, served
 
 
@@ -36,8 +38,11 @@ def eventually(said):
     return True
 
 
-def commands_of(web):
-    return [int(row.kind) for row in web.gateway.history._commands.rows]
+def causes_of(web):
+    """Why orders were cancelled without their owner's asking, one by one, as the journal has it."""
+    details = [detail for batch in read_batches(web.gateway.inbox.engine.journal.blocks()) for detail in batch.details]
+    commands = [json.loads(detail) for detail in details if detail.startswith(b"{")]
+    return [(one["account_id"], one["cause"]) for one in commands if one["command"] == "CancelOrders"]
 
 
 # ---------------------------------------------------------------- place, amend, cancel
@@ -214,12 +219,11 @@ def test_orders_go_with_the_socket_that_was_to_take_them_along(web):
         said = ear.ask(op="cancel_on_disconnect", account_id="S", id="cod")
         assert (said["id"], said["body"]) == ("cod", {"account_id": "S", "on": True})
         ear.ask(**placing("S", "sell", "41.50", 5))
-        before = len(commands_of(web))
     assert eventually(lambda: open_orders(web, "S") == [])
     assert open_orders(web, "B") == [kept]
-    assert commands_of(web)[before:] == [4], "one mass cancel, journalled"
+    assert causes_of(web) == [("S", "disconnected")]
     view = web.get(f"/v1/orders/{resting['order_id']}", params={"account_id": "S"}).json()
-    assert (view["status"], view["reason"]) == ("cancelled", "by_request")
+    assert (view["status"], view["reason"]) == ("cancelled", "disconnected")
 
 
 def test_an_order_that_was_under_way_when_the_socket_ended_goes_too(web):
@@ -227,7 +231,7 @@ def test_an_order_that_was_under_way_when_the_socket_ended_goes_too(web):
         ear.ask(op="cancel_on_disconnect", account_id="S")
         for _ in range(20):
             ear.send(**placing("S", "sell", "41.50", 1))
-    assert eventually(lambda: commands_of(web)[-1] == 4)
+    assert eventually(lambda: causes_of(web) == [("S", "disconnected")])
     assert open_orders(web, "S") == []
 
 
@@ -257,7 +261,24 @@ def test_the_dead_mans_orders_are_cancelled_and_he_is_told(web):
     assert (fired["type"], fired["account_id"], fired["order_ids"]) == (
         "dead_man_fired", "S", [resting["order_id"]],
     )  # fmt: skip
-    assert open_orders(web, "S") == [] and commands_of(web)[-1] == 4
+    assert open_orders(web, "S") == [] and causes_of(web) == [("S", "dead_man")]
+
+
+def test_why_orders_went_is_told_on_every_channel_and_in_the_history(web):
+    placed = order(web, "S", "sell", "41.00", 5)
+    with web.listen() as ear, web.listen() as watcher:
+        ear.subscribe("orders", account_id="S")
+        watcher.subscribe("drop_copy")
+        ear.ask(op="dead_man", account_id="S", seconds=0.05)
+        mine, all_of_it = [one for one in ear.news(3) if one["type"] != "dead_man_fired"], watcher.news(2)
+    assert [(one["type"], one["order_id"], one["quantity"], one["reason"]) for one in mine] == [
+        ("cancelled", placed["order_id"], 5, "dead_man"), ("orders_cancelled", 0, 1, "dead_man"),
+    ]  # fmt: skip
+    assert [(one["type"], one["owner"], one["reason"]) for one in all_of_it] == [
+        ("cancelled", "S", "dead_man"), ("orders_cancelled", "S", "dead_man"),
+    ]  # fmt: skip
+    history = web.get(f"/v1/orders/{placed['order_id']}/history", params={"account_id": "S"}).json()
+    assert (history[-1]["exec_type"], history[-1]["reason"]) == ("canceled", "dead_man")
 
 
 def test_the_timer_runs_on_when_the_socket_has_ended(web):
@@ -287,7 +308,7 @@ def test_a_socket_that_ends_where_there_is_nothing_to_cancel_harms_nobody(web):
     with web.listen() as ear:
         ear.ask(op="cancel_on_disconnect", account_id="S")
         cancel(web, placed)
-    assert eventually(lambda: commands_of(web)[-1] == 4)
+    assert eventually(lambda: causes_of(web) == [("S", "disconnected")])
 
 
 def test_an_exchange_that_stops_in_good_order_cancels_before_it_stops():
@@ -296,5 +317,5 @@ def test_an_exchange_that_stops_in_good_order_cancels_before_it_stops():
         gateway = web.gateway
         socket = web.listen()
         socket.__enter__().ask(op="cancel_on_disconnect", account_id="S")
-    assert int(gateway.history._commands.rows[-1].kind) == 4
+    assert gateway.history.events[-1].reason == Reason.DISCONNECTED
     socket.__exit__(None, None, None)

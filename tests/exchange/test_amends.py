@@ -2,8 +2,9 @@
 
 import pytest
 
-from exchange.commands import ListInstrument
+from exchange.commands import CancelCause, CancelOrders, ListInstrument
 from exchange.instruments import fen
+from exchange.reasons import Reason
 from registry.units import Species
 from tests.exchange.market import CNY, DAY, HBCER, HBEA, Market, cash, units
 
@@ -376,6 +377,26 @@ def test_who_has_no_order_may_cancel_all_of_them():
     market = Market("generic", alice=cash("10000.00"))
 
     assert market.play("alice cancels all") == "0 cancelled"
+
+
+@pytest.mark.parametrize("cause", CancelCause)
+def test_orders_that_go_for_a_cause_say_so(crowd, cause):
+    alices = [number for number, said in ORDERS.items() if said.startswith("alice")]
+    said = crowd.do(CancelOrders("alice", cause)).splitlines()
+    assert said == [
+        *(f"{ORDERS[number]}: {cause}" for number in alices), f"{len(alices)} cancelled", "OrdersCancelled",
+    ]  # fmt: skip
+    *_, last = crowd.outcome.rows
+    assert (last.account, last.quantity, Reason(last.reason).code) == (crowd.number("alice"), len(alices), cause)
+    assert crowd.money("alice") == "10000.00"
+    assert crowd.play("everybody cancels all").endswith(f"{6 - len(alices)} cancelled")
+    assert crowd.play("alice cancels all") == "0 cancelled"
+
+
+def test_orders_do_not_go_for_a_cause_while_the_market_is_closed_nor_those_of_nobody(crowd):
+    assert crowd.do(CancelOrders("zoe", CancelCause.DEAD_MAN)) == "refused: unknown_account"
+    crowd.play("close")
+    assert crowd.do(CancelOrders("alice", CancelCause.DEAD_MAN)) == "refused: market_closed"
 
 
 def test_a_mass_cancel_says_what_it_was_asked_for_and_how_much_it_did(crowd):

@@ -15,6 +15,8 @@ from exchange import engine as engine_of
 from exchange import invariants
 from exchange.commands import (
     BreakSession,
+    CancelCause,
+    CancelOrders,
     CloseSession,
     DepositCash,
     HaltTrading,
@@ -676,6 +678,7 @@ controls = st.one_of(
     st.builds(OpenDay, st.dates(FIRST_DAY, FIRST_DAY + timedelta(days=1))),
     st.builds(HaltTrading, reasons, symbols),
     st.builds(ResumeTrading, reasons, symbols),
+    st.builds(CancelOrders, names, st.sampled_from(CancelCause)),
     st.sampled_from([OpenCall(), StartTrading(), BreakSession(), CloseSession(), SettleDay()]),
 ).map(control)
 phases = st.sampled_from([NEW_DAY, NEW_DAY, *map(control, [OpenCall(), StartTrading(), ResumeTrading("")])])
