@@ -166,7 +166,7 @@ class _Columns(NamedTuple):
 def _placed(rows: type_of_rows, orders: Sequence[OrderTerms]) -> list[Outcome]:
     """What became of the new orders of a batch, by the event rows of their commands.
 
-    Made column by column: one order after another, that takes eight times as long.
+    Made column by column: one order after another takes several times as long.
     """
     kinds = rows["kind"]
     is_first = (kinds == EventKind.ACCEPTED) | (kinds == EventKind.REFUSED)  # of the events of its order
