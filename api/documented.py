@@ -122,6 +122,7 @@ def _add_to(described: dict[str, Any]) -> None:
                     problems[status] = _problem(int(status), response["description"])
                     about["responses"][status] = {"$ref": f"#/components/responses/{status}"}
     _add_links(described["paths"], shapes)
+    _say_pairs_as_arrays(shapes)
 
 
 def _add_security(described: dict[str, Any], is_on: bool) -> None:
@@ -250,3 +251,16 @@ def _example(schema: dict[str, Any], shapes: dict[str, Any]) -> Any:
             return "2026-01-05"
         case _:
             return found.get("default") or "x" * max(1, found.get("minLength", 1))
+
+
+def _say_pairs_as_arrays(part: Any) -> None:
+    """What holds so many of one kind is said by `items`: many readers of documents don't know `prefixItems`."""
+    if isinstance(part, dict):
+        match part.get("prefixItems"):
+            case [first, *others] if all(other == first for other in others):
+                part["items"] = first
+                del part["prefixItems"]
+        part = [*part.values()]
+    if isinstance(part, list):
+        for inner in part:
+            _say_pairs_as_arrays(inner)

@@ -157,6 +157,10 @@ async def test_what_a_route_has_made_is_linked_to_the_routes_that_name_it(desk):
     assert len(links) == 4
 
 
+async def test_what_makes_requests_of_the_document_can_read_it(desk):
+    assert "prefixItems" not in json.dumps(make_app(desk.gateway).openapi())
+
+
 async def test_a_path_that_lacks_a_method_says_which_ones_it_has(desk):
     methods: dict[str, set[str]] = {}
     for verb, path, _ in routes(desk):
