@@ -39,8 +39,8 @@ bounds-checked: $(READY)
 	NUMBA_BOUNDSCHECK=1 $(BIN)/pytest tests/matching tests/settlement tests/exchange tests/registry -m kernels
 
 # Every route of a running exchange, asked at random for FUZZ_SECONDS and as long as it takes to ask each once; then
-# every parser for so long in all, guided by coverage where there is a fuzzer for this Python. CARBONEX_FUZZ_SEED is
-# where chance starts, 1 unless said.
+# every parser for so long in all, guided by coverage where there is a fuzzer for this Python. CARBONEX_SEED says
+# where chance starts, else 1.
 FUZZ_SECONDS ?= 60
 fuzz: $(READY)
 	-$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'

@@ -17,7 +17,7 @@ from tests.system.server import Server
 
 pytestmark = pytest.mark.fuzz
 SECONDS = int(os.environ.get("CARBONEX_FUZZ", "60"))
-SEED = os.environ.get("CARBONEX_FUZZ_SEED", "1")  # what is asked still depends on the answers and the time
+SEED = os.environ.get("CARBONEX_SEED") or "1"  # what is asked still depends on the answers and the time
 HERE = Path(__file__).parent
 
 
