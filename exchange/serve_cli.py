@@ -19,6 +19,7 @@ from exchange.console import fail, load_compiled, say
 
 if TYPE_CHECKING:
     from socket import socket
+    from types import FrameType
 
     from api.access.guard import Access
     from api.gateway import Gateway
@@ -134,17 +135,39 @@ def serve(
     _run(settings.values)
 
 
+class EndingSignal:
+    """SIGINT or SIGTERM while the process still starts: interrupts it, and is remembered besides.
+
+    An exception alone can be lost: where C has called Python, as where compiled code is loaded, nobody takes it.
+    """
+
+    def __init__(self) -> None:
+        self._has_come = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interrupt)
+
+    def _interrupt(self, number: int, frame: "FrameType | None") -> None:
+        self._has_come = True
+        raise KeyboardInterrupt
+
+    def heed(self) -> None:
+        """KeyboardInterrupt if one has come."""
+        if self._has_come:
+            raise KeyboardInterrupt
+
+
 def _run(values: "ServeSettings") -> None:
     from api.logs import configure
     from api.serving import Serving
     from api.starting import answering
 
     access = _access(values)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server takes it
+    ending = EndingSignal()  # until the server takes it
     try:
         with _listening(values) as listening:
             with answering(listening):
                 load_compiled("trading")
+                ending.heed()
                 gateway = _gateway(values)
             gc.freeze()  # what a journal has brought stays: the garbage collector need not look at it again and again
             configure(values.log_format, values.log_level)
@@ -152,6 +175,7 @@ def _run(values: "ServeSettings") -> None:
             title = gateway.exchange.market.title
             say(f"serving {title} on {serving.url} - API pages at {serving.url}/docs - Ctrl-C ends")
             say("every request needs a key" if access.is_on else "no keys: everybody on this machine may do everything")
+            ending.heed()
             serving.run()
     except KeyboardInterrupt:
         say("stopped before it had begun")

@@ -1,10 +1,12 @@
 """The start and the end of a real process: who is answered meanwhile, what is kept, and with which code it ends."""
 
 import asyncio
+import ctypes
 import json
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import httpx
@@ -13,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from api.client import AsyncClient
+from exchange.serve_cli import EndingSignal
 from tests.system.server import Server
 from tests.system.test_crash import enrol
 
@@ -174,13 +177,33 @@ def test_the_port_answers_from_the_start_and_nobody_is_turned_away(tmp_path):
 
 def test_a_signal_during_the_start_ends_it_well(tmp_path):
     server = Server(tmp_path / "exchange.journal")
-    server.process = subprocess.Popen(server.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    while True:
+    with subprocess.Popen(server.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         try:
-            if httpx.get(f"{server.url}/health/live").json()["status"] == "starting":
-                break
-        except httpx.TransportError:
-            time.sleep(0.01)
-    server.process.terminate()
-    output = server.process.communicate(timeout=30)[0]
-    assert (server.process.returncode, "stopped before it had begun" in output) == (0, True)
+            while True:
+                try:
+                    if httpx.get(f"{server.url}/health/live").json()["status"] == "starting":
+                        break
+                except httpx.TransportError:
+                    time.sleep(0.01)
+            process.terminate()
+            output = process.communicate(timeout=100)[0]
+        finally:
+            process.kill()
+    assert (process.returncode, "stopped before it had begun" in output) == (0, True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_start_is_not_lost_where_c_has_called_python(number, monkeypatch):
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    swallowed = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: swallowed.append(what.exc_type))
+    try:
+        ending = EndingSignal()
+        ending.heed()
+        ctypes.CFUNCTYPE(None)(lambda: signal.raise_signal(number))()
+        assert swallowed == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            ending.heed()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
